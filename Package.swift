@@ -1,0 +1,109 @@
+// swift-tools-version: 6.1
+import Foundation
+import PackageDescription
+
+/// libtorch's folder, holding `include` and `lib`: `LIBTORCH`, else what `make setup` laid down.
+let packageRoot = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path
+let libtorch = ProcessInfo.processInfo.environment["LIBTORCH"] ?? packageRoot + "/.deps/libtorch"
+
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "LlamaFactory",
+    products: [
+        .executable(name: "llamafactory-cli", targets: ["llamafactory-cli"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+    ],
+    targets: [
+        .executableTarget(
+            name: "llamafactory-cli", dependencies: ["LFCommands", "LFDiagnostics"], swiftSettings: swiftSettings),
+        module("LFCommands", ["LFWorkflows", "LFConfig", "LFDiagnostics", argumentParser]),
+        module(
+            "LFWorkflows",
+            [
+                "LFTrainer", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives", "LFOptimizers", "LFData",
+                "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON", "LFDiagnostics",
+            ]),
+        module(
+            "LFTrainer",
+            [
+                "LFObjectives", "LFOptimizers", "LFCheckpoint", "LFAdapters", "LFModels", "LFNN", "LFTorch", "LFData",
+                "LFConfig", "LFReport", "LFJSON", "LFDiagnostics",
+            ]),
+        module("LFObjectives", ["LFTorch"]),
+        module("LFOptimizers", ["LFTorch", "LFConfig", "LFDiagnostics"]),
+        module("LFAdapters", ["LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFModels", ["LFNN", "LFTorch", "LFCheckpoint", "LFJSON", "LFDiagnostics"]),
+        module("LFNN", ["LFTorch", "LFCheckpoint", "LFData", "LFDiagnostics"]),
+        module("LFCheckpoint", ["LFTorch", "LFJSON", "LFDiagnostics", crypto]),
+        module("LFTorch", ["CTorch", "LFDiagnostics"]),
+        .target(
+            name: "CTorch",
+            cxxSettings: [
+                .unsafeFlags([
+                    "-I\(libtorch)/include", "-I\(libtorch)/include/torch/csrc/api/include", "-O3", "-fPIC", "-w",
+                ])
+            ],
+            linkerSettings: [
+                .unsafeFlags([
+                    "-L\(libtorch)/lib", "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib",
+                    "-Xlinker", "--no-as-needed",
+                ]),
+                .linkedLibrary("torch"), .linkedLibrary("torch_cpu"), .linkedLibrary("c10"),
+                .linkedLibrary("stdc++"),
+            ]),
+        // No-torch line: nothing below needs libtorch to build.
+        module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFData", ["LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFTemplate", ["LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
+        module("LFConfig", ["LFJSON", "LFDiagnostics", yams]),
+        module("LFJSON", ["CSimdJSON", "LFDiagnostics"]),
+        module("LFDiagnostics", [logging]),
+        .target(name: "CSimdJSON", cxxSettings: [.unsafeFlags(["-O3"])], linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
+        .systemLibrary(name: "COnig", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
+        .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
+        tests("LFDiagnosticsTests", ["LFDiagnostics"]),
+        tests("LFJSONTests", ["LFJSON", "LFDiagnostics"]),
+        tests("LFConfigTests", ["LFConfig", "LFDiagnostics"]),
+        tests("LFTokenizerTests", ["LFTokenizer", "LFJSON", "LFDiagnostics"]),
+        tests("LFTemplateTests", ["LFTemplate", "LFTokenizer", "LFJSON", "LFDiagnostics"]),
+        tests("LFDataTests", ["LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests("LFTorchTests", ["LFTorch"]),
+        tests("LFNNTests", ["LFNN", "LFTorch", "LFData"]),
+        tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),
+        tests("LFOptimizersTests", ["LFOptimizers", "LFTorch", "LFConfig"]),
+        tests("LFAdaptersTests", ["LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFJSON"]),
+        tests("LFObjectivesTests", ["LFObjectives", "LFTorch"]),
+        tests(
+            "LFParityTests",
+            ["LFWorkflows", "LFTrainer", "LFModels", "LFCheckpoint", "LFTorch", "LFData", "LFConfig", "LFJSON", "LFNN", "LFAdapters", "LFDiagnostics"]),
+        tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx20
+)

@@ -1,0 +1,65 @@
+/// What is trained and by which objective (upstream `hparams/finetuning_args.py`).
+public struct FinetuningArguments: Sendable, Equatable {
+    public enum Stage: String, Sendable, CaseIterable { case pt, sft, rm, ppo, dpo, kto }
+    public enum FinetuningType: String, Sendable, CaseIterable { case lora, oft, freeze, full }
+
+    public struct LoRA: Sendable, Equatable {
+        public var rank = 8
+        /// Resolved: twice the rank unless the file says otherwise.
+        public var alpha = 16
+        public var dropout = 0.0
+        /// `["all"]` or module names.
+        public var target = ["all"]
+        public var additionalTarget: [String] = []
+        public var usesRSLoRA = false
+        public var createNewAdapter = false
+        public init() {}
+    }
+
+    public struct Freeze: Sendable, Equatable {
+        /// The last n layers when positive, the first n when negative.
+        public var trainableLayers = 2
+        public var trainableModules = ["all"]
+        public var extraModules: [String] = []
+        public init() {}
+    }
+
+    public struct Preference: Sendable, Equatable {
+        public enum Loss: String, Sendable, CaseIterable {
+            case sigmoid, hinge, ipo, orpo, simpo
+            case ktoPair = "kto_pair"
+        }
+
+        public var beta = 0.1
+        public var ftx = 0.0
+        public var bcoWeight = 0.0
+        public var loss = Loss.sigmoid
+        public var labelSmoothing = 0.0
+        public var simpoGamma = 0.5
+        public var ldAlpha: Double?
+        public var ktoChosenWeight = 1.0
+        public var ktoRejectedWeight = 1.0
+        public var refModel: String?
+        public var refModelAdapters: [String] = []
+        public init() {}
+    }
+
+    public var stage = Stage.sft
+    public var type = FinetuningType.lora
+    public var pureBF16 = false
+    public var lora = LoRA()
+    public var freeze = Freeze()
+    public var preference = Preference()
+    public var computeAccuracy = false
+    public var disableShuffling = false
+    public var earlyStoppingSteps: Int?
+    public var plotLoss = false
+    public var includeEffectiveTokensPerSecond = false
+
+    /// Whether the objective needs a reference policy (upstream: dpo with any loss but ORPO and SimPO).
+    public var usesReferenceModel: Bool {
+        stage == .dpo && preference.loss != .orpo && preference.loss != .simpo
+    }
+
+    public init() {}
+}

@@ -1,0 +1,28 @@
+/// Which model is loaded and how (upstream `hparams/model_args.py`).
+public struct ModelArguments: Sendable, Equatable {
+    public enum RopeScaling: String, Sendable, CaseIterable { case linear, dynamic, yarn, llama3 }
+    public enum InferenceDType: String, Sendable, CaseIterable { case auto, float16, bfloat16, float32 }
+    public enum ComputeDType: String, Sendable, CaseIterable { case float32, float16, bfloat16 }
+
+    public var modelNameOrPath: String
+    public var adapterNameOrPath: [String] = []
+    public var adapterFolder: String?
+    public var cacheDir: String?
+    public var resizeVocab = false
+    public var splitSpecialTokens = false
+    public var addTokens: [String] = []
+    public var addSpecialTokens: [String] = []
+    public var ropeScaling: RopeScaling?
+    public var upcastLayernorm = false
+    public var upcastLMHeadOutput = false
+    public var disableGradientCheckpointing = false
+    public var trainFromScratch = false
+    public var inferDType = InferenceDType.auto
+    public var printParamStatus = false
+    /// Derived: bf16 or pure_bf16 -> bfloat16, fp16 -> float16, else nil (the checkpoint's own type decides).
+    public var computeDType: ComputeDType?
+    /// Derived: `cutoff_len`.
+    public var modelMaxLength: Int?
+
+    public init(modelNameOrPath: String) { self.modelNameOrPath = modelNameOrPath }
+}

@@ -1,0 +1,89 @@
+/// How training runs: batches, optimizer, schedule, logging and saving (Hugging Face `TrainingArguments`).
+public struct TrainingArguments: Sendable, Equatable {
+    public enum IntervalStrategy: String, Sendable, CaseIterable { case no, steps, epoch }
+    public enum LRScheduler: String, Sendable, CaseIterable {
+        case linear, cosine, polynomial, constant
+        case cosineWithRestarts = "cosine_with_restarts"
+        case constantWithWarmup = "constant_with_warmup"
+        case inverseSqrt = "inverse_sqrt"
+        case reduceLROnPlateau = "reduce_lr_on_plateau"
+        case cosineWithMinLR = "cosine_with_min_lr"
+        case cosineWarmupWithMinLR = "cosine_warmup_with_min_lr"
+        case warmupStableDecay = "warmup_stable_decay"
+    }
+    public enum Optimizer: String, Sendable, CaseIterable {
+        case adamwTorch = "adamw_torch"
+        case adamwTorchFused = "adamw_torch_fused"
+        case sgd
+    }
+    /// A value of `lr_scheduler_kwargs`.
+    public enum SchedulerOption: Sendable, Equatable {
+        case number(Double)
+        case text(String)
+    }
+    public enum Resume: Sendable, Equatable {
+        /// The newest checkpoint of `output_dir`, when there is one and it is not to be overwritten.
+        case automatic
+        /// `resume_from_checkpoint: true`: the newest checkpoint, which must exist.
+        case latest
+        /// `resume_from_checkpoint: PATH`.
+        case checkpoint(String)
+        /// `resume_from_checkpoint: false`, or overwriting.
+        case never
+    }
+
+    public var outputDir = "trainer_output"
+    public var overwriteOutputDir = false
+    public var doTrain = false
+    public var doEval = false
+    public var doPredict = false
+    public var evalStrategy = IntervalStrategy.no
+    public var perDeviceTrainBatchSize = 8
+    public var perDeviceEvalBatchSize = 8
+    public var gradientAccumulationSteps = 1
+    public var learningRate = 5e-5
+    public var weightDecay = 0.0
+    public var adamBeta1 = 0.9
+    public var adamBeta2 = 0.999
+    public var adamEpsilon = 1e-8
+    public var maxGradNorm = 1.0
+    public var numTrainEpochs = 3.0
+    /// -1: `num_train_epochs` decides.
+    public var maxSteps = -1
+    public var lrSchedulerType = LRScheduler.linear
+    public var lrSchedulerKwargs: [String: SchedulerOption] = [:]
+    /// A ratio of all steps when below 1.
+    public var warmupSteps = 0.0
+    public var optim = Optimizer.adamwTorchFused
+    public var loggingStrategy = IntervalStrategy.steps
+    /// A ratio of all steps when below 1; the same for `eval_steps` and `save_steps`.
+    public var loggingSteps = 500.0
+    public var loggingFirstStep = false
+    public var saveStrategy = IntervalStrategy.steps
+    public var saveSteps = 500.0
+    public var saveTotalLimit: Int?
+    public var saveOnlyModel = false
+    /// Unset: `logging_steps`.
+    public var evalSteps: Double?
+    public var evalDelay = 0.0
+    public var evalOnStart = false
+    public var seed = 42
+    public var dataSeed: Int?
+    public var bf16 = false
+    public var fp16 = false
+    public var useCPU = false
+    public var dataloaderDropLast = false
+    public var runName: String?
+    public var disableTqdm = false
+    public var loadBestModelAtEnd = false
+    public var metricForBestModel: String?
+    public var greaterIsBetter: Bool?
+    public var ignoreDataSkip = false
+    public var predictWithGenerate = false
+    public var resume = Resume.automatic
+    public var includeNumInputTokensSeen = false
+    /// CPU threads; nil leaves libtorch's choice (`OMP_NUM_THREADS`, else all cores). Ours: `threads`.
+    public var threads: Int?
+
+    public init() {}
+}

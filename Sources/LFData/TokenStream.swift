@@ -1,0 +1,35 @@
+/// A batch as one flat stream of tokens: host buffers that the trainer turns into tensors.
+///
+/// Nothing is padded. Segments say who may see whom; a preference pair is three segments, its prompt computed once.
+public struct TokenStream: Sendable, Equatable {
+    /// A run of consecutive tokens that see themselves causally and, wholly, the segment that they continue.
+    public struct Segment: Sendable, Equatable {
+        public var range: Range<Int>
+        /// The earlier segment whose tokens (and whose own prefix) come before this one's; nil for a sequence of its own.
+        public var prefix: Int?
+
+        public init(range: Range<Int>, prefix: Int? = nil) {
+            self.range = range
+            self.prefix = prefix
+        }
+    }
+
+    /// Token ids, `[T]`.
+    public var inputIDs: [Int32] = []
+    /// Each token's place in its own sequence, `[T]`; a branch continues its prefix's count.
+    public var positions: [Int32] = []
+    public var segments: [Segment] = []
+    /// The rows of the stream whose next token is scored, `[N]`.
+    public var targetRows: [Int32] = []
+    /// The token that is scored there, `[N]`.
+    public var targetIDs: [Int32] = []
+    /// The sequence that the score belongs to, `[N]`, each in `0..<sequenceCount`.
+    public var targetSequences: [Int32] = []
+    /// Sequences of the batch: n examples, or for preference pairs 2n: chosen `0..<n`, rejected `n..<2n`.
+    public var sequenceCount = 0
+
+    public var tokenCount: Int { inputIDs.count }
+    public var targetCount: Int { targetIDs.count }
+
+    public init() {}
+}
