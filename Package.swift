@@ -1,4 +1,4 @@
-// swift-tools-version: 6.1
+// swift-tools-version: 6.2
 import Foundation
 import PackageDescription
 
@@ -86,7 +86,7 @@ let package = Package(
         .target(name: "CSimdJSON", cxxSettings: [.unsafeFlags(["-O3"])], linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
         .systemLibrary(name: "COnig", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
         .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
-        tests("LFDiagnosticsTests", ["LFDiagnostics"]),
+        tests("LFDiagnosticsTests", ["LFDiagnostics", logging]),
         tests("LFJSONTests", ["LFJSON", "LFDiagnostics"]),
         tests("LFConfigTests", ["LFConfig", "LFDiagnostics"]),
         tests("LFTokenizerTests", ["LFTokenizer", "LFJSON", "LFDiagnostics"]),
