@@ -12,6 +12,10 @@ public struct DataArguments: Sendable, Equatable {
     public var evalDataset: [String] = []
     public var datasetDir = "data"
     public var mediaDir: String?
+    /// The longest example and packing block in tokens.
+    ///
+    /// Resolved: one less than the file's `cutoff_len` when the file sets `packing` or `neat_packing`, as upstream has it
+    /// (it keeps a position back for its padding). Pre-training that packs by default loses nothing.
     public var cutoffLen = 2048
     public var trainOnPrompt = false
     public var maskHistory = false

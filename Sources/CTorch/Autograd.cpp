@@ -1,0 +1,98 @@
+// Gradients: reading, clearing, backward passes and recomputation.
+#include "Internal.hpp"
+
+#include <memory>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/variable.h>
+
+using namespace lf;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+bool lf_requires_grad(lf_tensor_t tensor) { return tensor->value.requires_grad(); }
+
+lf_status lf_set_requires_grad(lf_tensor_t tensor, bool enabled) {
+    return guarded([&] { tensor->value.set_requires_grad(enabled); });
+}
+
+lf_status lf_grad(lf_tensor_t tensor, lf_tensor_t *out) {
+    return guarded([&] {
+        const auto &grad = tensor->value.grad();
+        *out = grad.defined() ? adopt(grad) : nullptr;
+    });
+}
+
+lf_status lf_set_grad(lf_tensor_t tensor, lf_tensor_t grad) {
+    return guarded([&] { tensor->value.mutable_grad() = grad ? grad->value : at::Tensor(); });
+}
+
+static void run_backward(const at::Tensor &root, const at::Tensor &grad) {
+    TORCH_CHECK(root.requires_grad(), "backward needs a tensor that depends on a trainable one");
+    torch::autograd::Engine::get_default_engine().execute(
+        {torch::autograd::impl::gradient_edge(root)}, {grad}, /*keep_graph=*/false, /*create_graph=*/false, /*accumulate_grad=*/true);
+}
+
+lf_status lf_backward(lf_tensor_t scalar) {
+    return guarded([&] {
+        TORCH_CHECK(scalar->value.numel() == 1, "backward without a gradient needs a scalar");
+        run_backward(scalar->value, at::ones_like(scalar->value));
+    });
+}
+
+lf_status lf_backward_with(lf_tensor_t tensor, lf_tensor_t grad) {
+    return guarded([&] { run_backward(tensor->value, grad->value); });
+}
+
+namespace {
+
+/// What a recomputed region needs: the callback and its context, released with the graph.
+struct Region : torch::CustomClassHolder {
+    lf_checkpoint_body body;
+    void *context;
+    void (*release)(void *);
+    Region(lf_checkpoint_body body, void *context, void (*release)(void *)) : body(body), context(context), release(release) {}
+    ~Region() override { release(context); }
+
+    at::Tensor run(const at::Tensor &input) {
+        lf_tensor argument{input};
+        lf_tensor_t result = nullptr;
+        if (body(context, &argument, &result) != LF_OK) throw std::runtime_error(lf_last_error());
+        at::Tensor value = result->value;
+        delete result;
+        return value;
+    }
+};
+
+struct Recomputed : Function<Recomputed> {
+    static at::Tensor forward(AutogradContext *context, const at::Tensor &input, c10::intrusive_ptr<Region> region) {
+        context->save_for_backward({input});
+        context->saved_data["region"] = c10::IValue::make_capsule(region);
+        WithoutGrad scope;
+        return region->run(input);
+    }
+
+    static variable_list backward(AutogradContext *context, variable_list grads) {
+        auto saved = context->get_saved_variables();
+        auto region = c10::static_intrusive_pointer_cast<Region>(context->saved_data["region"].toCapsule());
+        c10::AutoGradMode with_grad(true);
+        auto input = saved[0].detach();
+        input.set_requires_grad(true);
+        auto output = region->run(input);
+        run_backward(output, grads[0]);
+        return {input.grad(), at::Tensor()};
+    }
+};
+
+}  // namespace
+
+lf_status lf_checkpoint(lf_tensor_t input, lf_checkpoint_body body, void *context, void (*release)(void *), lf_tensor_t *out) {
+    return guarded([&] {
+        auto region = c10::make_intrusive<Region>(body, context, release);
+        // The graph must reach this node even when only the region's own parameters are trained.
+        at::Tensor source = input->value;
+        if (!source.requires_grad() && c10::GradMode::is_enabled()) source = source.detach().set_requires_grad(true);
+        *out = adopt(Recomputed::apply(source, region));
+    });
+}

@@ -1,0 +1,271 @@
+// The language-model head as log-probabilities of chosen tokens: logits exist a chunk at a time.
+#include "Internal.hpp"
+
+#include <ATen/Parallel.h>
+#include <cmath>
+#include <cstring>
+#include <torch/csrc/autograd/custom_function.h>
+#include <type_traits>
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+#if defined(__x86_64__)
+#define LF_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define LF_SIMD
+#endif
+
+namespace lf {
+namespace {
+
+template <typename scalar> using accumulated = std::conditional_t<std::is_same_v<scalar, double>, double, float>;
+
+/// e^x to about one unit in the last place, in a form that compilers vectorise: 2^n times a polynomial on [-ln2/2, ln2/2].
+inline __attribute__((always_inline)) float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    const float shifter = 12582912.0f;  // 1.5·2^23: adding it rounds to an integer
+    float shifted = x * 1.44269504088896341f + shifter;
+    float n = shifted - shifter;
+    float r = x - n * 0.693359375f;
+    r = r - n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    int32_t bits;
+    std::memcpy(&bits, &shifted, 4);
+    bits = (bits - 0x4B400000 + 127) << 23;
+    float power;
+    std::memcpy(&power, &bits, 4);
+    return p * power;
+}
+inline __attribute__((always_inline)) double exponential(double x) { return std::exp(x); }
+
+/// One row of logits becomes `exp(logit - max)` in place. Returns max and sum, from which all else follows.
+template <typename scalar>
+inline __attribute__((always_inline)) void exponentiate_row(scalar *row, int64_t width, accumulated<scalar> *max_out, accumulated<scalar> *sum_out) {
+    using real = accumulated<scalar>;
+    real top = -std::numeric_limits<real>::infinity();
+    for (int64_t i = 0; i < width; ++i) top = real(row[i]) > top ? real(row[i]) : top;
+    real sum = 0;
+    {
+#pragma clang fp reassociate(on)
+        for (int64_t i = 0; i < width; ++i) {
+            real e = exponential(real(row[i]) - top);
+            row[i] = scalar(e);
+            sum += e;
+        }
+    }
+    *max_out = top;
+    *sum_out = sum;
+}
+
+LF_SIMD void exponentiate_f32(float *row, int64_t width, float *top, float *sum) { exponentiate_row<float>(row, width, top, sum); }
+LF_SIMD void exponentiate_bf16(c10::BFloat16 *row, int64_t width, float *top, float *sum) {
+    exponentiate_row<c10::BFloat16>(row, width, top, sum);
+}
+void exponentiate_f64(double *row, int64_t width, double *top, double *sum) { exponentiate_row<double>(row, width, top, sum); }
+
+/// What one chunk of logits yields.
+struct ChunkResult {
+    at::Tensor log_probs;  // [C], wide
+    at::Tensor sums;       // [C], wide: the row sums of the exponentials
+    at::Tensor correct;    // [C] bool, when asked for
+};
+
+template <typename scalar, typename Kernel>
+void reduce_rows(Kernel kernel, at::Tensor &logits, const int64_t *ids, ChunkResult &result) {
+    using real = accumulated<scalar>;
+    int64_t width = logits.size(1);
+    scalar *data = logits.mutable_data_ptr<scalar>();
+    real *log_probs = result.log_probs.mutable_data_ptr<real>(), *sums = result.sums.mutable_data_ptr<real>();
+    bool *correct = result.correct.defined() ? result.correct.mutable_data_ptr<bool>() : nullptr;
+    at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+            scalar *row = data + r * width;
+            real chosen = real(row[ids[r]]), top;
+            bool leads = true;
+            if (correct)
+                for (int64_t i = 0; i < width && leads; ++i) leads = real(row[i]) < chosen || (real(row[i]) == chosen && i >= ids[r]);
+            kernel(row, width, &top, &sums[r]);
+            log_probs[r] = chosen - top - std::log(sums[r]);
+            if (correct) correct[r] = leads;
+        }
+    });
+}
+
+/// Turns `logits [C, vocab]` into exponentials in place and returns the log-probabilities of `ids`.
+ChunkResult reduce(at::Tensor &logits, const at::Tensor &ids, bool wants_correct) {
+    auto wide = logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    ChunkResult result;
+    result.log_probs = at::empty({logits.size(0)}, logits.options().dtype(wide));
+    result.sums = at::empty_like(result.log_probs);
+    if (logits.is_cpu() && logits.is_contiguous() &&
+        (logits.scalar_type() == at::kFloat || logits.scalar_type() == at::kDouble || logits.scalar_type() == at::kBFloat16)) {
+        if (wants_correct) result.correct = at::empty({logits.size(0)}, logits.options().dtype(at::kBool));
+        const int64_t *chosen = ids.const_data_ptr<int64_t>();
+        if (logits.scalar_type() == at::kFloat) reduce_rows<float>(exponentiate_f32, logits, chosen, result);
+        else if (logits.scalar_type() == at::kDouble) reduce_rows<double>(exponentiate_f64, logits, chosen, result);
+        else reduce_rows<c10::BFloat16>(exponentiate_bf16, logits, chosen, result);
+        return result;
+    }
+    auto values = logits.to(wide);
+    auto top = values.amax(-1, true), chosen = values.gather(1, ids.unsqueeze(1));
+    if (wants_correct) result.correct = values.argmax(-1) == ids;
+    auto exponentials = (values - top).exp();
+    result.sums = exponentials.sum(-1);
+    result.log_probs = (chosen - top).squeeze(1) - result.sums.log();
+    logits.copy_(exponentials);
+    return result;
+}
+
+constexpr int64_t chunk_bytes = int64_t(64) << 20;
+/// Exponentials of a trained head are kept for the backward up to this size; beyond it they are computed again.
+constexpr int64_t kept_bytes = int64_t(128) << 20;
+
+int64_t rows_per_chunk(const at::Tensor &w, int64_t element_size) {
+    return std::max<int64_t>(32, chunk_bytes / std::max<int64_t>(1, w.size(0) * element_size));
+}
+
+/// Logits of `h [C, hidden]`, capped; `slope [C, vocab]` receives the cap's derivative when there is a cap.
+at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, double logit_scale, double softcap, at::Tensor *slope) {
+    auto logits = product(h, w);
+    if (logit_scale != 1) logits.mul_(logit_scale);
+    if (softcap > 0) {
+        auto t = at::tanh(logits / softcap);
+        logits = (t * softcap).contiguous();
+        if (slope) *slope = 1 - t * t;
+    }
+    return logits.contiguous();
+}
+
+struct HeadLogProbs : Function<HeadLogProbs> {
+    static variable_list forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &row_index,
+                                 const at::Tensor &ids, double logit_scale, double softcap, bool wants_correct,
+                                 bool records) {
+        bool trains_head = records && w.requires_grad(), trains_input = records && h.requires_grad();
+        auto selected = h.index_select(0, row_index);
+        auto weight = w.scalar_type() == h.scalar_type() ? w : w.to(h.scalar_type());
+        int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
+        auto wide = h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+        auto log_probs = at::empty({count}, h.options().dtype(wide));
+        at::Tensor correct = at::empty({wants_correct ? count : 0}, h.options().dtype(at::kBool));
+        // With a frozen head, d logp / dh = scale·(W[id] − softmax·W) is known already: its product replaces the backward's.
+        bool folds_backward = trains_input && !trains_head;
+        at::Tensor folded = folds_backward ? at::empty_like(selected) : at::Tensor();
+        bool keeps = trains_head && softcap <= 0 && count * weight.size(0) * selected.element_size() <= kept_bytes;
+        std::vector<at::Tensor> kept, kept_sums;
+        for (int64_t begin = 0; begin < count; begin += step) {
+            int64_t length = std::min(step, count - begin);
+            auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
+            at::Tensor slope;
+            auto logits = chunk_logits(chunk, weight, logit_scale, softcap, folds_backward ? &slope : nullptr);
+            auto result = reduce(logits, chosen, wants_correct);
+            log_probs.narrow(0, begin, length).copy_(result.log_probs);
+            if (wants_correct) correct.narrow(0, begin, length).copy_(result.correct);
+            if (folds_backward) {
+                auto target = weight.index_select(0, chosen);
+                if (slope.defined()) {
+                    logits.mul_(slope);
+                    target = target * slope.gather(1, chosen.unsqueeze(1));
+                }
+                auto expected = product(logits, weight.t());
+                folded.narrow(0, begin, length)
+                    .copy_((target - expected.div_(result.sums.to(expected.scalar_type()).unsqueeze(1))).mul_(logit_scale));
+            }
+            if (keeps) {
+                kept.push_back(logits);
+                kept_sums.push_back(result.sums);
+            }
+        }
+        context->saved_data["rows"] = h.size(0);
+        context->saved_data["logit_scale"] = logit_scale;
+        context->saved_data["softcap"] = softcap;
+        context->saved_data["folds"] = folds_backward;
+        context->saved_data["weight_type"] = static_cast<int64_t>(w.scalar_type());
+        if (folds_backward) {
+            context->save_for_backward({folded, row_index});
+        } else if (trains_head) {
+            std::vector<at::Tensor> saved = {selected, weight, row_index, ids};
+            saved.insert(saved.end(), kept.begin(), kept.end());
+            saved.insert(saved.end(), kept_sums.begin(), kept_sums.end());
+            context->save_for_backward(saved);
+        }
+        context->mark_non_differentiable({correct});
+        return {log_probs, correct};
+    }
+
+    static variable_list backward(AutogradContext *context, variable_list grads) {
+        auto saved = context->get_saved_variables();
+        int64_t row_count = context->saved_data["rows"].toInt();
+        auto spread = [&](const at::Tensor &per_target, const at::Tensor &row_index) {
+            return at::zeros({row_count, per_target.size(1)}, per_target.options()).index_add_(0, row_index, per_target);
+        };
+        if (context->saved_data["folds"].toBool()) {
+            auto per_target = saved[0] * grads[0].to(saved[0].scalar_type()).unsqueeze(1);
+            return {spread(per_target, saved[1]), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+        }
+        const auto &selected = saved[0], &weight = saved[1], &row_index = saved[2], &ids = saved[3];
+        double logit_scale = context->saved_data["logit_scale"].toDouble(), softcap = context->saved_data["softcap"].toDouble();
+        int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
+        size_t chunks = static_cast<size_t>((count + step - 1) / step);
+        bool kept = saved.size() > 4 && chunks > 0;
+        at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor(), dweight;
+        for (size_t c = 0; c < chunks; ++c) {
+            int64_t begin = static_cast<int64_t>(c) * step, length = std::min(step, count - begin);
+            auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
+            at::Tensor slope, logits, sums;
+            if (kept) {
+                logits = saved[4 + c].clone();
+                sums = saved[4 + chunks + c];
+            } else {
+                logits = chunk_logits(chunk, weight, logit_scale, softcap, &slope);
+                sums = reduce(logits, chosen, false).sums;
+            }
+            auto grad = grads[0].narrow(0, begin, length);
+            // d loss / d logits = grad · (onehot − softmax), in place of the exponentials.
+            logits.mul_((-grad / sums).to(logits.scalar_type()).unsqueeze(1));
+            logits.scatter_add_(1, chosen.unsqueeze(1), grad.to(logits.scalar_type()).unsqueeze(1));
+            if (slope.defined()) logits.mul_(slope);
+            if (logit_scale != 1) logits.mul_(logit_scale);
+            if (dselected.defined()) dselected.narrow(0, begin, length).copy_(product(logits, weight.t()));
+            auto part = product(logits.t(), chunk.t());
+            if (dweight.defined()) dweight.add_(part);
+            else dweight = part;
+        }
+        if (!dweight.defined()) dweight = at::zeros_like(weight);
+        at::Tensor dh = dselected.defined() ? spread(dselected, row_index) : at::Tensor();
+        return {dh, dweight.to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt())), at::Tensor(), at::Tensor(), at::Tensor(),
+                at::Tensor(), at::Tensor(), at::Tensor()};
+    }
+};
+
+}  // namespace
+}  // namespace lf
+
+using namespace lf;
+
+lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap, lf_tensor_t *out,
+                            lf_tensor_t *correct) {
+    return guarded([&] {
+        const auto &row_index = rows->value, &chosen = ids->value;
+        TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && row_index.dim() == 1 &&
+                        row_index.sizes() == chosen.sizes() && row_index.scalar_type() == at::kLong && chosen.scalar_type() == at::kLong,
+                    "hidden states, head and targets do not fit each other");
+        if (chosen.numel() > 0 && chosen.is_cpu()) {
+            auto [low, high] = at::aminmax(chosen);
+            TORCH_CHECK(low.item<int64_t>() >= 0 && high.item<int64_t>() < w->value.size(0), "a target id lies outside the vocabulary of ",
+                        w->value.size(0));
+        }
+        auto result = HeadLogProbs::apply(h->value, w->value, row_index.contiguous(), chosen.contiguous(), logit_scale, softcap, correct != nullptr,
+                                          c10::GradMode::is_enabled());
+        *out = adopt(result[0]);
+        if (correct) *correct = adopt(result[1]);
+    });
+}

@@ -1,0 +1,68 @@
+// What the shim's files share: handles, error capture, conversions.
+#pragma once
+#if !__has_include(<ATen/ATen.h>)
+#error "libtorch's headers were not found: run `make setup`, or set LIBTORCH to a folder with include/ and lib/."
+#endif
+#include <ATen/ATen.h>
+#include <c10/core/DeviceType.h>
+#include <c10/core/GradMode.h>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "CTorch.h"
+
+struct lf_tensor { at::Tensor value; };
+struct lf_generator { at::Generator value; };
+
+namespace lf {
+
+/// Switches recording off for a scope.
+struct WithoutGrad {
+    c10::AutoGradMode mode{false};
+};
+
+lf_status fail(lf_status status, const char *message) noexcept;
+
+template <typename Body> lf_status guarded(Body &&body) noexcept {
+    try {
+        body();
+        return LF_OK;
+    } catch (const c10::OutOfMemoryError &error) {
+        return fail(LF_OUT_OF_MEMORY, error.what_without_backtrace());
+    } catch (const c10::Error &error) {
+        return fail(LF_INVALID, error.what_without_backtrace());
+    } catch (const std::bad_alloc &error) {
+        return fail(LF_OUT_OF_MEMORY, error.what());
+    } catch (const std::exception &error) {
+        return fail(LF_INTERNAL, error.what());
+    } catch (...) {
+        return fail(LF_INTERNAL, "unknown C++ exception");
+    }
+}
+
+inline lf_tensor_t adopt(at::Tensor tensor) { return new lf_tensor{std::move(tensor)}; }
+
+/// Runs an expression that yields a tensor and hands it out.
+template <typename Body> lf_status returning(lf_tensor_t *out, Body &&body) noexcept {
+    return guarded([&] { *out = adopt(body()); });
+}
+
+inline std::vector<at::Tensor> list(const lf_tensor_t *tensors, size_t count) {
+    std::vector<at::Tensor> result;
+    result.reserve(count);
+    for (size_t i = 0; i < count; ++i) result.push_back(tensors[i]->value);
+    return result;
+}
+
+at::ScalarType scalar_type(lf_dtype dtype);
+lf_dtype dtype_of(at::ScalarType type);
+inline at::Device device(lf_device_type type) { return at::Device(type == LF_CUDA ? at::kCUDA : at::kCPU); }
+
+/// `x·wᵀ`, `x [M, K]`, `w [N, K]` of one type, strides free: the routed matrix product. Records nothing.
+at::Tensor product(const at::Tensor &x, const at::Tensor &w);
+/// `x·wᵀ + addend`.
+at::Tensor product_plus(const at::Tensor &x, const at::Tensor &w, const at::Tensor &addend);
+
+}  // namespace lf

@@ -1,0 +1,214 @@
+// Creation, storage, random streams, process settings.
+#include "Internal.hpp"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/GeneratorForPrivateuseone.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <malloc.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+namespace lf {
+
+static thread_local std::string last_error;
+
+lf_status fail(lf_status status, const char *message) noexcept {
+    try {
+        last_error = message;
+    } catch (...) {
+    }
+    return status;
+}
+
+at::ScalarType scalar_type(lf_dtype dtype) {
+    switch (dtype) {
+        case LF_FLOAT32: return at::kFloat;
+        case LF_FLOAT64: return at::kDouble;
+        case LF_FLOAT16: return at::kHalf;
+        case LF_BFLOAT16: return at::kBFloat16;
+        case LF_INT8: return at::kChar;
+        case LF_UINT8: return at::kByte;
+        case LF_INT16: return at::kShort;
+        case LF_INT32: return at::kInt;
+        case LF_INT64: return at::kLong;
+        case LF_BOOL: return at::kBool;
+    }
+    throw std::runtime_error("unknown element type");
+}
+
+lf_dtype dtype_of(at::ScalarType type) {
+    switch (type) {
+        case at::kFloat: return LF_FLOAT32;
+        case at::kDouble: return LF_FLOAT64;
+        case at::kHalf: return LF_FLOAT16;
+        case at::kBFloat16: return LF_BFLOAT16;
+        case at::kChar: return LF_INT8;
+        case at::kByte: return LF_UINT8;
+        case at::kShort: return LF_INT16;
+        case at::kInt: return LF_INT32;
+        case at::kLong: return LF_INT64;
+        default: return LF_BOOL;
+    }
+}
+
+static at::TensorOptions options(lf_dtype dtype, lf_device_type type) {
+    return at::TensorOptions().dtype(scalar_type(dtype)).device(device(type));
+}
+
+}  // namespace lf
+
+using namespace lf;
+
+const char *lf_last_error(void) { return last_error.c_str(); }
+lf_status lf_fail_with(lf_status status, const char *message) { return fail(status, message); }
+const char *lf_version(void) { return TORCH_VERSION; }
+
+void lf_keep_freed_memory(void) {
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 2147483647);
+    mallopt(M_TOP_PAD, 64 << 20);
+}
+
+void lf_trim_memory(void) { malloc_trim(0); }
+void lf_set_threads(int count) { at::set_num_threads(count); }
+int lf_threads(void) { return at::get_num_threads(); }
+bool lf_cuda_available(void) { return at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0; }
+int lf_cuda_device_count(void) { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
+bool lf_grad_mode(void) { return c10::GradMode::is_enabled(); }
+
+bool lf_grad_mode_set(bool enabled) {
+    bool previous = c10::GradMode::is_enabled();
+    c10::GradMode::set_enabled(enabled);
+    return previous;
+}
+
+lf_status lf_synchronize(lf_device_type type) {
+    return guarded([&] {
+        if (type == LF_CUDA) at::detail::getCUDAHooks().deviceSynchronize(at::detail::getCUDAHooks().getCurrentDevice());
+    });
+}
+
+// --- random streams
+
+lf_status lf_generator_create(uint64_t seed, lf_generator_t *out) {
+    return guarded([&] { *out = new lf_generator{at::make_generator<at::CPUGeneratorImpl>(seed)}; });
+}
+void lf_generator_free(lf_generator_t generator) { delete generator; }
+
+lf_status lf_generator_seed(lf_generator_t generator, uint64_t seed) {
+    return guarded([&] { generator->value.set_current_seed(seed); });
+}
+lf_status lf_generator_state(lf_generator_t generator, lf_tensor_t *out) {
+    return returning(out, [&] { return generator->value.get_state(); });
+}
+lf_status lf_generator_set_state(lf_generator_t generator, lf_tensor_t state) {
+    return guarded([&] { generator->value.set_state(state->value); });
+}
+lf_status lf_randperm(int64_t count, lf_generator_t generator, lf_tensor_t *out) {
+    return returning(out, [&] { return at::randperm(count, generator->value, at::kLong); });
+}
+lf_status lf_fill_uniform(lf_tensor_t tensor, double low, double high, lf_generator_t generator) {
+    return guarded([&] {
+        WithoutGrad scope;
+        tensor->value.uniform_(low, high, generator->value);
+    });
+}
+lf_status lf_fill_normal(lf_tensor_t tensor, double mean, double deviation, lf_generator_t generator) {
+    return guarded([&] {
+        WithoutGrad scope;
+        tensor->value.normal_(mean, deviation, generator->value);
+    });
+}
+lf_status lf_dropout_mask(lf_tensor_t like, double p, lf_generator_t generator, lf_tensor_t *out) {
+    return returning(out, [&] {
+        WithoutGrad scope;
+        auto mask = at::empty(like->value.sizes(), like->value.options().device(at::kCPU));
+        mask.bernoulli_(1 - p, generator->value).div_(1 - p);
+        return mask.to(like->value.device());
+    });
+}
+lf_status lf_multinomial(lf_tensor_t probabilities, lf_generator_t generator, lf_tensor_t *out) {
+    return returning(out, [&] {
+        auto drawn = at::multinomial(probabilities->value.cpu(), 1, false, generator->value).squeeze(-1);
+        return drawn.to(probabilities->value.device());
+    });
+}
+
+// --- creation, storage
+
+void lf_tensor_free(lf_tensor_t tensor) { delete tensor; }
+
+lf_status lf_zeros(const int64_t *shape, size_t rank, lf_dtype dtype, lf_device_type type, lf_tensor_t *out) {
+    return returning(out, [&] { return at::zeros({shape, rank}, options(dtype, type)); });
+}
+lf_status lf_full(const int64_t *shape, size_t rank, double value, lf_dtype dtype, lf_device_type type, lf_tensor_t *out) {
+    return returning(out, [&] { return at::full({shape, rank}, value, options(dtype, type)); });
+}
+lf_status lf_arange(int64_t count, lf_dtype dtype, lf_device_type type, lf_tensor_t *out) {
+    return returning(out, [&] { return at::arange(count, options(dtype, type)); });
+}
+lf_status lf_from_bytes(const void *bytes, const int64_t *shape, size_t rank, lf_dtype dtype, lf_tensor_t *out) {
+    return returning(out, [&] {
+        auto tensor = at::empty({shape, rank}, options(dtype, LF_CPU));
+        if (tensor.numel() > 0) memcpy(tensor.data_ptr(), bytes, tensor.nbytes());
+        return tensor;
+    });
+}
+lf_status lf_wrap_bytes(void *bytes, const int64_t *shape, size_t rank, lf_dtype dtype, void *owner, void (*release)(void *), lf_tensor_t *out) {
+    return returning(out, [&] {
+        return at::from_blob(bytes, {shape, rank}, [owner, release](void *) { release(owner); }, options(dtype, LF_CPU));
+    });
+}
+lf_status lf_copy_bytes(lf_tensor_t tensor, void *bytes, size_t size) {
+    return guarded([&] {
+        auto host = tensor->value.detach().cpu().contiguous();
+        TORCH_CHECK(host.nbytes() == size, "the buffer holds ", size, " bytes, the tensor ", host.nbytes());
+        if (size > 0) memcpy(bytes, host.data_ptr(), size);
+    });
+}
+lf_status lf_empty_like(lf_tensor_t tensor, lf_tensor_t *out) {
+    return returning(out, [&] { return at::empty_like(tensor->value.detach()); });
+}
+lf_status lf_zeros_like(lf_tensor_t tensor, lf_tensor_t *out) {
+    return returning(out, [&] { return at::zeros_like(tensor->value.detach()); });
+}
+
+size_t lf_rank(lf_tensor_t tensor) { return static_cast<size_t>(tensor->value.dim()); }
+int64_t lf_dim(lf_tensor_t tensor, int64_t dim) {
+    int64_t rank = tensor->value.dim();
+    if (dim < 0) dim += rank;
+    return dim >= 0 && dim < rank ? tensor->value.size(dim) : -1;
+}
+int64_t lf_numel(lf_tensor_t tensor) { return tensor->value.numel(); }
+lf_dtype lf_dtype_of(lf_tensor_t tensor) { return dtype_of(tensor->value.scalar_type()); }
+lf_device_type lf_device_of(lf_tensor_t tensor) { return tensor->value.is_cuda() ? LF_CUDA : LF_CPU; }
+bool lf_is_contiguous(lf_tensor_t tensor) { return tensor->value.is_contiguous(); }
+
+lf_status lf_item(lf_tensor_t tensor, double *out) {
+    return guarded([&] { *out = tensor->value.detach().to(at::kDouble).item<double>(); });
+}
+lf_status lf_to_dtype(lf_tensor_t tensor, lf_dtype dtype, lf_tensor_t *out) {
+    return returning(out, [&] { return tensor->value.to(scalar_type(dtype)); });
+}
+lf_status lf_to_device(lf_tensor_t tensor, lf_device_type type, lf_tensor_t *out) {
+    return returning(out, [&] { return tensor->value.to(device(type)); });
+}
+lf_status lf_contiguous(lf_tensor_t tensor, lf_tensor_t *out) {
+    return returning(out, [&] { return tensor->value.contiguous(); });
+}
+lf_status lf_detach(lf_tensor_t tensor, lf_tensor_t *out) {
+    return returning(out, [&] { return tensor->value.detach(); });
+}
+lf_status lf_clone(lf_tensor_t tensor, lf_tensor_t *out) {
+    return returning(out, [&] { return tensor->value.clone(); });
+}
+lf_status lf_alias(lf_tensor_t tensor, lf_tensor_t *out) {
+    return returning(out, [&] { return tensor->value; });
+}
+lf_status lf_identical(lf_tensor_t a, lf_tensor_t b, bool *out) {
+    return guarded([&] {
+        auto x = a->value.detach().cpu().contiguous(), y = b->value.detach().cpu().contiguous();
+        *out = x.sizes() == y.sizes() && x.scalar_type() == y.scalar_type() &&
+               (x.nbytes() == 0 || memcmp(x.data_ptr(), y.data_ptr(), x.nbytes()) == 0);
+    });
+}

@@ -1,0 +1,205 @@
+/// libtorch behind a plain C interface: opaque handles, status codes, out-parameters.
+///
+/// Every function returns a status; on failure `lf_last_error` tells what libtorch said. Handles written to out-parameters are owned by
+/// the caller and released with the matching `…_free`. Only `LFTorch` includes this header.
+#ifndef CTORCH_H
+#define CTORCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lf_tensor *lf_tensor_t;        // owned by the caller; release with lf_tensor_free
+typedef struct lf_generator *lf_generator_t;  // a random stream of libtorch's
+typedef struct lf_segments *lf_segments_t;    // who may see whom in a token stream
+
+typedef enum { LF_OK, LF_INVALID, LF_OUT_OF_MEMORY, LF_INTERNAL } lf_status;
+
+typedef enum {
+    LF_FLOAT32, LF_FLOAT64, LF_FLOAT16, LF_BFLOAT16, LF_INT8, LF_UINT8, LF_INT16, LF_INT32, LF_INT64, LF_BOOL
+} lf_dtype;
+
+typedef enum { LF_CPU, LF_CUDA } lf_device_type;
+
+/// This thread's last failure; valid until its next.
+const char *lf_last_error(void);
+/// Records a failure of a callback's; returns `status`.
+lf_status lf_fail_with(lf_status status, const char *message);
+
+// --- process ---------------------------------------------------------------------------------------------------------
+
+const char *lf_version(void);
+/// Keeps freed memory in the process: glibc would unmap large tensors and fault them in again at every step.
+void lf_keep_freed_memory(void);
+/// Gives unused heap pages back to the system.
+void lf_trim_memory(void);
+void lf_set_threads(int count);
+int lf_threads(void);
+bool lf_cuda_available(void);
+int lf_cuda_device_count(void);
+/// Whether float32 products on the CPU go to oneDNN rather than the BLAS that libtorch was built with.
+bool lf_routes_float32_matmul(void);
+void lf_set_routes_float32_matmul(bool routed);
+bool lf_grad_mode(void);
+/// Returns the previous mode.
+bool lf_grad_mode_set(bool enabled);
+lf_status lf_synchronize(lf_device_type device);
+
+// --- random streams --------------------------------------------------------------------------------------------------
+
+lf_status lf_generator_create(uint64_t seed, lf_generator_t *out);
+void lf_generator_free(lf_generator_t generator);
+lf_status lf_generator_seed(lf_generator_t generator, uint64_t seed);
+/// The stream's state as a byte tensor `[n]`, fit for lf_generator_set_state.
+lf_status lf_generator_state(lf_generator_t generator, lf_tensor_t *out);
+lf_status lf_generator_set_state(lf_generator_t generator, lf_tensor_t state);
+lf_status lf_randperm(int64_t count, lf_generator_t generator, lf_tensor_t *out);
+lf_status lf_fill_uniform(lf_tensor_t tensor, double low, double high, lf_generator_t generator);
+lf_status lf_fill_normal(lf_tensor_t tensor, double mean, double deviation, lf_generator_t generator);
+/// A mask of `1 / (1 - p)` with probability `1 - p`, else 0, shaped like `like`.
+lf_status lf_dropout_mask(lf_tensor_t like, double p, lf_generator_t generator, lf_tensor_t *out);
+/// Draws one index per row of `probabilities [n, k]`; `[n]` int64.
+lf_status lf_multinomial(lf_tensor_t probabilities, lf_generator_t generator, lf_tensor_t *out);
+
+// --- creation, storage -----------------------------------------------------------------------------------------------
+
+void lf_tensor_free(lf_tensor_t tensor);
+lf_status lf_zeros(const int64_t *shape, size_t rank, lf_dtype dtype, lf_device_type device, lf_tensor_t *out);
+lf_status lf_full(const int64_t *shape, size_t rank, double value, lf_dtype dtype, lf_device_type device, lf_tensor_t *out);
+lf_status lf_arange(int64_t count, lf_dtype dtype, lf_device_type device, lf_tensor_t *out);
+lf_status lf_from_bytes(const void *bytes, const int64_t *shape, size_t rank, lf_dtype dtype, lf_tensor_t *out);
+/// Wraps memory without copying; `release(owner)` runs when the last tensor on it is gone.
+lf_status lf_wrap_bytes(void *bytes, const int64_t *shape, size_t rank, lf_dtype dtype, void *owner, void (*release)(void *), lf_tensor_t *out);
+/// Copies a tensor's contiguous CPU image into `bytes`; `size` must match.
+lf_status lf_copy_bytes(lf_tensor_t tensor, void *bytes, size_t size);
+lf_status lf_empty_like(lf_tensor_t tensor, lf_tensor_t *out);
+lf_status lf_zeros_like(lf_tensor_t tensor, lf_tensor_t *out);
+
+size_t lf_rank(lf_tensor_t tensor);
+int64_t lf_dim(lf_tensor_t tensor, int64_t dim);
+int64_t lf_numel(lf_tensor_t tensor);
+lf_dtype lf_dtype_of(lf_tensor_t tensor);
+lf_device_type lf_device_of(lf_tensor_t tensor);
+bool lf_is_contiguous(lf_tensor_t tensor);
+lf_status lf_item(lf_tensor_t tensor, double *out);
+lf_status lf_to_dtype(lf_tensor_t tensor, lf_dtype dtype, lf_tensor_t *out);
+lf_status lf_to_device(lf_tensor_t tensor, lf_device_type device, lf_tensor_t *out);
+lf_status lf_contiguous(lf_tensor_t tensor, lf_tensor_t *out);
+lf_status lf_detach(lf_tensor_t tensor, lf_tensor_t *out);
+lf_status lf_clone(lf_tensor_t tensor, lf_tensor_t *out);
+/// Another handle of the same tensor.
+lf_status lf_alias(lf_tensor_t tensor, lf_tensor_t *out);
+/// All bytes equal, NaNs included.
+lf_status lf_identical(lf_tensor_t a, lf_tensor_t b, bool *out);
+
+// --- autograd --------------------------------------------------------------------------------------------------------
+
+bool lf_requires_grad(lf_tensor_t tensor);
+lf_status lf_set_requires_grad(lf_tensor_t tensor, bool enabled);
+/// NULL when there is none yet.
+lf_status lf_grad(lf_tensor_t tensor, lf_tensor_t *out);
+/// NULL clears.
+lf_status lf_set_grad(lf_tensor_t tensor, lf_tensor_t grad);
+lf_status lf_backward(lf_tensor_t scalar);
+/// Backward from a non-scalar with the given gradient of it.
+lf_status lf_backward_with(lf_tensor_t tensor, lf_tensor_t grad);
+
+typedef lf_status (*lf_checkpoint_body)(void *context, lf_tensor_t input, lf_tensor_t *out);
+/// Runs `body(input)` without keeping its activations; the backward runs it again, gradients of what `body` closes over included.
+/// `release(context)` runs when the graph is gone.
+lf_status lf_checkpoint(lf_tensor_t input, lf_checkpoint_body body, void *context, void (*release)(void *), lf_tensor_t *out);
+
+// --- operations ------------------------------------------------------------------------------------------------------
+
+typedef enum { LF_ADD, LF_SUB, LF_MUL, LF_DIV, LF_MAXIMUM, LF_MINIMUM } lf_binary_op;
+lf_status lf_binary(lf_binary_op op, lf_tensor_t a, lf_tensor_t b, lf_tensor_t *out);
+lf_status lf_binary_scalar(lf_binary_op op, lf_tensor_t a, double b, lf_tensor_t *out);
+
+typedef enum { LF_GT, LF_GE, LF_LT, LF_LE, LF_EQ, LF_NE } lf_compare_op;
+lf_status lf_compare(lf_compare_op op, lf_tensor_t a, lf_tensor_t b, lf_tensor_t *out);
+lf_status lf_compare_scalar(lf_compare_op op, lf_tensor_t a, double b, lf_tensor_t *out);
+
+typedef enum {
+    LF_NEG, LF_EXP, LF_LOG, LF_LOG1P, LF_EXPM1, LF_SQRT, LF_RSQRT, LF_ABS, LF_SIGMOID, LF_LOG_SIGMOID, LF_RELU, LF_SILU, LF_TANH,
+    LF_GELU, LF_GELU_TANH, LF_SQUARE, LF_RECIPROCAL, LF_COS, LF_SIN, LF_IS_FINITE, LF_LOGICAL_NOT
+} lf_unary_op;
+lf_status lf_unary(lf_unary_op op, lf_tensor_t a, lf_tensor_t *out);
+lf_status lf_clamp(lf_tensor_t a, const double *low, const double *high, lf_tensor_t *out);
+lf_status lf_where(lf_tensor_t condition, lf_tensor_t a, lf_tensor_t b, lf_tensor_t *out);
+
+typedef enum { LF_SUM, LF_MEAN, LF_AMAX, LF_AMIN } lf_reduce_op;
+lf_status lf_reduce(lf_reduce_op op, lf_tensor_t a, lf_tensor_t *out);
+lf_status lf_reduce_dim(lf_reduce_op op, lf_tensor_t a, int64_t dim, bool keep, lf_tensor_t *out);
+lf_status lf_argmax(lf_tensor_t a, int64_t dim, lf_tensor_t *out);
+lf_status lf_softmax(lf_tensor_t a, int64_t dim, lf_tensor_t *out);
+lf_status lf_log_softmax(lf_tensor_t a, int64_t dim, lf_tensor_t *out);
+lf_status lf_logsumexp(lf_tensor_t a, int64_t dim, bool keep, lf_tensor_t *out);
+lf_status lf_cumsum(lf_tensor_t a, int64_t dim, lf_tensor_t *out);
+lf_status lf_topk(lf_tensor_t a, int64_t k, int64_t dim, lf_tensor_t *values, lf_tensor_t *indices);
+lf_status lf_sort(lf_tensor_t a, int64_t dim, bool descending, lf_tensor_t *values, lf_tensor_t *indices);
+
+lf_status lf_matmul(lf_tensor_t a, lf_tensor_t b, lf_tensor_t *out);
+lf_status lf_reshape(lf_tensor_t a, const int64_t *shape, size_t rank, lf_tensor_t *out);
+lf_status lf_transpose(lf_tensor_t a, int64_t dim0, int64_t dim1, lf_tensor_t *out);
+lf_status lf_expand(lf_tensor_t a, const int64_t *shape, size_t rank, lf_tensor_t *out);
+lf_status lf_narrow(lf_tensor_t a, int64_t dim, int64_t start, int64_t length, lf_tensor_t *out);
+lf_status lf_index_select(lf_tensor_t a, int64_t dim, lf_tensor_t index, lf_tensor_t *out);
+/// `out[index[i]] += source[i]` over dimension 0 of a zero tensor of `count` rows: sums per group.
+lf_status lf_group_sum(lf_tensor_t source, lf_tensor_t index, int64_t count, lf_tensor_t *out);
+lf_status lf_gather(lf_tensor_t a, int64_t dim, lf_tensor_t index, lf_tensor_t *out);
+lf_status lf_scatter(lf_tensor_t a, int64_t dim, lf_tensor_t index, lf_tensor_t source, lf_tensor_t *out);
+lf_status lf_cat(const lf_tensor_t *tensors, size_t count, int64_t dim, lf_tensor_t *out);
+lf_status lf_stack(const lf_tensor_t *tensors, size_t count, int64_t dim, lf_tensor_t *out);
+lf_status lf_embedding(lf_tensor_t weight, lf_tensor_t ids, lf_tensor_t *out);
+
+// --- in place (optimizers, initializers) -----------------------------------------------------------------------------
+
+lf_status lf_copy_in_place(lf_tensor_t target, lf_tensor_t source);
+lf_status lf_fill_in_place(lf_tensor_t target, double value);
+lf_status lf_add_in_place(lf_tensor_t target, lf_tensor_t source, double scale);
+lf_status lf_mul_in_place(lf_tensor_t target, double factor);
+
+// --- optimizers ------------------------------------------------------------------------------------------------------
+
+/// The Euclidean norm of all tensors together, float32 `[]`.
+lf_status lf_total_norm(const lf_tensor_t *tensors, size_t count, lf_tensor_t *out);
+lf_status lf_scale_all(const lf_tensor_t *tensors, size_t count, lf_tensor_t factor);
+lf_status lf_adamw_step(const lf_tensor_t *parameters, const lf_tensor_t *gradients, const lf_tensor_t *first_moments,
+                        const lf_tensor_t *second_moments, const lf_tensor_t *steps, size_t count, double learning_rate, double beta1,
+                        double beta2, double weight_decay, double epsilon);
+
+// --- fused layers ----------------------------------------------------------------------------------------------------
+
+/// `x·wᵀ + bias`; `x [T, in]`, `w [out, in]`. A weight of another type is converted to x's. `bias` may be NULL.
+lf_status lf_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t *out);
+/// `x·wᵀ + bias + scale·(x·Aᵀ)·Bᵀ` (Hu et al. 2021, arXiv 2106.09685, eq. 3); `A [r, in]`, `B [out, r]`.
+lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t a, lf_tensor_t b, double scale, lf_tensor_t *out);
+/// `x / sqrt(mean(x²) + eps) · w`, computed in float32 over the last dimension (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
+lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double eps, lf_tensor_t *out);
+/// `silu(gate) ⊙ up` (Shazeer 2020, arXiv 2002.05202).
+lf_status lf_silu_mul(lf_tensor_t gate, lf_tensor_t up, lf_tensor_t *out);
+/// Rotates pairs `(i, i + d/2)` of each head; `x [T, heads, headDim]`, `cos`, `sin` `[T, d/2]` float32, d ≤ headDim (Su et al. 2021, arXiv 2104.09864, eq. 34).
+lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, lf_tensor_t *out);
+
+/// Segment i covers `[starts[i], ends[i])` of the stream and continues segment `prefixes[i]` (-1: none, else < i).
+lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, lf_segments_t *out);
+void lf_segments_free(lf_segments_t segments);
+/// Causal attention within segments and onto their prefixes. `q [T, heads, d]`, `k`, `v` `[T, kvHeads, d]`; returns `[T, heads, d]`.
+/// `window` > 0: a token sees itself and the window-1 tokens before it. `softcap` > 0: scores become `softcap·tanh(score / softcap)`.
+lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, double scale, int64_t window,
+                               double softcap, lf_tensor_t *out);
+
+/// Log-probabilities of `ids [N]` under `softmax(h[rows]·wᵀ)`, float32 (float64 for float64 input) `[N]`, without ever holding more than
+/// a chunk of the logits. `h [T, hidden]`, `w [vocab, hidden]`, `rows`, `ids` int64 `[N]`. `correct`, unless NULL, receives a bool `[N]`: whether
+/// the id has the greatest logit. `softcap` > 0 caps the logits as in lf_segment_attention; `logit_scale` multiplies them.
+lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap, lf_tensor_t *out,
+                            lf_tensor_t *correct);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,198 @@
+extension ModelArguments {
+    init(_ arguments: ArgumentValues, cutoffLen: Int) {
+        self.init(modelNameOrPath: arguments.string("model_name_or_path"))
+        adapterNameOrPath = arguments.names("adapter_name_or_path")
+        adapterFolder = arguments.optionalString("adapter_folder")
+        cacheDir = arguments.optionalString("cache_dir")
+        resizeVocab = arguments.bool("resize_vocab")
+        splitSpecialTokens = arguments.bool("split_special_tokens")
+        addTokens = arguments.names("add_tokens")
+        addSpecialTokens = arguments.names("add_special_tokens")
+        ropeScaling = arguments.optionalString("rope_scaling").flatMap(RopeScaling.init(rawValue:))
+        upcastLayernorm = arguments.bool("upcast_layernorm")
+        upcastLMHeadOutput = arguments.bool("upcast_lmhead_output")
+        disableGradientCheckpointing = arguments.bool("disable_gradient_checkpointing")
+        trainFromScratch = arguments.bool("train_from_scratch")
+        inferDType = arguments.choice("infer_dtype", default: .auto)
+        printParamStatus = arguments.bool("print_param_status")
+        if arguments.bool("bf16") || arguments.bool("pure_bf16") {
+            computeDType = .bfloat16
+        } else if arguments.bool("fp16") {
+            computeDType = .float16
+        }
+        modelMaxLength = cutoffLen
+    }
+}
+
+extension DataArguments {
+    init(_ arguments: ArgumentValues, cutoffLen: Int) {
+        self.init()
+        template = arguments.optionalString("template")
+        dataset = arguments.names("dataset")
+        evalDataset = arguments.names("eval_dataset")
+        datasetDir = arguments.string("dataset_dir")
+        mediaDir = arguments.optionalString("media_dir")
+        self.cutoffLen = cutoffLen
+        trainOnPrompt = arguments.bool("train_on_prompt")
+        maskHistory = arguments.bool("mask_history")
+        streaming = arguments.bool("streaming")
+        bufferSize = arguments.int("buffer_size")
+        mixStrategy = arguments.choice("mix_strategy", default: .concat)
+        interleaveProbs = arguments.numbers("interleave_probs")
+        overwriteCache = arguments.bool("overwrite_cache")
+        preprocessingBatchSize = arguments.int("preprocessing_batch_size")
+        preprocessingNumWorkers = arguments.optionalInt("preprocessing_num_workers")
+        maxSamples = arguments.optionalInt("max_samples")
+        ignorePadTokenForLoss = arguments.bool("ignore_pad_token_for_loss")
+        valSize = arguments.double("val_size")
+        evalOnEachDataset = arguments.bool("eval_on_each_dataset")
+        packing = arguments.bool("packing")
+        neatPacking = arguments.bool("neat_packing")
+        toolFormat = arguments.optionalString("tool_format")
+        defaultSystem = arguments.optionalString("default_system")
+        enableThinking = arguments.optionalBool("enable_thinking")
+        preserveThinking = arguments.bool("preserve_thinking")
+        tokenizedPath = arguments.optionalString("tokenized_path")
+    }
+}
+
+extension FinetuningArguments {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        stage = arguments.choice("stage", default: .sft)
+        type = arguments.choice("finetuning_type", default: .lora)
+        pureBF16 = arguments.bool("pure_bf16")
+        computeAccuracy = arguments.bool("compute_accuracy")
+        disableShuffling = arguments.bool("disable_shuffling")
+        earlyStoppingSteps = arguments.optionalInt("early_stopping_steps")
+        plotLoss = arguments.bool("plot_loss")
+        includeEffectiveTokensPerSecond = arguments.bool("include_effective_tokens_per_second")
+        lora = LoRA(arguments)
+        freeze.trainableLayers = arguments.int("freeze_trainable_layers")
+        freeze.trainableModules = arguments.names("freeze_trainable_modules")
+        freeze.extraModules = arguments.names("freeze_extra_modules")
+        preference = Preference(arguments)
+    }
+}
+
+extension FinetuningArguments.LoRA {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        rank = arguments.int("lora_rank")
+        alpha = arguments.int("lora_alpha")
+        dropout = arguments.double("lora_dropout")
+        target = arguments.names("lora_target")
+        additionalTarget = arguments.names("additional_target")
+        usesRSLoRA = arguments.bool("use_rslora")
+        createNewAdapter = arguments.bool("create_new_adapter")
+    }
+}
+
+extension FinetuningArguments.Preference {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        beta = arguments.double("pref_beta")
+        ftx = arguments.double("pref_ftx")
+        bcoWeight = arguments.double("pref_bco_weight")
+        loss = arguments.choice("pref_loss", default: .sigmoid)
+        labelSmoothing = arguments.double("dpo_label_smoothing")
+        simpoGamma = arguments.double("simpo_gamma")
+        ldAlpha = arguments.optionalDouble("ld_alpha")
+        ktoChosenWeight = arguments.double("kto_chosen_weight")
+        ktoRejectedWeight = arguments.double("kto_rejected_weight")
+        refModel = arguments.optionalString("ref_model")
+        refModelAdapters = arguments.names("ref_model_adapters")
+    }
+}
+
+extension TrainingArguments {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        outputDir = arguments.string("output_dir")
+        overwriteOutputDir = arguments.bool("overwrite_output_dir")
+        doTrain = arguments.bool("do_train")
+        doEval = arguments.bool("do_eval")
+        doPredict = arguments.bool("do_predict")
+        evalStrategy = arguments.choice("eval_strategy", default: .no)
+        perDeviceTrainBatchSize = arguments.int("per_device_train_batch_size")
+        perDeviceEvalBatchSize = arguments.int("per_device_eval_batch_size")
+        gradientAccumulationSteps = arguments.int("gradient_accumulation_steps")
+        learningRate = arguments.double("learning_rate")
+        weightDecay = arguments.double("weight_decay")
+        adamBeta1 = arguments.double("adam_beta1")
+        adamBeta2 = arguments.double("adam_beta2")
+        adamEpsilon = arguments.double("adam_epsilon")
+        maxGradNorm = arguments.double("max_grad_norm")
+        numTrainEpochs = arguments.double("num_train_epochs")
+        maxSteps = arguments.int("max_steps")
+        lrSchedulerType = arguments.choice("lr_scheduler_type", default: .linear)
+        lrSchedulerKwargs = schedulerOptions(arguments["lr_scheduler_kwargs"])
+        warmupSteps = arguments.double("warmup_steps")
+        optim = arguments.choice("optim", default: .adamwTorchFused)
+        loggingStrategy = arguments.choice("logging_strategy", default: .steps)
+        loggingSteps = arguments.double("logging_steps")
+        loggingFirstStep = arguments.bool("logging_first_step")
+        saveStrategy = arguments.choice("save_strategy", default: .steps)
+        saveSteps = arguments.double("save_steps")
+        saveTotalLimit = arguments.optionalInt("save_total_limit")
+        saveOnlyModel = arguments.bool("save_only_model")
+        evalSteps = arguments.optionalDouble("eval_steps")
+        evalDelay = arguments.double("eval_delay")
+        evalOnStart = arguments.bool("eval_on_start")
+        seed = arguments.int("seed")
+        dataSeed = arguments.optionalInt("data_seed")
+        bf16 = arguments.bool("bf16")
+        fp16 = arguments.bool("fp16")
+        useCPU = arguments.bool("use_cpu")
+        dataloaderDropLast = arguments.bool("dataloader_drop_last")
+        runName = arguments.optionalString("run_name")
+        disableTqdm = arguments.bool("disable_tqdm")
+        loadBestModelAtEnd = arguments.bool("load_best_model_at_end")
+        metricForBestModel = arguments.optionalString("metric_for_best_model")
+        greaterIsBetter = arguments.optionalBool("greater_is_better")
+        ignoreDataSkip = arguments.bool("ignore_data_skip")
+        predictWithGenerate = arguments.bool("predict_with_generate")
+        resume = resumeChoice(arguments)
+        includeNumInputTokensSeen = arguments.string("include_num_input_tokens_seen") != "no"
+        threads = arguments.optionalInt("threads")
+    }
+}
+
+private func resumeChoice(_ arguments: ArgumentValues) -> TrainingArguments.Resume {
+    switch arguments["resume_from_checkpoint"] {
+    case .bool(true): .latest
+    case .bool(false): .never
+    case .string(let path): .checkpoint(path)
+    default: arguments.bool("overwrite_output_dir") ? .never : .automatic
+    }
+}
+
+private func schedulerOptions(_ value: ArgumentValue) -> [String: TrainingArguments.SchedulerOption] {
+    guard case .mapping(let pairs) = value else { return [:] }
+    var options: [String: TrainingArguments.SchedulerOption] = [:]
+    for (name, option) in pairs {
+        switch option {
+        case .int(let number): options[name] = .number(Double(number))
+        case .double(let number): options[name] = .number(number)
+        case .string(let text): options[name] = .text(text)
+        default: continue
+        }
+    }
+    return options
+}
+
+extension GeneratingArguments {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        doSample = arguments.bool("do_sample")
+        temperature = arguments.double("temperature")
+        topP = arguments.double("top_p")
+        topK = arguments.int("top_k")
+        numBeams = arguments.int("num_beams")
+        maxLength = arguments.int("max_length")
+        maxNewTokens = arguments.int("max_new_tokens")
+        repetitionPenalty = arguments.double("repetition_penalty")
+        lengthPenalty = arguments.double("length_penalty")
+        skipSpecialTokens = arguments.bool("skip_special_tokens")
+    }
+}

@@ -1,0 +1,33 @@
+extension ArgumentCatalogue {
+    static let dataTable = """
+        ## Data
+        template | string? | - | yes | Name of the chat template. Required for every stage but `pt`.
+        dataset | names? | - | yes | Names of the training sets in `dataset_info.json`.
+        eval_dataset | names? | - | yes | Names of the evaluation sets in `dataset_info.json`.
+        dataset_dir | string | data | yes | Folder that holds `dataset_info.json` and the data files.
+        media_dir | string? | - | no | Folder of images, videos and audio; `dataset_dir` when unset.
+        cutoff_len | int >=1 | 2048 | yes | Longest example in tokens, and the block size of packing. With `packing` or `neat_packing` in the file, upstream keeps one token back, and so do we.
+        train_on_prompt | bool | false | yes | Learn the prompt's tokens too (sft).
+        mask_history | bool | false | yes | Learn the last turn only (sft).
+        streaming | bool | false | no | Read the data while training instead of before.
+        buffer_size | int >=1 | 16384 | no | Examples among which a streamed data set is shuffled.
+        mix_strategy | choice concat interleave_under interleave_over interleave_once | concat | yes | How several data sets become one: one after the other; in turns until one is used up; until all are, repeating the shorter; or each example once.
+        interleave_probs | numbers? >=0 <=1 | - | yes | Probability with which each data set has its turn; they add up to 1.
+        overwrite_cache | bool | false | no effect | Data are read and tokenized anew in every run.
+        preprocessing_batch_size | int >=1 | 1000 | yes | Examples that are packed together as a group.
+        preprocessing_num_workers | int? >=1 | - | no effect | Upstream's number of preprocessing processes. Tokenizing uses this process' threads; `threads` limits them.
+        max_samples | int? >=1 | - | yes | Take only the first n examples of each data set.
+        eval_num_beams | int? >=1 | - | no | Beams for generating in evaluation.
+        ignore_pad_token_for_loss | bool | true | no: Remove it; there is no padding here that could be learned. | Leave padding out of the loss.
+        val_size | float >=0 | 0.0 | yes | Examples set aside for evaluation: a number when above 1, else a fraction.
+        eval_on_each_dataset | bool | false | yes | Evaluate on each evaluation set by itself.
+        packing | bool? | - | yes | Fill each row with several examples, which never see one another. On for `pt` unless set.
+        neat_packing | bool | false | yes | The same as `packing`, which here always keeps examples apart (sft).
+        tool_format | string? | - | yes | How tools and calls of tools are written; the template's own format when unset.
+        default_system | text? | - | yes | System message that takes the place of the template's own.
+        enable_thinking | bool? | true | yes | How reasoning templates treat thoughts: `true` thinks, `false` gives empty thoughts, `null` leaves it to the data.
+        preserve_thinking | bool | false | yes | Keep the thoughts of earlier turns.
+        tokenized_path | string? | - | no | Folder for the tokenized data, written when it is missing, else read.
+        data_shared_file_system | bool | false | no effect | Whether all nodes share a file system. There is one node.
+        """
+}

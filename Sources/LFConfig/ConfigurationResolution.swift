@@ -1,0 +1,85 @@
+import Foundation
+import LFDiagnostics
+
+/// Reads, checks and completes the arguments of a command line: `[FILE.yaml] [key=value …] [--key value …]`, without the
+/// command's name.
+///
+/// - Throws: `UserErrors` with every problem found, all of code `.configuration`.
+public func resolveConfig(arguments: [String]) throws -> ResolvedConfig {
+    try resolve(ArgumentSources(arguments: arguments))
+}
+
+/// Checks and completes arguments given by code or a test.
+///
+/// - Parameter source: Named in messages as the place of every value.
+/// - Throws: `UserErrors` with every problem found, all of code `.configuration`.
+public func resolveConfig(values: [(String, ArgumentValue)], source: String? = nil) throws -> ResolvedConfig {
+    try resolve(ArgumentSources(values: values, source: source))
+}
+
+private func resolve(_ sources: ArgumentSources) throws -> ResolvedConfig {
+    let allowsUnknown = isEnabled(ProcessInfo.processInfo.environment["ALLOW_EXTRA_ARGS"])
+    var arguments = ArgumentValues(sources, allowsUnknown: allowsUnknown)
+    // A file that could not be read at all leaves nothing to check.
+    if sources.assignments.isEmpty, !sources.problems.isEmpty { throw UserErrors(sources.problems) }
+    complete(&arguments)
+    checkCombinations(&arguments)
+    guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }
+    warn(&arguments)
+    return ResolvedConfig(arguments)
+}
+
+/// Upstream's reading of a switch in the environment.
+private func isEnabled(_ variable: String?) -> Bool {
+    ["true", "y", "1"].contains(variable?.lowercased() ?? "")
+}
+
+/// Fills in the defaults that depend on other arguments.
+private func complete(_ arguments: inout ArgumentValues) {
+    if arguments.isNull("output_dir") { arguments.set("output_dir", .string("trainer_output")) }
+    arguments.set("output_dir", .string(expandingHome(arguments.string("output_dir"))))
+    if arguments.isNull("media_dir") { arguments.set("media_dir", arguments["dataset_dir"]) }
+    if arguments.optionalInt("lora_alpha") ?? 0 == 0 {
+        arguments.set("lora_alpha", .int(2 * arguments.int("lora_rank")))
+    }
+    if let ratio = arguments.optionalDouble("warmup_ratio") { arguments.set("warmup_steps", .double(ratio)) }
+    if arguments.string("eval_strategy") != "no" { arguments.set("do_eval", .bool(true)) }
+    if arguments.string("eval_strategy") == "steps", arguments.optionalDouble("eval_steps") ?? 0 == 0 {
+        arguments.set("eval_steps", arguments["logging_steps"])
+    }
+    if arguments.bool("load_best_model_at_end"), arguments.isNull("metric_for_best_model") {
+        arguments.set("metric_for_best_model", .string("loss"))
+    }
+    if arguments.isNull("greater_is_better"), let metric = arguments.optionalString("metric_for_best_model") {
+        arguments.set("greater_is_better", .bool(!metric.hasSuffix("loss")))
+    }
+    if arguments.int("max_steps") <= 0 { arguments.set("max_steps", .int(-1)) }
+    if arguments.optionalInt("save_total_limit") ?? 1 <= 0 { arguments.set("save_total_limit", .null) }
+    if arguments.isNull("disable_tqdm") { arguments.set("disable_tqdm", .bool(false)) }
+    if arguments.isNull("report_to") { arguments.set("report_to", .list([.string("none")])) }
+    // Upstream's order matters: a file that asks for packing loses one token of `cutoff_len`; pre-training's default does not.
+    if arguments.bool("neat_packing") { arguments.set("packing", .bool(true)) }
+}
+
+/// A leading `~` becomes the home folder.
+private func expandingHome(_ path: String) -> String {
+    guard path == "~" || path.hasPrefix("~/"), let home = ProcessInfo.processInfo.environment["HOME"] else {
+        return path
+    }
+    return home + path.dropFirst()
+}
+
+extension ResolvedConfig {
+    fileprivate init(_ arguments: ArgumentValues) {
+        var arguments = arguments
+        let asksForPacking = arguments.bool("packing")
+        if arguments.isNull("packing") { arguments.set("packing", .bool(arguments.string("stage") == "pt")) }
+        let cutoffLen = arguments.int("cutoff_len") - (asksForPacking ? 1 : 0)
+        self.init(
+            model: ModelArguments(arguments, cutoffLen: cutoffLen),
+            data: DataArguments(arguments, cutoffLen: cutoffLen),
+            training: TrainingArguments(arguments), finetuning: FinetuningArguments(arguments),
+            generating: GeneratingArguments(arguments), source: arguments.file,
+            values: ArgumentCatalogue.all.map { ($0.name, arguments[$0.name]) }, warnings: arguments.warnings)
+    }
+}

@@ -1,0 +1,42 @@
+internal import CTorch
+
+/// Where a tensor lives.
+public enum Device: String, Sendable {
+    case cpu
+    case cuda
+
+    public static var hasCUDA: Bool { lf_cuda_available() }
+
+    /// Waits until everything asked of the device is done.
+    public func synchronize() throws(TorchError) { try check("synchronize", lf_synchronize(raw)) }
+
+    var raw: lf_device_type { self == .cuda ? LF_CUDA : LF_CPU }
+    init(_ raw: lf_device_type) { self = raw == LF_CUDA ? .cuda : .cpu }
+}
+
+/// Settings of the process that all tensors share.
+public enum TorchRuntime {
+    /// libtorch's version, such as `2.13.0`.
+    public static var version: String { String(cString: lf_version()) }
+
+    /// Threads that CPU operations use.
+    public static var threads: Int { Int(lf_threads()) }
+    public static func setThreads(_ count: Int) { lf_set_threads(Int32(clamping: count)) }
+
+    /// Lets freed tensors' pages stay with the process; see `lf_keep_freed_memory`.
+    public static func keepFreedMemory() { lf_keep_freed_memory() }
+    public static func trimMemory() { lf_trim_memory() }
+
+    /// Whether float32 products on the CPU go to oneDNN.
+    public static var routesFloat32Matmul: Bool { lf_routes_float32_matmul() }
+}
+
+/// Runs `body` without recording for autograd; restores the previous mode even when it throws.
+public func withoutGrad<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    let previous = lf_grad_mode_set(false)
+    defer { _ = lf_grad_mode_set(previous) }
+    return try body()
+}
+
+/// Whether operations on this thread are recorded for autograd.
+public var recordsGrad: Bool { lf_grad_mode() }

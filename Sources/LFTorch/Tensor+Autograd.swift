@@ -1,0 +1,96 @@
+internal import CTorch
+
+extension Tensor {
+    public var requiresGrad: Bool { lf_requires_grad(handle) }
+
+    /// Marks a leaf as trained or frozen.
+    public func setRequiresGrad(_ enabled: Bool) throws(TorchError) {
+        try check("requires grad", lf_set_requires_grad(handle, enabled))
+    }
+
+    /// The gradient accumulated so far, nil before the first backward.
+    public func grad() throws(TorchError) -> Tensor? {
+        var raw: lf_tensor_t?
+        try check("grad", lf_grad(handle, &raw))
+        return raw.map { Tensor(adopting: $0) }
+    }
+
+    public func setGrad(_ grad: Tensor?) throws(TorchError) {
+        try check("set grad", lf_set_grad(handle, grad?.handle))
+    }
+
+    /// Accumulates the gradients of this scalar into the leaves that it depends on.
+    public func backward() throws(TorchError) { try check("backward", lf_backward(handle)) }
+
+    /// The same from a tensor whose own gradient is given.
+    public func backward(grad: Tensor) throws(TorchError) {
+        try check("backward", lf_backward_with(handle, grad.handle))
+    }
+
+    // MARK: In place, for optimizers and initializers; never recorded
+
+    public func copyInPlace(_ source: Tensor) throws(TorchError) {
+        try check("copy", lf_copy_in_place(handle, source.handle))
+    }
+    public func fillInPlace(_ value: Double) throws(TorchError) {
+        try check("fill", lf_fill_in_place(handle, value))
+    }
+    public func addInPlace(_ source: Tensor, scale: Double = 1) throws(TorchError) {
+        try check("add", lf_add_in_place(handle, source.handle, scale))
+    }
+    public func multiplyInPlace(_ factor: Double) throws(TorchError) {
+        try check("multiply", lf_mul_in_place(handle, factor))
+    }
+
+    /// Draws every element from `[low, high)` (`Tensor.uniform_`).
+    public func fillUniformInPlace(_ low: Double, _ high: Double, _ generator: Generator) throws(TorchError) {
+        try check("uniform", lf_fill_uniform(handle, low, high, generator.handle))
+    }
+    public func fillNormalInPlace(mean: Double, deviation: Double, _ generator: Generator) throws(TorchError)
+    {
+        try check("normal", lf_fill_normal(handle, mean, deviation, generator.handle))
+    }
+
+    /// `1 / (1 - p)` with probability `1 - p`, else 0, in this tensor's shape and type.
+    public func dropoutMask(_ p: Double, _ generator: Generator) throws(TorchError) -> Tensor {
+        try Tensor.make("dropout") { lf_dropout_mask(handle, p, generator.handle, $0) }
+    }
+    /// One index per row, drawn by the rows' probabilities; `[n, k]` gives `[n]` int64.
+    public func multinomial(_ generator: Generator) throws(TorchError) -> Tensor {
+        try Tensor.make("multinomial") { lf_multinomial(handle, generator.handle, $0) }
+    }
+}
+
+/// Runs `body` without keeping its activations; the backward pass runs it again (Chen et al. 2016, arXiv 1604.06174).
+///
+/// Both runs must compute the same: no random draws inside.
+public func recomputed(
+    _ input: Tensor, _ body: @escaping (Tensor) throws(TorchError) -> Tensor
+) throws(TorchError) -> Tensor {
+    let region = Unmanaged.passRetained(Region(body))
+    return try Tensor.make("recomputed region") {
+        lf_checkpoint(
+            input.handle,
+            { context, input, out in
+                guard let context, let input, let out else { return LF_INTERNAL }
+                return Unmanaged<Region>.fromOpaque(context).takeUnretainedValue().run(input, out)
+            }, region.toOpaque(),
+            { context in if let context { Unmanaged<Region>.fromOpaque(context).release() } }, $0)
+    }
+}
+
+private final class Region {
+    let body: (Tensor) throws(TorchError) -> Tensor
+    init(_ body: @escaping (Tensor) throws(TorchError) -> Tensor) { self.body = body }
+
+    func run(_ input: lf_tensor_t, _ out: UnsafeMutablePointer<lf_tensor_t?>) -> lf_status {
+        do throws(TorchError) {
+            let borrowed = try Tensor.make("input") { lf_alias(input, $0) }
+            let result = try body(borrowed)
+            return lf_alias(result.handle, out)
+        } catch {
+            return lf_fail_with(
+                error.kind == .outOfMemory ? LF_OUT_OF_MEMORY : LF_INTERNAL, error.description)
+        }
+    }
+}
