@@ -85,7 +85,7 @@ let package = Package(
                 .linkedLibrary("stdc++"),
             ]),
         // No-torch line: nothing below needs libtorch to build.
-        module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
         module("LFData", ["LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTemplate", ["LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
