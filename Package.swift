@@ -69,9 +69,11 @@ let package = Package(
         .target(
             name: "CTorch",
             cxxSettings: [
+                // clang forgets to emit (and to inline) constructors that it would call by an alias from
+                // `target_clones` functions: conversions to bfloat16 would not link.
                 .unsafeFlags([
                     "-I\(libtorch)/include", "-I\(libtorch)/include/torch/csrc/api/include", "-O3", "-fPIC",
-                    "-w",
+                    "-w", "-Xclang", "-mno-constructor-aliases",
                 ])
             ],
             linkerSettings: [
@@ -83,7 +85,7 @@ let package = Package(
                 .linkedLibrary("stdc++"),
             ]),
         // No-torch line: nothing below needs libtorch to build.
-        module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
         module("LFData", ["LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTemplate", ["LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),

@@ -52,6 +52,9 @@ public final class ProgressBar {
         console.writePlainStatus(line)
     }
 
+    /// Shows the bar again after another one took its place.
+    public func redraw() { console.showStatus(line) }
+
     /// Ends the bar.
     ///
     /// - Parameter leavesLine: Whether its last state stays in the terminal's scroll-back.

@@ -1,0 +1,68 @@
+public import LFDiagnostics
+
+/// Everything a run tells while it goes on: the progress bar, the console line and the `trainer_log.jsonl` line per event.
+public final class TrainingReporter {
+    private let log: TrainerLog
+    private let console: Console
+    private let bar: ProgressBar?
+    private var evaluationBar: ProgressBar?
+
+    /// Opens the log and shows the bar.
+    ///
+    /// - Parameters:
+    ///   - showsProgress: Whether there is a bar (`disable_tqdm` off).
+    ///   - resumedStep: Steps that an earlier run has done; 0 for a new run.
+    ///   - discardsOldLog: Whether a log that is there is deleted (`overwrite_output_dir`).
+    /// - Throws: `UserError` naming `trainer_log.jsonl`.
+    public init(
+        outputDir: String, totalSteps: Int, resumedStep: Int = 0, resumedTokens: Int = 0,
+        discardsOldLog: Bool = false,
+        showsProgress: Bool = true, console: Console = .standard,
+        clock: @escaping () -> Double = monotonicSeconds
+    ) throws(UserError) {
+        log = try TrainerLog(
+            in: outputDir, totalSteps: totalSteps, resumedStep: resumedStep, resumedTokens: resumedTokens,
+            discardingOld: discardsOldLog, clock: clock)
+        self.console = console
+        bar =
+            showsProgress
+            ? ProgressBar(total: totalSteps, completed: resumedStep, console: console, clock: clock) : nil
+    }
+
+    /// Moves the bar.
+    ///
+    /// - Parameter step: Optimizer steps done.
+    public func stepCompleted(_ step: Int) { bar?.advance(to: step) }
+
+    /// Prints a log event and appends it to `trainer_log.jsonl`.
+    ///
+    /// - Parameters:
+    ///   - entry: The event as `TrainerState.log` returned it.
+    ///   - tokensSeen: Input tokens of the whole run where they are counted, else 0.
+    /// - Throws: `UserError` naming `trainer_log.jsonl`.
+    public func logged(
+        _ entry: LogEntry, tokensSeen: Int = 0, deviceMemory: TrainerLog.DeviceMemory? = nil
+    ) throws(UserError) {
+        console.writeLine(entry.consoleLine)
+        try log.write(entry, step: entry.step ?? 0, tokensSeen: tokensSeen, deviceMemory: deviceMemory)
+    }
+
+    /// Shows an evaluation's own bar in place of the training's.
+    public func evaluationBegan(batchCount: Int) {
+        guard bar != nil else { return }
+        evaluationBar = ProgressBar(label: "eval", total: batchCount, console: console)
+    }
+
+    public func evaluationAdvanced(to batch: Int) { evaluationBar?.advance(to: batch) }
+
+    /// Brings the training's bar back.
+    public func evaluationEnded() {
+        guard let evaluationBar else { return }
+        evaluationBar.finish(leavesLine: false)
+        self.evaluationBar = nil
+        bar?.redraw()
+    }
+
+    /// Takes the bar away, leaving its last state above what follows.
+    public func finish() { bar?.finish() }
+}
