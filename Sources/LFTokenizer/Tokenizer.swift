@@ -120,32 +120,19 @@ public final class Tokenizer: Sendable {
     ///
     /// - Returns: The ids in the order of the texts, whatever the number of threads.
     public func encodeBatch(_ texts: [String], addSpecialTokens: Bool, threads: Int) throws -> [[Int32]] {
-        let results = Mutex<[[Int32]]>([[Int32]](repeating: [], count: texts.count))
-        let failure = Mutex<UserError?>(nil)
-        // Small enough that no thread waits long for the last one, large enough that taking one costs nothing.
-        let share = max(1, min(256, texts.count / (max(threads, 1) * 8)))
-        let next = Atomic<Int>(0)
-        let work: @Sendable () -> Void = { [self] in
+        let shares = try mapShares(texts.count, threads: threads) { [self] range in
             let scratch = states.take()
             defer { states.giveBack(scratch) }
-            while true {
-                let start = next.wrappingAdd(share, ordering: .relaxed).oldValue
-                if start >= texts.count { return }
-                let range = start..<min(start + share, texts.count)
-                do throws(UserError) {
-                    var encoded: [[Int32]] = []
-                    for index in range { encoded.append(try encode(texts[index], addSpecialTokens, scratch)) }
-                    results.withLock { $0.replaceSubrange(range, with: encoded) }
-                } catch {
-                    failure.withLock { $0 = error }
-                    return
-                }
-            }
+            var encoded: [[Int32]] = []
+            encoded.reserveCapacity(range.count)
+            for index in range { encoded.append(try encode(texts[index], addSpecialTokens, scratch)) }
+            return encoded
         }
-        runThreads(min(max(threads, 1), (texts.count + share - 1) / share), work)
-        if let error = failure.withLock({ $0 }) { throw error }
-        return results.withLock { $0 }
+        return Array(shares.joined())
     }
+
+    /// The ids with what the post-processor adds around them.
+    public func addingSpecialTokens(to ids: [Int32]) -> [Int32] { postProcessor.process(ids) }
 
     private func encode(_ text: UTF8Text, into output: inout [Int32], _ scratch: EncoderScratch) {
         guard added.hasTokens else {

@@ -174,7 +174,11 @@ struct TokenizerFile {
             return .fixedLength(length)
         case "Sequence":
             var parts: [PreTokenizer] = []
-            for part in try list(node, "pretokenizers") { parts.append(try preTokenizer(part)) }
+            let nodes = try list(node, "pretokenizers")
+            if let known = knownSequence(nodes), let last = nodes.last {
+                return .sequence([.split(.words(known), .isolated, inverted: false), try preTokenizer(last)])
+            }
+            for part in nodes { parts.append(try preTokenizer(part)) }
             return .sequence(parts)
         default: throw unsupported("the pre-tokenizer \"\(type)\"")
         }
@@ -189,6 +193,18 @@ struct TokenizerFile {
             throw malformed("unknown behavior \"\(name)\"")
         }
         return behavior
+    }
+
+    /// The scanner that does the work of all but the last part.
+    private func knownSequence(_ nodes: [JSONNode]) -> KnownPattern? {
+        var patterns: [String] = []
+        for node in nodes.dropLast() {
+            guard node["behavior"]?.string == "Isolated", node["invert"]?.bool != true,
+                let pattern = node["pattern"]?["Regex"]?.string
+            else { return nil }
+            patterns.append(pattern)
+        }
+        return KnownPattern(sequence: patterns)
     }
 
     private func metaspacePrepending(_ node: JSONNode) throws(UserError) -> MetaspacePrepending {

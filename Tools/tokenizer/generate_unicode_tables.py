@@ -1,15 +1,15 @@
 """Writes Sources/LFTokenizer/UnicodeData.swift: the Unicode facts that tokenizers rest on.
 
-Run it with Python 3.11 (unicodedata 14.0.0, the version of Oniguruma 6.9.8) and tokenizers 0.22.2 installed. Where the
-Rust library has data of another version, the library itself is asked, character by character: its normalization forms
-know Unicode 9 only, its lower-case letters are of a later version than 14, and so on.
+Run it with Python 3.11 and tokenizers 0.22.2 installed. The Rust library draws its data from several versions of
+Unicode: its regular expressions know version 16, its normalization forms version 9, and so on. So the library itself is
+asked, character by character.
 """
 
 import pathlib
 import unicodedata
 
 import tokenizers
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 ASSIGNABLE = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 CATEGORIES = (
@@ -29,6 +29,21 @@ def runs(classes):
             text.append(f"{position - start}{LETTERS[classes[start]]}")
             start = position
     return "".join(text)
+
+
+def categories():
+    """The general category per code point, as the library's regular expressions have it."""
+    everything = "".join(map(chr, ASSIGNABLE))
+    classes = [CATEGORIES.index("Cn")] * 0x110000
+    for c in range(0xD800, 0xE000):
+        classes[c] = CATEGORIES.index("Cs")
+    for number, category in enumerate(CATEGORIES):
+        if category in ("Cn", "Cs"):
+            continue
+        keep = normalizers.Replace(Regex(rf"\P{{{category}}}+"), "")
+        for character in keep.normalize_str(everything):
+            classes[ord(character)] = number
+    return classes
 
 
 def predicate_runs(predicate):
@@ -162,8 +177,8 @@ def main():
     tables = [
         (
             "categories",
-            "General categories of Unicode 14, as Oniguruma has them: run lengths, each with a letter for the category.",
-            runs([CATEGORIES.index(unicodedata.category(chr(c))) for c in range(0x110000)]),
+            "General categories, as the regular expressions have them: run lengths, each with its category's letter.",
+            runs(categories()),
         ),
         ("combiningClasses", "Canonical combining classes: run lengths with the class.", combining_classes()),
         ("canonical", "Full canonical decompositions, Hangul syllables left out.", decompositions(normalizers.NFD, known)),
