@@ -262,7 +262,7 @@ struct DatasetLoader {
         if config.data.packing, form != .pairwise {
             let packing = ExamplePacking(
                 form: form, data: config.data,
-                blockStart: processor.tokenizer.addsBOS ? processor.tokenizer.bosID : nil)
+                blockStart: processor.tokenizer.asksForBOS ? processor.tokenizer.bosID : nil)
             for batch in ExamplePacking.batches(rowCount: processed.count, data: config.data) {
                 var sequences: [LabeledSequence] = []
                 for i in batch {

@@ -49,7 +49,7 @@ struct ExampleProcessor: Sendable {
         // Llama 3's chat end token is no end of a text, so upstream names the right one for this template.
         let end = data.template == "llama3" ? "<|end_of_text|>" : tokenizer.eosToken ?? ""
         var text = message.content + end
-        if !data.packing, tokenizer.addsBOS, let bos = tokenizer.bosToken { text = bos + text }
+        if !data.packing, tokenizer.asksForBOS, let bos = tokenizer.bosToken { text = bos + text }
         var ids = try tokenizer.encode(text, addSpecialTokens: false)
         if !data.packing, ids.count > data.cutoffLen { ids.removeSubrange(data.cutoffLen...) }
         return .example(.supervised([LabeledSequence(inputIDs: ids, labels: ids)]))

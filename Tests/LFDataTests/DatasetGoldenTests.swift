@@ -15,10 +15,10 @@ enum TrainingGolden {
     /// Loads the datasets of a recorded run.
     static func datasets(of run: String, _ overrides: String...) throws -> (DatasetModule, Tokenizer) {
         let file = "\(folder)/runs/\(run)/config.yaml"
-        let text = try String(contentsOfFile: file, encoding: .utf8)
-        let model = try #require(text.firstMatch(of: #/model_name_or_path: (\S+)/#)?.1)
         let config = try resolveConfig(arguments: [file, "dataset_dir=\(folder)/data"] + overrides)
-        let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: "\(folder)/\(model)"))
+        let name = config.model.modelNameOrPath
+        let model = name.hasPrefix("/") ? name : "\(folder)/\(name)"
+        let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
         let module = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
         return (module, setup.tokenizer)
     }
@@ -115,6 +115,18 @@ enum TrainingGolden {
     }
 
     struct Missing: Error {}
+
+    /// The Gemma tokenizer asks for one; the Llama 3 one, which adds it to prompts only, does not (goldens above).
+    @Test func preTrainingBlocksStartAsTheTokenizerAsks() throws {
+        let model = "model_name_or_path=\(TrainingGolden.folder)/models/tiny_gemma2"
+        let (packed, tokenizer) = try TrainingGolden.datasets(of: "pt_full_packing", model)
+        let (plain, _) = try TrainingGolden.datasets(of: "pt_lora", model)
+        for example in try #require(packed.train) + #require(plain.train) {
+            guard case .supervised(let sequences) = example else { throw Missing() }
+            #expect(sequences[0].inputIDs[0] == tokenizer.bosID)
+            #expect(sequences[0].inputIDs.dropFirst().allSatisfy { $0 != tokenizer.bosID })
+        }
+    }
 
     @Test func anyNumberOfThreadsGivesTheSameExamples() throws {
         let one = try TrainingGolden.datasets(of: "sft_lora_tools", "preprocessing_num_workers=1").0
