@@ -101,11 +101,14 @@ package enum ArgumentCatalogue {
             }
         }
         if kind == .int, result.bounds.maximum == nil { result.bounds.maximum = NumericBounds.largestCount }
+        var required = result
+        required.isOptional = false
         let defaults = columns[2].split(separator: "/").map { text -> ArgumentValue in
             let text = text.trimmingSpaces()
             if text == "-" { return .null }
             guard
-                case .success(let value) = coerce(ConfigurationNode(.scalar(text, isPlain: true)), to: result)
+                case .success(let value) = coerce(
+                    ConfigurationNode(.scalar(text, isPlain: true)), to: required)
             else {
                 preconditionFailure("argument table: the default of \(columns[0]) has the wrong type")
             }

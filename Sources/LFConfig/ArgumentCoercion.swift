@@ -26,9 +26,11 @@ func coerce(
     case .string:
         return scalar(node, "a name or path, in one piece").flatMap { name($0) }.map { .string($0) }
     case .text: return scalar(node, "text").map { .string($0) }
-    case .names: return list(node).map { .list($0.map { .string($0) }) }
+    case .names:
+        return list(node, definition).map { items in items.map { .list($0.map { .string($0) }) } ?? .null }
     case .numbers:
-        return list(node).flatMap { items in
+        return list(node, definition).flatMap { items in
+            guard let items else { return .success(.null) }
             var numbers: [ArgumentValue] = []
             for item in items {
                 switch float(item, definition) {
@@ -143,7 +145,10 @@ private func name(_ text: String) -> Result<String, CoercionFailure> {
     return .success(text)
 }
 
-private func list(_ node: ConfigurationNode) -> Result<[String], CoercionFailure> {
+/// The items of a list; nil for an empty one where there may be no value.
+private func list(
+    _ node: ConfigurationNode, _ definition: ArgumentDefinition
+) -> Result<[String]?, CoercionFailure> {
     var items: [String] = []
     switch node.content {
     case .scalar(let text, _):
@@ -161,6 +166,10 @@ private func list(_ node: ConfigurationNode) -> Result<[String], CoercionFailure
     case .mapping:
         return .failure(
             CoercionFailure(problem: "must be a list or names with commas between, got a mapping"))
+    }
+    if items.isEmpty {
+        return definition.isOptional
+            ? .success(nil) : .failure(CoercionFailure(problem: "must not be an empty list"))
     }
     for item in items {
         guard !item.isEmpty else {

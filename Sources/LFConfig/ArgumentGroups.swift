@@ -31,7 +31,7 @@ extension DataArguments {
         dataset = arguments.names("dataset")
         evalDataset = arguments.names("eval_dataset")
         datasetDir = arguments.string("dataset_dir")
-        mediaDir = arguments.optionalString("media_dir")
+        mediaDir = arguments.optionalString("media_dir") ?? arguments.string("dataset_dir")
         self.cutoffLen = cutoffLen
         trainOnPrompt = arguments.bool("train_on_prompt")
         maskHistory = arguments.bool("mask_history")
@@ -46,7 +46,7 @@ extension DataArguments {
         ignorePadTokenForLoss = arguments.bool("ignore_pad_token_for_loss")
         valSize = arguments.double("val_size")
         evalOnEachDataset = arguments.bool("eval_on_each_dataset")
-        packing = arguments.bool("packing")
+        packing = arguments.optionalBool("packing") ?? (arguments.string("stage") == "pt")
         neatPacking = arguments.bool("neat_packing")
         toolFormat = arguments.optionalString("tool_format")
         defaultSystem = arguments.optionalString("default_system")
@@ -79,7 +79,7 @@ extension FinetuningArguments.LoRA {
     init(_ arguments: ArgumentValues) {
         self.init()
         rank = arguments.int("lora_rank")
-        alpha = arguments.int("lora_alpha")
+        alpha = arguments.optionalInt("lora_alpha") ?? 2 * rank
         dropout = arguments.double("lora_dropout")
         target = arguments.names("lora_target")
         additionalTarget = arguments.names("additional_target")

@@ -15,6 +15,8 @@ struct ArgumentSources {
     var file: String?
     var assignments: [ArgumentAssignment] = []
     var problems: [UserError] = []
+    /// Whether nothing of the file could be used, so that checking the rest would only mislead.
+    var isUnreadable = false
 
     /// Reads `[FILE.yaml|FILE.json] [key=value | --key value | --key=value]…`.
     init(arguments: [String]) {
@@ -32,6 +34,8 @@ struct ArgumentSources {
                 }
             } catch {
                 problems.append(error)
+                isUnreadable = true
+                return
             }
         }
         while let word = rest.popFirst() {

@@ -97,7 +97,9 @@ struct ArgumentValues {
         else {
             return nil
         }
-        return ("`\(definition.name)` is not supported yet.", remedy ?? "Remove it.")
+        let isSwitch = [.null, .bool(false)].contains(definition.defaultValue) || definition.isSecret
+        let spelling = isSwitch ? definition.name : "\(definition.name): \(rendered(value))"
+        return ("`\(spelling)` is not supported yet.", remedy ?? "Remove it.")
     }
 
     private mutating func unknown(_ assignment: ArgumentAssignment, isError: Bool) {

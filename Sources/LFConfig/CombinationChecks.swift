@@ -1,10 +1,243 @@
-/// Checks arguments against one another: upstream's rules for what exists here, in upstream's order.
-func checkCombinations(_ arguments: inout ArgumentValues) {
-    if arguments.isNull("model_name_or_path"), arguments.isUsable("model_name_or_path") {
-        arguments.report(
-            "Please provide `model_name_or_path`.", at: ["model_name_or_path"],
-            remedy: "Name the folder of the base model.")
+/// One rule about several arguments: when it is broken, and what to say.
+struct CombinationRule: Sendable {
+    /// The arguments concerned; the first one that the user wrote is where the message points. A rule is left out when
+    /// one of them could not be read.
+    var names: [String]
+    var isBroken: @Sendable (ArgumentValues) -> Bool
+    var problem: @Sendable (ArgumentValues) -> String
+    var remedy: String
+
+    init(
+        _ names: String..., message problem: @autoclosure @escaping @Sendable () -> String, remedy: String,
+        when isBroken: @escaping @Sendable (ArgumentValues) -> Bool
+    ) {
+        self.names = names
+        self.isBroken = isBroken
+        self.problem = { _ in problem() }
+        self.remedy = remedy
+    }
+
+    init(
+        _ names: String..., naming problem: @escaping @Sendable (ArgumentValues) -> String, remedy: String,
+        when isBroken: @escaping @Sendable (ArgumentValues) -> Bool
+    ) {
+        self.names = names
+        self.isBroken = isBroken
+        self.problem = problem
+        self.remedy = remedy
     }
 }
 
-func warn(_ arguments: inout ArgumentValues) { _ = arguments }
+/// Checks arguments against one another: upstream's rules for what exists here, in upstream's order.
+func checkCombinations(_ arguments: inout ArgumentValues) {
+    for rule in combinationRules where rule.names.allSatisfy(arguments.isUsable) && rule.isBroken(arguments) {
+        arguments.report(rule.problem(arguments), at: rule.names, remedy: rule.remedy)
+    }
+    checkSchedulerOptions(&arguments)
+}
+
+/// Upstream's least validation size: anything below counts as none.
+private let leastValSize = 1e-6
+
+let combinationRules: [CombinationRule] =
+    modelAndDataRules + methodRules + evaluationRules + intervalRules
+
+private let modelAndDataRules: [CombinationRule] = [
+    CombinationRule(
+        "model_name_or_path", message: "Please provide `model_name_or_path`.",
+        remedy: "Name the folder of the base model."
+    ) { $0.isNull("model_name_or_path") },
+    CombinationRule(
+        "val_size", "dataset", message: "Cannot specify `val_size` if `dataset` is not set.",
+        remedy: "Name a `dataset` to split, or remove `val_size`."
+    ) { $0.double("val_size") > leastValSize && $0.isNull("dataset") },
+    CombinationRule(
+        "val_size", "eval_dataset", message: "Cannot specify `val_size` if `eval_dataset` is set.",
+        remedy: "Keep one of them."
+    ) { $0.double("val_size") > leastValSize && !$0.isNull("eval_dataset") },
+    CombinationRule(
+        "val_size",
+        naming: {
+            "val_size must be a fraction below 1 or a whole number above 1, got \(rendered($0["val_size"]))."
+        },
+        remedy: "Use 0.1 for a tenth of the examples, or 100 for a hundred."
+    ) {
+        let size = $0.double("val_size")
+        return size == 1 || (size > 1 && (size != size.rounded() || size > NumericBounds.largestCount))
+    },
+    CombinationRule(
+        "interleave_probs", "mix_strategy",
+        message: "`interleave_probs` is only valid for interleaved mixing.",
+        remedy:
+            "Set `mix_strategy` to interleave_under, interleave_over or interleave_once, or remove the probabilities."
+    ) { !$0.isNull("interleave_probs") && $0.string("mix_strategy") == "concat" },
+    CombinationRule(
+        "interleave_probs", "dataset",
+        naming: {
+            "The length of dataset and interleave probs should be identical, got \(counts($0, "dataset"))."
+        },
+        remedy: "Give one probability per data set."
+    ) {
+        !$0.isNull("interleave_probs") && !$0.isNull("dataset")
+            && $0.names("dataset").count != $0.numbers("interleave_probs").count
+    },
+    CombinationRule(
+        "interleave_probs", "eval_dataset",
+        naming: {
+            "The length of eval dataset and interleave probs should be identical, got \(counts($0, "eval_dataset"))."
+        },
+        remedy: "Give as many evaluation sets as probabilities."
+    ) {
+        !$0.isNull("interleave_probs") && !$0.isNull("eval_dataset")
+            && $0.names("eval_dataset").count != $0.numbers("interleave_probs").count
+    },
+    CombinationRule(
+        "interleave_probs",
+        naming: {
+            "interleave_probs must add up to 1, got \(spelled($0.numbers("interleave_probs").reduce(0, +)))."
+        },
+        remedy: "Divide each by their sum."
+    ) {
+        !$0.isNull("interleave_probs") && !(abs($0.numbers("interleave_probs").reduce(0, +) - 1) < 1e-6)
+    },
+    CombinationRule(
+        "mask_history", "train_on_prompt", message: "`mask_history` is incompatible with `train_on_prompt`.",
+        remedy: "Keep one of them."
+    ) { $0.bool("mask_history") && $0.bool("train_on_prompt") },
+    CombinationRule(
+        "cutoff_len", "packing", "neat_packing",
+        message: "cutoff_len must be at least 2 with packing, got 1.",
+        remedy: "Use the model's context length, or at least the length of most examples."
+    ) { $0.bool("packing") && $0.int("cutoff_len") < 2 },
+]
+
+private let methodRules: [CombinationRule] = [
+    CombinationRule(
+        "dpo_label_smoothing", "pref_loss",
+        message: "`dpo_label_smoothing` is only valid for sigmoid loss function.",
+        remedy: "Use `pref_loss: sigmoid`, or remove the smoothing."
+    ) {
+        $0.string("stage") == "dpo" && $0.string("pref_loss") != "sigmoid"
+            && $0.double("dpo_label_smoothing") > 1e-6
+    },
+    CombinationRule(
+        "use_rslora", "finetuning_type", message: "`use_rslora` is only valid for LoRA training.",
+        remedy: "Use `finetuning_type: lora`, or remove it."
+    ) { $0.string("finetuning_type") != "lora" && $0.bool("use_rslora") },
+    CombinationRule(
+        "neat_packing", "stage", message: "`neat_packing` cannot be set as True except SFT.",
+        remedy: "Use `packing: true` for pre-training; other stages need none."
+    ) { $0.string("stage") != "sft" && $0.bool("neat_packing") },
+    CombinationRule(
+        "train_on_prompt", "mask_history", "stage",
+        message: "`train_on_prompt` or `mask_history` cannot be set as True except SFT.",
+        remedy: "Remove it, or use `stage: sft`."
+    ) { $0.string("stage") != "sft" && ($0.bool("train_on_prompt") || $0.bool("mask_history")) },
+    CombinationRule(
+        "do_train", "dataset", message: "Please specify dataset for training.",
+        remedy: "Set `dataset` to names from `dataset_info.json`."
+    ) { $0.bool("do_train") && $0.isNull("dataset") },
+    CombinationRule(
+        "adapter_name_or_path", "finetuning_type", message: "Adapter is only valid for the LoRA method.",
+        remedy: "Use `finetuning_type: lora`, or remove the adapter."
+    ) { !$0.isNull("adapter_name_or_path") && $0.string("finetuning_type") != "lora" },
+    CombinationRule(
+        "template", "stage", message: "Please specify which `template` to use.",
+        remedy: "Name the template that the model was made with, such as `llama3` or `qwen`."
+    ) { $0.string("stage") != "pt" && $0.isNull("template") && ($0.bool("do_train") || $0.bool("do_eval")) },
+]
+
+private let evaluationRules: [CombinationRule] = [
+    CombinationRule(
+        "do_eval", "eval_strategy", "eval_dataset", "val_size",
+        message: "Please make sure eval_dataset be provided or val_size >1e-6.",
+        remedy: "Set `eval_dataset`, or `val_size` to keep examples back from the training set."
+    ) { $0.bool("do_eval") && hasNoEvaluationSet($0) },
+    CombinationRule(
+        "eval_on_start", "eval_dataset", "val_size",
+        message: "`eval_on_start` needs data to evaluate: neither `eval_dataset` nor `val_size` is set.",
+        remedy: "Set one of them, and `eval_strategy`."
+    ) { $0.bool("eval_on_start") && !$0.bool("do_eval") && hasNoEvaluationSet($0) },
+    CombinationRule(
+        "load_best_model_at_end", "eval_strategy", "save_strategy",
+        naming: {
+            "`load_best_model_at_end` needs equal save and eval strategies, got eval_strategy: "
+                + "\($0.string("eval_strategy")) and save_strategy: \($0.string("save_strategy"))."
+        },
+        remedy: "Set both to `steps` or both to `epoch`."
+    ) {
+        $0.bool("load_best_model_at_end")
+            && ($0.string("eval_strategy") != $0.string("save_strategy")
+                || $0.string("eval_strategy") == "no")
+    },
+    CombinationRule(
+        "load_best_model_at_end", "save_steps", "eval_steps",
+        naming: {
+            "`load_best_model_at_end` needs save_steps to be a multiple of eval_steps, got "
+                + "\(spelled($0.double("save_steps"))) and \(spelled($0.double("eval_steps")))."
+        },
+        remedy:
+            "Save every time or every few times that you evaluate, such as `save_steps: 200`, `eval_steps: 100`."
+    ) { $0.bool("load_best_model_at_end") && savesBetweenEvaluations($0) },
+]
+
+private let intervalRules: [CombinationRule] = [
+    CombinationRule(
+        "logging_steps", "logging_strategy",
+        message: "`logging_strategy: steps` requires a non-zero `logging_steps`.",
+        remedy: "Set `logging_steps: 10`, or `logging_strategy: no`."
+    ) { $0.string("logging_strategy") == "steps" && $0.double("logging_steps") == 0 },
+    CombinationRule(
+        "eval_steps", "logging_steps", "eval_strategy",
+        message: "`eval_strategy: steps` requires a non-zero `eval_steps` or `logging_steps`.",
+        remedy: "Set `eval_steps`."
+    ) { $0.string("eval_strategy") == "steps" && $0.double("eval_steps") == 0 },
+    wholeSteps("logging_steps", when: "logging_strategy"),
+    wholeSteps("eval_steps", when: "eval_strategy"),
+    wholeSteps("save_steps", when: "save_strategy"),
+    CombinationRule(
+        "warmup_steps",
+        naming: {
+            "warmup_steps must be a whole number when it is 1 or more, got \(spelled($0.double("warmup_steps")))."
+        },
+        remedy: "Use a number of steps, or a share of all steps below 1."
+    ) { isBrokenStepCount($0.double("warmup_steps")) },
+]
+
+/// A step count is a whole number of steps, or a share of all steps below 1.
+private func wholeSteps(_ name: String, when strategy: String) -> CombinationRule {
+    CombinationRule(
+        name,
+        naming: {
+            "\(name) must be a whole number if it is bigger than 1, got \(spelled($0.double(name)))."
+        },
+        remedy: "Use a number of steps, or a share of all steps below 1."
+    ) { $0.string(strategy) == "steps" && isBrokenStepCount($0.double(name)) }
+}
+
+private func isBrokenStepCount(_ steps: Double) -> Bool {
+    steps > 1 && (steps != steps.rounded() || steps > NumericBounds.largestCount)
+}
+
+private func hasNoEvaluationSet(_ arguments: ArgumentValues) -> Bool {
+    arguments.isNull("eval_dataset") && arguments.double("val_size") < leastValSize
+}
+
+private func counts(_ arguments: ArgumentValues, _ name: String) -> String {
+    "\(arguments.names(name).count) and \(arguments.numbers("interleave_probs").count)"
+}
+
+/// Whether a checkpoint could be written without an evaluation of it; shares of all steps are compared in millionths.
+private func savesBetweenEvaluations(_ arguments: ArgumentValues) -> Bool {
+    guard arguments.string("eval_strategy") == "steps", arguments.string("save_strategy") == "steps" else {
+        return false
+    }
+    var save = arguments.double("save_steps")
+    var evaluate = arguments.double("eval_steps")
+    guard save > 0, evaluate > 0 else { return false }
+    if save.truncatingRemainder(dividingBy: evaluate) == 0 { return false }
+    guard save < 1, evaluate < 1 else { return true }
+    save = (save * 1e6).rounded()
+    evaluate = (evaluate * 1e6).rounded()
+    return evaluate < 1 || save.truncatingRemainder(dividingBy: evaluate) != 0
+}

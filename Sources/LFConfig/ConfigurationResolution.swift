@@ -18,14 +18,13 @@ public func resolveConfig(values: [(String, ArgumentValue)], source: String? = n
 }
 
 private func resolve(_ sources: ArgumentSources) throws -> ResolvedConfig {
+    if sources.isUnreadable { throw UserErrors(sources.problems) }
     let allowsUnknown = isEnabled(ProcessInfo.processInfo.environment["ALLOW_EXTRA_ARGS"])
     var arguments = ArgumentValues(sources, allowsUnknown: allowsUnknown)
-    // A file that could not be read at all leaves nothing to check.
-    if sources.assignments.isEmpty, !sources.problems.isEmpty { throw UserErrors(sources.problems) }
     complete(&arguments)
     checkCombinations(&arguments)
     guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }
-    warn(&arguments)
+    collectWarnings(&arguments)
     return ResolvedConfig(arguments)
 }
 
@@ -38,11 +37,17 @@ private func isEnabled(_ variable: String?) -> Bool {
 private func complete(_ arguments: inout ArgumentValues) {
     if arguments.isNull("output_dir") { arguments.set("output_dir", .string("trainer_output")) }
     arguments.set("output_dir", .string(expandingHome(arguments.string("output_dir"))))
-    if arguments.isNull("media_dir") { arguments.set("media_dir", arguments["dataset_dir"]) }
-    if arguments.optionalInt("lora_alpha") ?? 0 == 0 {
+    if arguments.string("finetuning_type") == "lora", arguments.optionalInt("lora_alpha") ?? 0 == 0 {
         arguments.set("lora_alpha", .int(2 * arguments.int("lora_rank")))
     }
-    if let ratio = arguments.optionalDouble("warmup_ratio") { arguments.set("warmup_steps", .double(ratio)) }
+    if let ratio = arguments.optionalDouble("warmup_ratio") {
+        if arguments.isGiven("warmup_steps") {
+            arguments.warn(
+                "`warmup_ratio: \(spelled(ratio))` takes the place of `warmup_steps`. Keep one of them.")
+        }
+        arguments.set("warmup_steps", .double(ratio))
+        arguments.set("warmup_ratio", .null)
+    }
     if arguments.string("eval_strategy") != "no" { arguments.set("do_eval", .bool(true)) }
     if arguments.string("eval_strategy") == "steps", arguments.optionalDouble("eval_steps") ?? 0 == 0 {
         arguments.set("eval_steps", arguments["logging_steps"])
@@ -52,6 +57,10 @@ private func complete(_ arguments: inout ArgumentValues) {
     }
     if arguments.isNull("greater_is_better"), let metric = arguments.optionalString("metric_for_best_model") {
         arguments.set("greater_is_better", .bool(!metric.hasSuffix("loss")))
+    }
+    // Upstream takes 0 as "never".
+    if arguments.string("save_strategy") == "steps", arguments.double("save_steps") == 0 {
+        arguments.set("save_strategy", .string("no"))
     }
     if arguments.int("max_steps") <= 0 { arguments.set("max_steps", .int(-1)) }
     if arguments.optionalInt("save_total_limit") ?? 1 <= 0 { arguments.set("save_total_limit", .null) }
@@ -71,10 +80,7 @@ private func expandingHome(_ path: String) -> String {
 
 extension ResolvedConfig {
     fileprivate init(_ arguments: ArgumentValues) {
-        var arguments = arguments
-        let asksForPacking = arguments.bool("packing")
-        if arguments.isNull("packing") { arguments.set("packing", .bool(arguments.string("stage") == "pt")) }
-        let cutoffLen = arguments.int("cutoff_len") - (asksForPacking ? 1 : 0)
+        let cutoffLen = arguments.int("cutoff_len") - (arguments.bool("packing") ? 1 : 0)
         self.init(
             model: ModelArguments(arguments, cutoffLen: cutoffLen),
             data: DataArguments(arguments, cutoffLen: cutoffLen),

@@ -7,7 +7,7 @@ public struct ResolvedConfig: Sendable, Equatable {
     public var generating: GeneratingArguments
     /// The file the values came from, for messages; nil when given on the command line or by code.
     public var source: String?
-    /// Every argument by its YAML name with its resolved value, for `training_args.yaml` and the model card.
+    /// Every argument by its YAML name in table order, completed so that reading them again gives the same configuration.
     public var values: [(name: String, value: ArgumentValue)]
     /// Warnings of the validation rules, to be logged once.
     public var warnings: [String]

@@ -27,6 +27,9 @@ public struct TokenStream: Sendable, Equatable {
     public var targetSequences: [Int32] = []
     /// Sequences of the batch: n examples, or for preference pairs 2n: chosen `0..<n`, rejected `n..<2n`.
     public var sequenceCount = 0
+    /// Labels of the batch, a sequence's first token included although nothing predicts it: what upstream divides
+    /// the summed loss of a global batch by (`num_items_in_batch`).
+    public var labelCount = 0
 
     public var tokenCount: Int { inputIDs.count }
     public var targetCount: Int { targetIDs.count }

@@ -19,7 +19,7 @@ extension ArgumentCatalogue {
         per_device_train_batch_size | int >=1 | 8 | yes | Examples (or pairs) per forward pass.
         per_device_eval_batch_size | int >=1 | 8 | yes | The same in evaluation.
         gradient_accumulation_steps | int >=1 | 1 | yes | Forward passes per optimizer step.
-        num_train_epochs | float >=0 <=1000000 | 3.0 | yes | Passes over the training data; a fraction ends within one.
+        num_train_epochs | float >0 <=1000000 | 3.0 | yes | Passes over the training data; a fraction ends within one.
         max_steps | int >=-1 | -1 | yes | Optimizer steps, whatever `num_train_epochs` says; -1 leaves it to that.
         average_tokens_across_devices | bool | true | no effect | Normalise the loss over all devices' tokens. There is one device.
         auto_find_batch_size | bool | false | no: Lower `per_device_train_batch_size` and raise `gradient_accumulation_steps`. | Halve the batch when memory runs out.

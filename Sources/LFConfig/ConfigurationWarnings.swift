@@ -1,0 +1,86 @@
+/// Collects what a user should know although nothing is wrong.
+func collectWarnings(_ arguments: inout ArgumentValues) {
+    if !["do_train", "do_eval"].contains(where: { arguments.bool($0) }) {
+        arguments.warn("There is nothing to do: set `do_train: true` or `do_eval: true`.")
+    }
+    let isMixed = ["bf16", "fp16", "pure_bf16", "use_cpu"].contains { arguments.bool($0) }
+    if arguments.bool("do_train"), !isMixed {
+        arguments.warn("We recommend enable mixed precision training: set `bf16: true`.")
+    }
+    let usesReference =
+        arguments.string("stage") == "dpo" && !["orpo", "simpo"].contains(arguments.string("pref_loss"))
+    if !arguments.bool("do_train"), arguments.bool("do_eval"), usesReference, arguments.isNull("ref_model") {
+        arguments.warn(
+            "Specify `ref_model` for computing rewards at evaluation: without it the model is compared with itself."
+        )
+    }
+    let idle = idleArguments(arguments)
+    if !idle.isEmpty {
+        let list = idle.map { "`\($0.name)` (\($0.reason))" }.joined(separator: ", ")
+        arguments.warn(
+            "\(idle.count == 1 ? "An argument changes" : "\(idle.count) arguments change") nothing here: \(list)."
+        )
+    }
+}
+
+/// Arguments that the user set to something else than the default, but that nothing reads in this combination.
+private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reason: String)] {
+    let type = arguments.string("finetuning_type")
+    let stage = arguments.string("stage")
+    let loss = arguments.string("pref_loss")
+    var groups: [(isIdle: Bool, names: [String], reason: String)] = []
+    groups.append(
+        (
+            type != "lora",
+            [
+                "lora_rank", "lora_alpha", "lora_dropout", "lora_target", "additional_target",
+                "create_new_adapter",
+            ],
+            "finetuning_type is \(type)"
+        ))
+    groups.append(
+        (
+            type != "freeze",
+            ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"],
+            "finetuning_type is \(type)"
+        ))
+    groups.append(
+        (
+            stage != "dpo",
+            [
+                "pref_beta", "pref_ftx", "pref_bco_weight", "pref_loss", "dpo_label_smoothing", "simpo_gamma",
+                "ld_alpha",
+                "ref_model", "ref_model_adapters",
+            ], "stage is \(stage)"
+        ))
+    groups.append((stage == "dpo" && loss != "simpo", ["simpo_gamma"], "pref_loss is \(loss)"))
+    groups.append(
+        (
+            stage == "dpo" && ["orpo", "simpo"].contains(loss), ["ref_model", "ref_model_adapters"],
+            "pref_loss is \(loss)"
+        ))
+    groups.append(
+        (stage == "dpo" && arguments.isNull("ref_model"), ["ref_model_adapters"], "ref_model is not set"))
+    groups.append((stage == "dpo", ["packing"], "stage is dpo"))
+    groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))
+    for (strategy, steps) in [
+        ("eval_strategy", "eval_steps"), ("save_strategy", "save_steps"),
+        ("logging_strategy", "logging_steps"),
+    ] {
+        let choice = arguments.string(strategy)
+        groups.append((choice != "steps", [steps], "\(strategy) is \(choice)"))
+    }
+    groups.append(
+        (
+            arguments.bool("do_train") || arguments.bool("do_eval"),
+            ArgumentCatalogue.all.filter { $0.group == .generating }.map(\.name), "nothing is generated"
+        ))
+    var idle: [(name: String, reason: String)] = []
+    for group in groups where group.isIdle {
+        for name in group.names where arguments.isGiven(name) && !idle.contains(where: { $0.name == name }) {
+            guard arguments[name] != ArgumentCatalogue.byName[name]?.defaultValue else { continue }
+            idle.append((name, group.reason))
+        }
+    }
+    return idle
+}

@@ -1,0 +1,122 @@
+/// Lays a batch of examples out as one flat stream of tokens without padding.
+public struct Collator: Sendable {
+    /// Whether the common beginning of a chosen and a rejected answer is computed once.
+    public var sharesPrefixes: Bool
+
+    public init(sharesPrefixes: Bool = true) { self.sharesPrefixes = sharesPrefixes }
+
+    /// The stream of a batch.
+    ///
+    /// A supervised example gives one segment per sequence. A pair gives up to three: the common beginning of both
+    /// sequences, the rest of the chosen and the rest of the rejected one. Row r scores token r + 1 of its sequence
+    /// wherever that token has a label; in a shared segment the same row can score for both sequences, and its last
+    /// row scores the first token of each rest.
+    ///
+    /// - Parameter examples: All supervised or all pairs; may be empty.
+    public func stream(of examples: [Example]) -> TokenStream {
+        var stream = TokenStream()
+        let tokenCount = examples.reduce(0) { $0 + $1.tokenCount }
+        stream.inputIDs.reserveCapacity(tokenCount)
+        stream.positions.reserveCapacity(tokenCount)
+        for (index, example) in examples.enumerated() {
+            switch example {
+            case .supervised(let sequences):
+                for sequence in sequences {
+                    append(sequence, as: stream.sequenceCount, to: &stream)
+                    stream.sequenceCount += 1
+                }
+            case .pairwise(let chosen, let rejected):
+                append(chosen, as: index, and: rejected, as: examples.count + index, to: &stream)
+                stream.sequenceCount = 2 * examples.count
+            }
+        }
+        return stream
+    }
+
+    private func append(_ sequence: LabeledSequence, as number: Int, to stream: inout TokenStream) {
+        stream.countLabels(of: sequence)
+        stream.append(sequence, from: 0, prefix: nil, number: number)
+    }
+
+    private func append(
+        _ chosen: LabeledSequence, as chosenNumber: Int, and rejected: LabeledSequence,
+        as rejectedNumber: Int,
+        to stream: inout TokenStream
+    ) {
+        stream.countLabels(of: chosen)
+        stream.countLabels(of: rejected)
+        let shared = sharesPrefixes ? commonPrefixLength(chosen.inputIDs, rejected.inputIDs) : 0
+        var prefix: Int?
+        if shared > 0 {
+            let start = stream.tokenCount
+            prefix = stream.segments.count
+            stream.append(chosen.inputIDs[..<shared], firstPosition: 0, prefix: nil)
+            for (sequence, number) in [(chosen, chosenNumber), (rejected, rejectedNumber)] {
+                for place in 1..<max(shared, 1) {
+                    stream.addTarget(row: start + place - 1, of: sequence, at: place, number: number)
+                }
+            }
+        }
+        stream.append(chosen, from: shared, prefix: prefix, number: chosenNumber)
+        stream.append(rejected, from: shared, prefix: prefix, number: rejectedNumber)
+    }
+
+    private func commonPrefixLength(_ a: [Int32], _ b: [Int32]) -> Int {
+        var length = 0
+        while length < min(a.count, b.count), a[length] == b[length] { length += 1 }
+        return length
+    }
+}
+
+extension TokenStream {
+    /// How many tokens are scored in each sequence, `[sequenceCount]`.
+    public var targetCounts: [Int] {
+        var counts = Array(repeating: 0, count: sequenceCount)
+        for sequence in targetSequences { counts[Int(sequence)] += 1 }
+        return counts
+    }
+
+    /// Adds the tokens of a sequence from `start` on, which continue the segment `prefix` if there is one.
+    fileprivate mutating func append(_ sequence: LabeledSequence, from start: Int, prefix: Int?, number: Int)
+    {
+        guard start < sequence.inputIDs.count else { return }
+        let firstRow = tokenCount
+        append(sequence.inputIDs[start...], firstPosition: start, prefix: prefix)
+        if let prefix, start > 0 {
+            addTarget(row: segments[prefix].range.upperBound - 1, of: sequence, at: start, number: number)
+        }
+        for place in (start + 1)..<max(sequence.inputIDs.count, start + 1) {
+            addTarget(row: firstRow + place - start - 1, of: sequence, at: place, number: number)
+        }
+    }
+
+    fileprivate mutating func append(_ ids: ArraySlice<Int32>, firstPosition: Int, prefix: Int?) {
+        let start = tokenCount
+        inputIDs.append(contentsOf: ids)
+        positions.append(contentsOf: Int32(firstPosition)..<Int32(firstPosition + ids.count))
+        segments.append(Segment(range: start..<tokenCount, prefix: prefix))
+    }
+
+    /// Lets `row` score the token at `place` of a sequence if that token has a label.
+    fileprivate mutating func addTarget(row: Int, of sequence: LabeledSequence, at place: Int, number: Int) {
+        let label = sequence.labels[place]
+        guard label != ignoreIndex else { return }
+        targetRows.append(Int32(row))
+        targetIDs.append(label)
+        targetSequences.append(Int32(number))
+    }
+
+    fileprivate mutating func countLabels(of sequence: LabeledSequence) {
+        labelCount += sequence.labels.count { $0 != ignoreIndex }
+    }
+}
+
+extension Example {
+    /// Tokens of all its sequences, shared ones counted twice.
+    public var tokenCount: Int {
+        switch self {
+        case .supervised(let sequences): sequences.reduce(0) { $0 + $1.inputIDs.count }
+        case .pairwise(let chosen, let rejected): chosen.inputIDs.count + rejected.inputIDs.count
+        }
+    }
+}

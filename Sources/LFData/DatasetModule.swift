@@ -1,0 +1,22 @@
+/// The processed datasets of a run.
+public struct DatasetModule: Sendable, Equatable {
+    /// One evaluation set; named when each dataset is evaluated by itself.
+    public struct Evaluation: Sendable, Equatable {
+        public var name: String?
+        public var examples: [Example]
+
+        public init(name: String? = nil, examples: [Example]) {
+            self.name = name
+            self.examples = examples
+        }
+    }
+
+    public var train: [Example]?
+    public var eval: [Evaluation] = []
+    /// The first example of each set as upstream prints it, line by line.
+    public var firstExampleText: [String] = []
+    /// Dropped rows and other things that a user should look at.
+    public var warnings: [String] = []
+
+    public init() {}
+}

@@ -1,0 +1,93 @@
+public import LFConfig
+import LFDiagnostics
+public import LFTokenizer
+
+/// A template as the arguments ask for it, joined with the tokenizer that it has been fitted to.
+public struct TemplateSetup: Sendable {
+    public var template: Template
+    /// With the template's end-of-sequence, padding and stop tokens.
+    public var tokenizer: Tokenizer
+    /// The Jinja chat template to save with the tokenizer; nil where there is none and none can be written.
+    public var chatTemplate: String?
+    /// What was changed, for the log.
+    public var notes: [String] = []
+    /// What a user should change.
+    public var warnings: [String] = []
+
+    /// Chooses the template, applies the arguments that alter it, and fits the tokenizer to it.
+    ///
+    /// - Throws: A `UserError` when there is no such template or tool format, or when the template cannot do what the
+    ///   arguments ask.
+    public init(_ data: DataArguments, tokenizer: Tokenizer) throws {
+        var template: Template
+        if let name = data.template {
+            template = try Template.named(name)
+        } else if tokenizer.chatTemplate == nil {
+            template = try Template.named("empty")
+            warnings.append("template is not set and the tokenizer has no chat template; using \"empty\".")
+        } else {
+            throw UserError(
+                .configuration,
+                "template is not set, and reading the tokenizer's own chat template is not supported.",
+                remedy: "Set template to the name of this model family's format.")
+        }
+        if data.trainOnPrompt, template.usesEfficientEOS {
+            throw UserError(
+                .configuration, "train_on_prompt does not work with the template \"\(template.name)\".",
+                remedy: "Leave out train_on_prompt: this format has one end token for the whole conversation."
+            )
+        }
+        if let name = data.toolFormat {
+            template.toolFormat = try ToolFormat.named(name)
+            template.toolJSON = nil
+            template.function = Template.defaultAnswer(efficientEOS: template.usesEfficientEOS)
+            notes.append("Using the tool format \(name).")
+        }
+        if let system = data.defaultSystem { template.defaultSystem = system }
+        if template.isReasoning {
+            template.enableThinking = data.enableThinking
+            template.preservesThinking = data.preserveThinking
+            if let plain = TemplateCatalogue.template(named: template.name + "_nothink") {
+                notes.append(
+                    "The template \"\(template.name)\" adds empty thoughts; a model that does not reason wants \"\(plain.name)\"."
+                )
+            }
+        }
+        template.today = .today
+        let fitted = try template.fitting(tokenizer)
+        if let eos = fitted.eosToken, eos != tokenizer.eosToken {
+            notes.append(
+                tokenizer.eosToken.map { "Replaced the EOS token \($0) by \(eos)." }
+                    ?? "Added the EOS token \(eos).")
+        }
+        if tokenizer.padToken == nil, let pad = fitted.padToken {
+            notes.append("Added the padding token \(pad).")
+        }
+        if fitted.vocabSize > tokenizer.vocabSize {
+            warnings.append(
+                "The template \"\(template.name)\" added \(fitted.vocabSize - tokenizer.vocabSize) tokens to the tokenizer. Set resize_vocab: true."
+            )
+        }
+        self.template = template
+        self.tokenizer = fitted
+        chatTemplate = template.chatTemplate(for: fitted)
+    }
+}
+
+extension Template {
+    /// The tokenizer with the special tokens that the template relies on (upstream `fix_special_tokens`).
+    ///
+    /// The first stop word replaces the end-of-sequence token where the template says so; the others become special
+    /// tokens; a missing padding token is the end-of-sequence token.
+    ///
+    /// - Throws: What the tokenizer throws when it cannot take a token.
+    public func fitting(_ tokenizer: Tokenizer) throws -> Tokenizer {
+        var stopWords = stopWords
+        var eos = tokenizer.eosToken
+        if replacesEOS, !stopWords.isEmpty { eos = stopWords.removeFirst() }
+        if eos == nil { eos = "<|endoftext|>" }
+        return try tokenizer.settingSpecialTokens(
+            eos: eos == tokenizer.eosToken ? nil : eos, pad: tokenizer.padToken == nil ? eos : nil,
+            additional: stopWords)
+    }
+}

@@ -1,0 +1,161 @@
+import LFData
+import Testing
+
+@Suite struct CollatorTests {
+    /// A sequence whose tokens from `learned` on have labels.
+    static func sequence(_ ids: [Int32], learnedFrom learned: Int) -> LabeledSequence {
+        LabeledSequence(inputIDs: ids, labels: ids.enumerated().map { $0 < learned ? ignoreIndex : $1 })
+    }
+
+    @Test func aPairSharesItsPrompt() {
+        let pair = Example.pairwise(
+            chosen: Self.sequence([1, 2, 3, 7, 8], learnedFrom: 3),
+            rejected: Self.sequence([1, 2, 3, 9], learnedFrom: 3))
+        let stream = Collator().stream(of: [pair])
+        #expect(stream.inputIDs == [1, 2, 3, 7, 8, 9])
+        #expect(stream.positions == [0, 1, 2, 3, 4, 3])
+        #expect(
+            stream.segments == [
+                TokenStream.Segment(range: 0..<3), TokenStream.Segment(range: 3..<5, prefix: 0),
+                TokenStream.Segment(range: 5..<6, prefix: 0),
+            ])
+        #expect(stream.targetRows == [2, 3, 2])
+        #expect(stream.targetIDs == [7, 8, 9])
+        #expect(stream.targetSequences == [0, 0, 1])
+        #expect(stream.sequenceCount == 2)
+        #expect(stream.targetCounts == [2, 1])
+        #expect(stream.labelCount == 3)
+    }
+
+    /// Answers that begin alike: the shared rows score for both.
+    @Test func answersMayShareTheirBeginning() {
+        let pair = Example.pairwise(
+            chosen: Self.sequence([1, 5, 6, 7], learnedFrom: 1),
+            rejected: Self.sequence([1, 5, 6, 8, 9], learnedFrom: 1))
+        let stream = Collator().stream(of: [pair])
+        #expect(stream.inputIDs == [1, 5, 6, 7, 8, 9])
+        #expect(stream.targetCounts == [3, 4])
+        let chosen = zip(stream.targetSequences, zip(stream.targetRows, stream.targetIDs)).filter {
+            $0.0 == 0
+        }
+        #expect(chosen.map { $0.1.0 } == [0, 1, 2])
+        #expect(chosen.map { $0.1.1 } == [5, 6, 7])
+        let rejected = zip(stream.targetSequences, zip(stream.targetRows, stream.targetIDs)).filter {
+            $0.0 == 1
+        }
+        #expect(rejected.map { $0.1.0 } == [0, 1, 2, 4])
+        #expect(rejected.map { $0.1.1 } == [5, 6, 8, 9])
+    }
+
+    @Test func oneAnswerMayBeginTheOther() {
+        let pair = Example.pairwise(
+            chosen: Self.sequence([1, 5], learnedFrom: 1), rejected: Self.sequence([1, 5, 6], learnedFrom: 1))
+        let stream = Collator().stream(of: [pair])
+        #expect(
+            stream.segments == [
+                TokenStream.Segment(range: 0..<2), TokenStream.Segment(range: 2..<3, prefix: 0),
+            ])
+        #expect(stream.targetCounts == [1, 2])
+        let equal = Collator().stream(of: [
+            .pairwise(
+                chosen: Self.sequence([1, 5], learnedFrom: 1),
+                rejected: Self.sequence([1, 5], learnedFrom: 1))
+        ])
+        #expect(equal.segments.count == 1)
+        #expect(equal.targetCounts == [1, 1])
+    }
+
+    @Test func pairsWithoutCommonBeginningAreTwoSequences() {
+        let pair = Example.pairwise(
+            chosen: Self.sequence([1, 5], learnedFrom: 1), rejected: Self.sequence([2, 6], learnedFrom: 1))
+        let stream = Collator().stream(of: [pair])
+        #expect(stream.segments == [TokenStream.Segment(range: 0..<2), TokenStream.Segment(range: 2..<4)])
+        #expect(stream.targetRows == [0, 2])
+        #expect(stream.positions == [0, 1, 0, 1])
+    }
+
+    @Test func chosenComeBeforeRejected() {
+        let pairs = (0..<3).map { i -> Example in
+            .pairwise(
+                chosen: Self.sequence([1, Int32(10 + i)], learnedFrom: 1),
+                rejected: Self.sequence([1, Int32(20 + i)], learnedFrom: 1))
+        }
+        let stream = Collator().stream(of: pairs)
+        #expect(stream.sequenceCount == 6)
+        #expect(stream.targetIDs == [10, 20, 11, 21, 12, 22])
+        #expect(stream.targetSequences == [0, 3, 1, 4, 2, 5])
+    }
+
+    /// Shared or not, each sequence scores the same tokens at the same positions behind the same context.
+    @Test func sharingChangesNothingButTheCost() {
+        var generator = SystemRandomNumberGenerator()
+        for _ in 0..<200 {
+            let pairs = (0..<Int.random(in: 0...3, using: &generator)).map { _ -> Example in
+                .pairwise(chosen: Self.randomSequence(&generator), rejected: Self.randomSequence(&generator))
+            }
+            let shared = Collator().stream(of: pairs)
+            let plain = Collator(sharesPrefixes: false).stream(of: pairs)
+            #expect(Self.scores(shared) == Self.scores(plain))
+            #expect(shared.tokenCount <= plain.tokenCount)
+            #expect(shared.labelCount == plain.labelCount)
+            #expect(plain.tokenCount == pairs.reduce(0) { $0 + $1.tokenCount })
+        }
+    }
+
+    static func randomSequence(_ generator: inout SystemRandomNumberGenerator) -> LabeledSequence {
+        let ids = (0..<Int.random(in: 0...6, using: &generator)).map { _ in
+            Int32.random(in: 0...1, using: &generator)
+        }
+        return LabeledSequence(
+            inputIDs: ids, labels: ids.map { Bool.random(using: &generator) ? $0 : ignoreIndex })
+    }
+
+    /// Per sequence, what each target sees and what it scores.
+    static func scores(_ stream: TokenStream) -> [[[Int32]]] {
+        var scores: [[[Int32]]] = Array(repeating: [], count: stream.sequenceCount)
+        for i in 0..<stream.targetCount {
+            let row = Int(stream.targetRows[i])
+            var context: [Int32] = []
+            var segment = stream.segments.firstIndex { $0.range.contains(row) }
+            var end = row + 1
+            while let index = segment {
+                let range = stream.segments[index].range
+                context = stream.inputIDs[range.lowerBound..<min(end, range.upperBound)] + context
+                segment = stream.segments[index].prefix
+                end = .max
+            }
+            #expect(Int(stream.positions[row]) == context.count - 1)
+            scores[Int(stream.targetSequences[i])].append(context + [stream.targetIDs[i]])
+        }
+        return scores.map { $0.sorted { $0.lexicographicallyPrecedes($1) } }
+    }
+
+    @Test func supervisedSequencesStandAlone() {
+        let stream = Collator().stream(of: [
+            .supervised([Self.sequence([1, 2, 3], learnedFrom: 0), Self.sequence([4, 5], learnedFrom: 1)]),
+            .supervised([Self.sequence([6, 7], learnedFrom: 2)]),
+        ])
+        #expect(stream.inputIDs == [1, 2, 3, 4, 5, 6, 7])
+        #expect(stream.positions == [0, 1, 2, 0, 1, 0, 1])
+        #expect(stream.segments.map(\.range) == [0..<3, 3..<5, 5..<7])
+        #expect(stream.targetIDs == [2, 3, 5])
+        #expect(stream.targetCounts == [2, 1, 0])
+        #expect(stream.labelCount == 4, "the first token's label counts although nothing predicts it")
+    }
+
+    @Test func edgesGiveNoTargets() {
+        let empty = Collator().stream(of: [])
+        #expect(empty == TokenStream())
+        let one = Collator().stream(of: [.supervised([Self.sequence([3], learnedFrom: 0)])])
+        #expect(one.tokenCount == 1)
+        #expect(one.targetCount == 0)
+        #expect(one.sequenceCount == 1)
+        let masked = Collator().stream(of: [.supervised([Self.sequence([3, 4, 5], learnedFrom: 3)])])
+        #expect(masked.targetCount == 0)
+        #expect(masked.labelCount == 0)
+        let nothing = Collator().stream(of: [.supervised([LabeledSequence(inputIDs: [], labels: [])])])
+        #expect(nothing.segments.isEmpty)
+        #expect(nothing.sequenceCount == 1)
+        #expect(nothing.targetCounts == [0])
+    }
+}
