@@ -1,0 +1,162 @@
+public import LFCheckpoint
+import LFDiagnostics
+public import LFModels
+public import LFNN
+public import LFTorch
+
+/// The low-rank adapters of one model: what they sit on, and which whole modules are trained beside them.
+public struct LoRASetup: Sendable, Equatable {
+    public var rank: Int
+    public var alpha: Double
+    public var dropout: Double
+    /// Last components of module names, such as `q_proj`, or whole names.
+    public var targets: [String]
+    /// Modules trained wholly and saved with the adapter.
+    public var modulesToSave: [String]
+    /// Scale by `alpha / sqrt(rank)` (Kalajdzievski 2023, arXiv 2312.03732) rather than `alpha / rank`.
+    public var usesRSLoRA: Bool
+
+    public init(
+        rank: Int, alpha: Double, dropout: Double, targets: [String], modulesToSave: [String], usesRSLoRA: Bool
+    ) {
+        self.rank = rank
+        self.alpha = alpha
+        self.dropout = dropout
+        self.targets = targets
+        self.modulesToSave = modulesToSave
+        self.usesRSLoRA = usesRSLoRA
+    }
+
+    public var scale: Double { usesRSLoRA ? alpha / Double(rank).squareRoot() : alpha / Double(rank) }
+}
+
+extension LanguageModel {
+    /// The names that `lora_target: all` stands for: the last components of all linear layers but the head.
+    public var allLinearNames: [String] {
+        Array(Set(linears.filter { $0.name != "lm_head" }.map { lastComponent($0.name) })).sorted()
+    }
+
+    /// Puts new adapters on the target layers, drawn as PEFT draws them: per layer A, then B, then A again, all Kaiming-uniform
+    /// with a = √5, and B set to zero.
+    ///
+    /// - Parameters:
+    ///   - generator: Seeded with the run's seed.
+    ///   - dtype: What the adapters are trained in.
+    /// - Throws: `UserError` when a target names no layer.
+    public func addLoRA(_ setup: LoRASetup, generator: Generator, dtype: DType) throws -> TrainableWeights {
+        let bound: (Int) -> Double = { 1 / Double($0).squareRoot() }
+        return try attach(setup, dtype: dtype) { _, layer in
+            let a = try Tensor.zeros([setup.rank, layer.inputSize])
+            let b = try Tensor.zeros([layer.outputSize, setup.rank])
+            try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
+            try b.fillUniformInPlace(-bound(setup.rank), bound(setup.rank), generator)
+            try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
+            // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
+            return (try a.to(layer.weight.tensor.dtype), try b.zerosLike())
+        }
+    }
+
+    /// Puts saved adapters on their layers.
+    ///
+    /// - Parameter weights: The adapter's tensors by their PEFT names.
+    /// - Throws: `UserError` naming a tensor that is missing, misshapen or belongs to no layer.
+    public func loadLoRA(
+        _ setup: LoRASetup, weights: WeightStore, location: String, dtype: DType
+    ) throws -> TrainableWeights {
+        var used: Set<String> = []
+        func read(_ name: String, _ shape: [Int]) throws -> Tensor {
+            let key = Self.adapterPrefix + name
+            guard weights.contains(key) else {
+                throw UserError(
+                    "The adapter has no tensor \"\(key)\".", at: location, remedy: "Use an adapter that was trained on this model.")
+            }
+            let tensor = try weights.tensor(key)
+            guard tensor.shape == shape else {
+                throw UserError(
+                    "The tensor \"\(key)\" has shape \(tensor.shape), but the model needs \(shape).", at: location,
+                    remedy: "Use an adapter that was trained on this model.")
+            }
+            used.insert(key)
+            return tensor
+        }
+        let trainable = try attach(setup, dtype: dtype) { name, layer in
+            (
+                try read(name + ".lora_A.weight", [setup.rank, layer.inputSize]),
+                try read(name + ".lora_B.weight", [layer.outputSize, setup.rank])
+            )
+        }
+        for entry in trainable.entries where entry.parameter.control != nil {
+            let key = String(entry.name.dropFirst(Self.adapterPrefix.count))
+            try entry.parameter.load(try read(key, entry.parameter.tensor.shape))
+        }
+        if let stray = weights.names.first(where: { !used.contains($0) }) {
+            throw UserError(
+                "The adapter holds \"\(stray)\", which belongs to no layer of the model.", at: location,
+                remedy: "Use an adapter that was trained on this model.")
+        }
+        return trainable
+    }
+
+    static var adapterPrefix: String { "base_model.model." }
+
+    private func attach(
+        _ setup: LoRASetup, dtype: DType, make: (String, Linear) throws -> (a: Tensor, b: Tensor)
+    ) throws -> TrainableWeights {
+        var trainable = TrainableWeights()
+        let targets = Set(setup.targets)
+        for target in setup.targets where !linears.contains(where: { matches($0.name, target) }) {
+            let names = Set(linears.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
+            throw UserError(
+                .failedRun, "lora_target names \"\(target)\", but the model has no such linear layer.",
+                remedy: "Choose from \(names).")
+        }
+        for (name, layer) in linears where targets.contains(where: { matches(name, $0) }) {
+            let (a, b) = try make(name, layer)
+            let down = Parameter(name: Self.adapterPrefix + name + ".lora_A.weight", tensor: try a.to(device))
+            let up = Parameter(name: Self.adapterPrefix + name + ".lora_B.weight", tensor: try b.to(device))
+            try down.makeTrainable(dtype)
+            try up.makeTrainable(dtype)
+            layer.adapter = LoRAAdapter(a: down, b: up, scale: setup.scale, control: adapters)
+            trainable.entries.append(.init(name: down.name, parameter: down))
+            trainable.entries.append(.init(name: up.name, parameter: up))
+        }
+        for module in setup.modulesToSave {
+            let found = parameters.filter { matches(moduleName($0.name), module) }
+            guard !found.isEmpty else {
+                let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(separator: ", ")
+                throw UserError(
+                    "additional_target names \"\(module)\", but the model has no such module.", remedy: "Choose from \(names).")
+            }
+            guard !(config.tiesEmbeddings && found.contains { $0 === embedTokens.weight }) else {
+                throw UserError(
+                    "additional_target names \"\(module)\", whose weight the model shares between embedding and head.",
+                    remedy: "Leave it out: training a shared weight beside an adapter is not supported.")
+            }
+            for parameter in found {
+                try parameter.makeTrainable(dtype, keepingOriginalFor: adapters)
+                trainable.entries.append(.init(name: Self.adapterPrefix + parameter.name, parameter: parameter))
+            }
+        }
+        return trainable
+    }
+
+    /// Adds the adapters to the weights they sit on and takes them off.
+    public func mergeLoRA() throws(TorchError) {
+        try withoutGrad { () throws(TorchError) in
+            for (_, layer) in linears {
+                guard let adapter = layer.adapter else { continue }
+                let update = try adapter.b.tensor.to(.float32).matmul(adapter.a.tensor.to(.float32)) * adapter.scale
+                let base = layer.weight.tensor
+                layer.weight.replace(with: try (base.to(.float32) + update).to(base.dtype))
+                layer.adapter = nil
+            }
+            for parameter in parameters { parameter.keepTrained() }
+        }
+    }
+}
+
+func lastComponent(_ name: String) -> String { name.split(separator: ".").last.map(String.init) ?? name }
+func moduleName(_ parameter: String) -> String { parameter.split(separator: ".").dropLast().joined(separator: ".") }
+
+/// PEFT's rule: a target is a whole module name or the end of one, at a dot.
+func matches(_ name: String, _ target: String) -> Bool { name == target || name.hasSuffix("." + target) }
