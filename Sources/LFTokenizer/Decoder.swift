@@ -1,0 +1,107 @@
+/// How tokens become text again: each step turns a list of pieces into another, and the last list is joined.
+indirect enum Decoder: Sendable {
+    case byteLevel
+    case metaspace(replacement: UInt32, dropsFirst: Bool)
+    case byteFallback
+    case fuse
+    case strip(UInt32, start: Int, stop: Int)
+    case replace(SplitPattern, with: [UInt8])
+    case sequence([Decoder])
+
+    func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
+        switch self {
+        case .byteLevel:
+            var bytes: [UInt8] = []
+            for token in tokens { token.withUnsafeBufferPointer { ByteAlphabet.decode($0, into: &bytes) } }
+            return [Self.repaired(bytes)]
+        case .metaspace(let replacement, let dropsFirst):
+            return tokens.enumerated().map { index, token in
+                Self.mapScalars(token) { scalar in
+                    scalar != replacement ? scalar : index == 0 && dropsFirst ? nil : 0x20
+                }
+            }
+        case .byteFallback: return Self.joinBytes(tokens)
+        case .fuse: return [Array(tokens.joined())]
+        case .strip(let scalar, let start, let stop):
+            return tokens.map { Self.strip($0, scalar, start: start, stop: stop) }
+        case .replace(let pattern, let content):
+            return tokens.map { token in
+                var text = token.withUnsafeBufferPointer {
+                    NormalizedText(UTF8Text($0), originalStart: 0, tracksOffsets: false)
+                }
+                text.replace(text.withText { pattern.matches(in: $0) }, by: content)
+                return text.bytes
+            }
+        case .sequence(let decoders): return decoders.reduce(tokens) { $1.decode($0) }
+        }
+    }
+
+    /// Replaces every part that is not UTF-8 by U+FFFD.
+    static func repaired(_ bytes: [UInt8]) -> [UInt8] { Array(String(decoding: bytes, as: UTF8.self).utf8) }
+
+    private static func mapScalars(_ token: [UInt8], _ body: (UInt32) -> UInt32?) -> [UInt8] {
+        var mapped: [UInt8] = []
+        mapped.reserveCapacity(token.count)
+        token.withUnsafeBufferPointer { buffer in
+            UTF8Text(buffer).forEachScalar { scalar, _ in
+                if let scalar = body(scalar) { mapped.append(scalar: scalar) }
+            }
+        }
+        return mapped
+    }
+
+    /// Joins runs of `<0x..>` tokens to text; where a run is not UTF-8 each of its bytes becomes U+FFFD.
+    private static func joinBytes(_ tokens: [[UInt8]]) -> [[UInt8]] {
+        var joined: [[UInt8]] = []
+        joined.reserveCapacity(tokens.count)
+        var run: [UInt8] = []
+        func flush() {
+            guard !run.isEmpty else { return }
+            if String(validating: run, as: UTF8.self) != nil {
+                joined.append(run)
+            } else {
+                joined.append(contentsOf: repeatElement([0xEF, 0xBF, 0xBD], count: run.count))
+            }
+            run.removeAll(keepingCapacity: true)
+        }
+        for token in tokens {
+            if let byte = fallbackByte(token) {
+                run.append(byte)
+            } else {
+                flush()
+                joined.append(token)
+            }
+        }
+        flush()
+        return joined
+    }
+
+    /// The byte that `<0x..>` stands for.
+    private static func fallbackByte(_ token: [UInt8]) -> UInt8? {
+        guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else {
+            return nil
+        }
+        // Rust's parser takes a sign before a digit.
+        let digits = token[3] == UInt8(ascii: "+") ? token[4...4] : token[3...4]
+        var value: UInt8 = 0
+        for digit in digits {
+            guard let digitValue = Character(Unicode.Scalar(digit)).hexDigitValue else { return nil }
+            value = value << 4 | UInt8(digitValue)
+        }
+        return value
+    }
+
+    private static func strip(_ token: [UInt8], _ scalar: UInt32, start: Int, stop: Int) -> [UInt8] {
+        var content: [UInt8] = []
+        content.append(scalar: scalar)
+        var rest = token[...]
+        for _ in 0..<start where rest.starts(with: content) {
+            rest = rest.dropFirst(content.count)
+        }
+        for _ in 0..<stop
+        where rest.count >= content.count && rest.suffix(content.count).elementsEqual(content) {
+            rest = rest.dropLast(content.count)
+        }
+        return Array(rest)
+    }
+}
