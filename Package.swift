@@ -124,7 +124,7 @@ let package = Package(
     cxxLanguageStandard: .cxx20
 )
 
-// While the house is being built: leave out targets that have no sources yet.
+// While the house is being built, leave out targets that have no sources yet (2).
 package.targets.removeAll { target in
     let folder = packageRoot + (target.type == .test ? "/Tests/" : "/Sources/") + target.name
     return ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).isEmpty

@@ -1,5 +1,6 @@
 public import LFConfig
 import LFDiagnostics
+import LFNN
 public import LFModels
 public import LFTorch
 
@@ -51,6 +52,6 @@ extension LanguageModel {
 
     private func unknown(_ module: String, in names: Set<String>) -> UserError {
         UserError(
-            "Module \(module) is not found.", remedy: "Please choose from \(names.sorted().joined(separator: ", ")).")
+            .failedRun, "Module \(module) is not found.", remedy: "Please choose from \(names.sorted().joined(separator: ", ")).")
     }
 }

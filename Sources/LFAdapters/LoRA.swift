@@ -1,7 +1,7 @@
 public import LFCheckpoint
 import LFDiagnostics
 public import LFModels
-public import LFNN
+import LFNN
 public import LFTorch
 
 /// The low-rank adapters of one model: what they sit on, and which whole modules are trained beside them.
@@ -68,12 +68,12 @@ extension LanguageModel {
             let key = Self.adapterPrefix + name
             guard weights.contains(key) else {
                 throw UserError(
-                    "The adapter has no tensor \"\(key)\".", at: location, remedy: "Use an adapter that was trained on this model.")
+                    .failedRun, "The adapter has no tensor \"\(key)\".", at: location, remedy: "Use an adapter that was trained on this model.")
             }
             let tensor = try weights.tensor(key)
             guard tensor.shape == shape else {
                 throw UserError(
-                    "The tensor \"\(key)\" has shape \(tensor.shape), but the model needs \(shape).", at: location,
+                    .failedRun, "The tensor \"\(key)\" has shape \(tensor.shape), but the model needs \(shape).", at: location,
                     remedy: "Use an adapter that was trained on this model.")
             }
             used.insert(key)
@@ -91,7 +91,7 @@ extension LanguageModel {
         }
         if let stray = weights.names.first(where: { !used.contains($0) }) {
             throw UserError(
-                "The adapter holds \"\(stray)\", which belongs to no layer of the model.", at: location,
+                .failedRun, "The adapter holds \"\(stray)\", which belongs to no layer of the model.", at: location,
                 remedy: "Use an adapter that was trained on this model.")
         }
         return trainable
@@ -125,11 +125,11 @@ extension LanguageModel {
             guard !found.isEmpty else {
                 let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(separator: ", ")
                 throw UserError(
-                    "additional_target names \"\(module)\", but the model has no such module.", remedy: "Choose from \(names).")
+                    .failedRun, "additional_target names \"\(module)\", but the model has no such module.", remedy: "Choose from \(names).")
             }
             guard !(config.tiesEmbeddings && found.contains { $0 === embedTokens.weight }) else {
                 throw UserError(
-                    "additional_target names \"\(module)\", whose weight the model shares between embedding and head.",
+                    .failedRun, "additional_target names \"\(module)\", whose weight the model shares between embedding and head.",
                     remedy: "Leave it out: training a shared weight beside an adapter is not supported.")
             }
             for parameter in found {

@@ -1,5 +1,5 @@
 public import LFNN
-public import LFTorch
+import LFTorch
 
 /// What a run trains: the weights by the names that optimizer state and files use.
 public struct TrainableWeights {

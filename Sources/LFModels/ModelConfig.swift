@@ -43,7 +43,7 @@ public struct ModelConfig: Sendable {
         let path = directory + "/config.json"
         let value = try JSONValue.read(path: path)
         guard let object = value.object else {
-            throw UserError("The file holds \(value.kind), not an object.", at: path, remedy: "Restore the model's config.json.")
+            throw UserError(.failedRun, "The file holds \(value.kind), not an object.", at: path, remedy: "Restore the model's config.json.")
         }
         return try ModelConfig(object, path: path)
     }
@@ -53,12 +53,12 @@ public struct ModelConfig: Sendable {
         modelType = try reader.text("model_type")
         guard Self.supportedTypes.contains(modelType) else {
             throw UserError(
-                "The architecture \"\(modelType)\" is not supported.", at: path,
+                .failedRun, "The architecture \"\(modelType)\" is not supported.", at: path,
                 remedy: "Use a model of one of these types: \(Self.supportedTypes.joined(separator: ", ")).")
         }
         if let quantization = object["quantization_config"], !quantization.isNull {
             throw UserError(
-                "The checkpoint is quantized (quantization_config).", at: path, remedy: "Use the unquantized checkpoint.")
+                .failedRun, "The checkpoint is quantized (quantization_config).", at: path, remedy: "Use the unquantized checkpoint.")
         }
         vocabSize = try reader.count("vocab_size")
         hiddenSize = try reader.count("hidden_size")
@@ -69,13 +69,13 @@ public struct ModelConfig: Sendable {
         headDim = try reader.optionalCount("head_dim") ?? hiddenSize / headCount
         guard headCount % kvHeadCount == 0, headDim % 2 == 0, headDim > 0 else {
             throw UserError(
-                "\(headCount) heads of \(headDim) dimensions do not fit \(kvHeadCount) key-value heads.", at: path,
+                .failedRun, "\(headCount) heads of \(headDim) dimensions do not fit \(kvHeadCount) key-value heads.", at: path,
                 remedy: "Restore the model's own config.json.")
         }
         let activation = object["hidden_act"]?.string ?? "silu"
         guard activation == "silu" else {
             throw UserError(
-                "The activation \"\(activation)\" is not supported for \(modelType).", at: path, remedy: "Use a model with silu.")
+                .failedRun, "The activation \"\(activation)\" is not supported for \(modelType).", at: path, remedy: "Use a model with silu.")
         }
         normEpsilon = try reader.number("rms_norm_eps", default: 1e-6)
         maxPositions = try reader.optionalCount("max_position_embeddings") ?? 2048
@@ -105,7 +105,7 @@ public struct ModelConfig: Sendable {
             if let types = reader.object["layer_types"]?.array {
                 guard types.count == layerCount else {
                     throw UserError(
-                        "layer_types lists \(types.count) layers of \(layerCount).", at: reader.path,
+                        .failedRun, "layer_types lists \(types.count) layers of \(layerCount).", at: reader.path,
                         remedy: "Restore the model's own config.json.")
                 }
                 return types.map { $0.string == "sliding_attention" ? window : nil }
@@ -123,7 +123,7 @@ public struct ModelConfig: Sendable {
         func required(_ key: String) throws -> Double {
             guard let value = object[key]?.double, value > 0 else {
                 throw UserError(
-                    "rope_scaling of type \"\(kind)\" needs a positive \"\(key)\".", at: path,
+                    .failedRun, "rope_scaling of type \"\(kind)\" needs a positive \"\(key)\".", at: path,
                     remedy: "Restore the model's own config.json.")
             }
             return value
@@ -146,7 +146,7 @@ public struct ModelConfig: Sendable {
                 mscaleAllDim: object["mscale_all_dim"]?.double, truncate: object["truncate"]?.bool ?? true)
         default:
             throw UserError(
-                "rope_scaling of type \"\(kind)\" is not supported.", at: path,
+                .failedRun, "rope_scaling of type \"\(kind)\" is not supported.", at: path,
                 remedy: "Use a model with default, linear, dynamic, yarn or llama3 positions.")
         }
     }
@@ -176,6 +176,6 @@ struct ConfigReader {
         return number
     }
     private func missing(_ key: String, _ kind: String) -> UserError {
-        UserError("\"\(key)\" must be \(kind).", at: path, remedy: "Restore the model's own config.json.")
+        UserError(.failedRun, "\"\(key)\" must be \(kind).", at: path, remedy: "Restore the model's own config.json.")
     }
 }

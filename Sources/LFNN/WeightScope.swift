@@ -1,5 +1,5 @@
 public import LFCheckpoint
-public import LFDiagnostics
+import LFDiagnostics
 public import LFTorch
 
 /// What a weight is for, which decides how it starts when nothing is loaded.
@@ -73,18 +73,18 @@ public final class CheckpointWeights: WeightProvider {
     public func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
         guard store.contains(name) else {
             throw UserError(
-                "The checkpoint has no tensor \"\(name)\".", at: location,
+                .failedRun, "The checkpoint has no tensor \"\(name)\".", at: location,
                 remedy: "Check that config.json belongs to these weights and that no shard is missing.")
         }
         let tensor = try store.tensor(name)
         guard tensor.shape == shape else {
             throw UserError(
-                "The tensor \"\(name)\" has shape \(tensor.shape), but config.json asks for \(shape).", at: location,
+                .failedRun, "The tensor \"\(name)\" has shape \(tensor.shape), but config.json asks for \(shape).", at: location,
                 remedy: "Use the config.json that belongs to these weights.")
         }
         guard tensor.dtype.isFloatingPoint else {
             throw UserError(
-                "The tensor \"\(name)\" has type \(tensor.dtype), which is not a floating-point type.", at: location,
+                .failedRun, "The tensor \"\(name)\" has type \(tensor.dtype), which is not a floating-point type.", at: location,
                 remedy: "Use a checkpoint that is not quantized.")
         }
         used.insert(name)
