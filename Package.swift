@@ -107,7 +107,7 @@ let package = Package(
         tests("LFTorchTests", ["LFTorch"]),
         tests("LFNNTests", ["LFNN", "LFTorch", "LFData"]),
         tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),
-        tests("LFOptimizersTests", ["LFOptimizers", "LFTorch", "LFConfig"]),
+        tests("LFOptimizersTests", ["LFOptimizers", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests(
             "LFAdaptersTests",
             ["LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFJSON"]),

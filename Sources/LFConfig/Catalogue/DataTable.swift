@@ -6,7 +6,7 @@ extension ArgumentCatalogue {
         eval_dataset | names? | - | yes | Names of the evaluation sets in `dataset_info.json`.
         dataset_dir | string | data | yes | Folder that holds `dataset_info.json` and the data files.
         media_dir | string? | - | no | Folder of images, videos and audio; `dataset_dir` when unset.
-        cutoff_len | int >=1 | 2048 | yes | Longest example in tokens, and the block size of packing. With `packing` or `neat_packing` in the file, upstream keeps one token back, and so do we.
+        cutoff_len | int >=1 <=16777216 | 2048 | yes | Longest example in tokens, and the block size of packing. With `packing` or `neat_packing` in the file, upstream keeps one token back, and so do we.
         train_on_prompt | bool | false | yes | Learn the prompt's tokens too (sft).
         mask_history | bool | false | yes | Learn the last turn only (sft).
         streaming | bool | false | no | Read the data while training instead of before.
