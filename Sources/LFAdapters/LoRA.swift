@@ -4,32 +4,6 @@ public import LFModels
 import LFNN
 public import LFTorch
 
-/// The low-rank adapters of one model: what they sit on, and which whole modules are trained beside them.
-public struct LoRASetup: Sendable, Equatable {
-    public var rank: Int
-    public var alpha: Double
-    public var dropout: Double
-    /// Last components of module names, such as `q_proj`, or whole names.
-    public var targets: [String]
-    /// Modules trained wholly and saved with the adapter.
-    public var modulesToSave: [String]
-    /// Scale by `alpha / sqrt(rank)` (Kalajdzievski 2023, arXiv 2312.03732) rather than `alpha / rank`.
-    public var usesRSLoRA: Bool
-
-    public init(
-        rank: Int, alpha: Double, dropout: Double, targets: [String], modulesToSave: [String], usesRSLoRA: Bool
-    ) {
-        self.rank = rank
-        self.alpha = alpha
-        self.dropout = dropout
-        self.targets = targets
-        self.modulesToSave = modulesToSave
-        self.usesRSLoRA = usesRSLoRA
-    }
-
-    public var scale: Double { usesRSLoRA ? alpha / Double(rank).squareRoot() : alpha / Double(rank) }
-}
-
 extension LanguageModel {
     /// The names that `lora_target: all` stands for: the last components of all linear layers but the head.
     public var allLinearNames: [String] {
@@ -43,13 +17,13 @@ extension LanguageModel {
     ///   - generator: Seeded with the run's seed.
     ///   - dtype: What the adapters are trained in.
     /// - Throws: `UserError` when a target names no layer.
-    public func addLoRA(_ setup: LoRASetup, generator: Generator, dtype: DType) throws -> TrainableWeights {
+    public func addLoRA(_ setup: LoRAAdapterConfig, generator: Generator, dtype: DType) throws -> TrainableWeights {
         let bound: (Int) -> Double = { 1 / Double($0).squareRoot() }
         return try attach(setup, dtype: dtype) { _, layer in
-            let a = try Tensor.zeros([setup.rank, layer.inputSize])
-            let b = try Tensor.zeros([layer.outputSize, setup.rank])
+            let a = try Tensor.zeros([setup.r, layer.inputSize])
+            let b = try Tensor.zeros([layer.outputSize, setup.r])
             try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
-            try b.fillUniformInPlace(-bound(setup.rank), bound(setup.rank), generator)
+            try b.fillUniformInPlace(-bound(setup.r), bound(setup.r), generator)
             try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
             // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
             return (try a.to(layer.weight.tensor.dtype), try b.zerosLike())
@@ -58,53 +32,67 @@ extension LanguageModel {
 
     /// Puts saved adapters on their layers.
     ///
-    /// - Parameter weights: The adapter's tensors by their PEFT names.
     /// - Throws: `UserError` naming a tensor that is missing, misshapen or belongs to no layer.
-    public func loadLoRA(
-        _ setup: LoRASetup, weights: WeightStore, location: String, dtype: DType
-    ) throws -> TrainableWeights {
-        var used: Set<String> = []
-        func read(_ name: String, _ shape: [Int]) throws -> Tensor {
-            let key = Self.adapterPrefix + name
-            guard weights.contains(key) else {
-                throw UserError(
-                    .failedRun, "The adapter has no tensor \"\(key)\".", at: location, remedy: "Use an adapter that was trained on this model.")
-            }
-            let tensor = try weights.tensor(key)
+    public func loadLoRA(_ files: LoRAAdapterFiles, location: String, dtype: DType) throws -> TrainableWeights {
+        func fits(_ tensor: Tensor, _ name: String, _ shape: [Int]) throws -> Tensor {
             guard tensor.shape == shape else {
                 throw UserError(
-                    .failedRun, "The tensor \"\(key)\" has shape \(tensor.shape), but the model needs \(shape).", at: location,
-                    remedy: "Use an adapter that was trained on this model.")
+                    .failedRun, "The tensor \"\(name)\" has shape \(tensor.shape), but the model needs \(shape).",
+                    at: location, remedy: "Use an adapter that was trained on this model.")
             }
-            used.insert(key)
             return tensor
         }
-        let trainable = try attach(setup, dtype: dtype) { name, layer in
-            (
-                try read(name + ".lora_A.weight", [setup.rank, layer.inputSize]),
-                try read(name + ".lora_B.weight", [layer.outputSize, setup.rank])
+        var unused = Set(files.matrices.keys)
+        let rank = files.config.r
+        let trainable = try attach(files.config, dtype: dtype) { name, layer in
+            guard let matrices = files.matrices[name] else {
+                throw UserError(
+                    .failedRun, "The adapter holds nothing for the layer \"\(name)\".", at: location,
+                    remedy: "Use an adapter that was trained on this model.")
+            }
+            unused.remove(name)
+            return (
+                try fits(matrices.a, name + ".lora_A", [rank, layer.inputSize]),
+                try fits(matrices.b, name + ".lora_B", [layer.outputSize, rank])
             )
         }
-        for entry in trainable.entries where entry.parameter.control != nil {
-            let key = String(entry.name.dropFirst(Self.adapterPrefix.count))
-            try entry.parameter.load(try read(key, entry.parameter.tensor.shape))
+        for (name, tensor) in files.replacements {
+            guard let parameter = parameters.first(where: { $0.name == name && $0.isTrainable }) else {
+                unused.insert(name)
+                continue
+            }
+            try parameter.load(try fits(tensor, name, parameter.tensor.shape))
         }
-        if let stray = weights.names.first(where: { !used.contains($0) }) {
+        if let stray = unused.min() {
             throw UserError(
-                .failedRun, "The adapter holds \"\(stray)\", which belongs to no layer of the model.", at: location,
+                .failedRun, "The adapter holds \"\(stray)\", which belongs to no adapted layer of the model.", at: location,
                 remedy: "Use an adapter that was trained on this model.")
         }
         return trainable
     }
 
+    /// The adapters that are on, as PEFT's files hold them.
+    public func adapterFiles(_ config: LoRAAdapterConfig) throws(TorchError) -> LoRAAdapterFiles {
+        var matrices: [String: LoRAMatrices] = [:]
+        for (name, layer) in linears {
+            guard let adapter = layer.adapter else { continue }
+            matrices[name] = LoRAMatrices(a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached())
+        }
+        var replacements: [NamedTensor] = []
+        for parameter in parameters where parameter.control != nil {
+            replacements.append((parameter.name, try parameter.tensor.detached()))
+        }
+        return LoRAAdapterFiles(config: config, matrices: matrices, replacements: replacements)
+    }
+
     static var adapterPrefix: String { "base_model.model." }
 
     private func attach(
-        _ setup: LoRASetup, dtype: DType, make: (String, Linear) throws -> (a: Tensor, b: Tensor)
+        _ setup: LoRAAdapterConfig, dtype: DType, make: (String, Linear) throws -> (a: Tensor, b: Tensor)
     ) throws -> TrainableWeights {
         var trainable = TrainableWeights()
-        let targets = Set(setup.targets)
-        for target in setup.targets where !linears.contains(where: { matches($0.name, target) }) {
+        let targets = Set(setup.targetModules)
+        for target in setup.targetModules where !linears.contains(where: { matches($0.name, target) }) {
             let names = Set(linears.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
             throw UserError(
                 .failedRun, "lora_target names \"\(target)\", but the model has no such linear layer.",
@@ -116,11 +104,11 @@ extension LanguageModel {
             let up = Parameter(name: Self.adapterPrefix + name + ".lora_B.weight", tensor: try b.to(device))
             try down.makeTrainable(dtype)
             try up.makeTrainable(dtype)
-            layer.adapter = LoRAAdapter(a: down, b: up, scale: setup.scale, control: adapters)
+            layer.adapter = LoRAAdapter(a: down, b: up, scale: setup.scaling, control: adapters)
             trainable.entries.append(.init(name: down.name, parameter: down))
             trainable.entries.append(.init(name: up.name, parameter: up))
         }
-        for module in setup.modulesToSave {
+        for module in setup.modulesToSave ?? [] {
             let found = parameters.filter { matches(moduleName($0.name), module) }
             guard !found.isEmpty else {
                 let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(separator: ", ")

@@ -2,7 +2,7 @@ public import LFConfig
 public import LFData
 public import LFModels
 public import LFNN
-public import LFObjectives
+import LFObjectives
 public import LFTorch
 
 /// Learning from pairs: DPO and its family (upstream `train/dpo/trainer.py`).

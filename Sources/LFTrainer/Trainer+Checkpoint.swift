@@ -1,10 +1,14 @@
-public import LFCheckpoint
 import Foundation
+import LFAdapters
+import LFCheckpoint
+import LFConfig
 import LFDiagnostics
 import LFJSON
+import LFNN
 import LFOptimizers
 import LFReport
 import LFTorch
+import Logging
 
 /// Saving and going on exactly: weights, optimizer, schedule, random streams, position in the data and half-made averages.
 extension Trainer {

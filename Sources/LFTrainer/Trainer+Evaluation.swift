@@ -1,8 +1,11 @@
-public import LFData
+import LFConfig
+import LFData
 import LFDiagnostics
+import LFModels
 import LFNN
 public import LFReport
 import LFTorch
+import Logging
 
 extension Trainer {
     /// Runs over every evaluation set.
