@@ -8,6 +8,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 work="$root/.build/compare"
 venv=${UPSTREAM_VENV:-$work/venv}
 mkdir -p "$work"
+export PYTHONDONTWRITEBYTECODE=1
 
 # Only the original needs this much Python; the program under test needs none.
 install_original() {

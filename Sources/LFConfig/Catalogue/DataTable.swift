@@ -15,7 +15,7 @@ extension ArgumentCatalogue {
         interleave_probs | numbers? >=0 <=1 | - | yes | Probability with which each data set has its turn; they add up to 1.
         overwrite_cache | bool | false | no effect | Data are read and tokenized anew in every run.
         preprocessing_batch_size | int >=1 | 1000 | yes | Examples that are packed together as a group.
-        preprocessing_num_workers | int? >=1 | - | no effect | Upstream's number of preprocessing processes. Tokenizing uses this process' threads; `threads` limits them.
+        preprocessing_num_workers | int? >=1 | - | yes | Threads that read and tokenize; all cores when unset. With packing the data are cut into as many parts, each packed by itself, as upstream does.
         max_samples | int? >=1 | - | yes | Take only the first n examples of each data set.
         eval_num_beams | int? >=1 | - | no | Beams for generating in evaluation.
         ignore_pad_token_for_loss | bool | true | no: Remove it; there is no padding here that could be learned. | Leave padding out of the loss.
