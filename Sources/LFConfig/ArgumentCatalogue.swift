@@ -39,6 +39,33 @@ package enum ArgumentCatalogue {
         "flash_attention": "flash_attn", "system": "default_system", "max_grad_clip": "max_grad_norm",
     ]
 
+    /// Words that people use for a choice, and what to write instead.
+    static let otherWords: [String: [String: String]] = [
+        "stage": [
+            "pretrain": "Use `stage: pt`.", "pretraining": "Use `stage: pt`.", "cpt": "Use `stage: pt`.",
+            "orpo": "Use `stage: dpo` with `pref_loss: orpo`.",
+            "simpo": "Use `stage: dpo` with `pref_loss: simpo`.",
+            "ipo": "Use `stage: dpo` with `pref_loss: ipo`.", "grpo": "Use `stage: dpo`.",
+        ],
+        "finetuning_type": [
+            "qlora": "Use `finetuning_type: lora`; quantization is not supported yet.",
+            "dora": "Use `finetuning_type: lora`; DoRA is not supported yet.",
+            "none": "Use `finetuning_type: full`.",
+        ],
+        "pref_loss": [
+            "dpo": "Use `pref_loss: sigmoid`, the loss of DPO.", "kto": "Use `pref_loss: kto_pair`.",
+        ],
+        "flash_attn": [
+            "flash_attention_2": "Use `flash_attn: auto`.", "flash_attention_3": "Use `flash_attn: auto`.",
+            "true": "Use `flash_attn: auto`.", "false": "Use `flash_attn: disabled`.",
+            "eager": "Use `flash_attn: disabled`.",
+        ],
+        "optim": [
+            "adamw": "Use `optim: adamw_torch`.", "adam": "Use `optim: adamw_torch`.",
+            "adamw_hf": "Use `optim: adamw_torch`.",
+        ],
+    ]
+
     static func parse(_ table: String, _ group: ArgumentDefinition.Group) -> [ArgumentDefinition] {
         var section = ""
         var rows: [ArgumentDefinition] = []

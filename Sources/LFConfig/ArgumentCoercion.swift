@@ -178,6 +178,12 @@ private func list(
                     problem: "has an empty item", remedy: "Write names with one comma between each two."))
         }
         if case .failure(let failure) = name(item) { return .failure(failure) }
+        if definition.namesModules, item.contains(" ") {
+            return .failure(
+                CoercionFailure(
+                    problem: "holds a name with a space, \(quoted(item))",
+                    remedy: "Separate names with commas."))
+        }
     }
     return .success(items)
 }
@@ -193,9 +199,11 @@ private func choice(
     if let same = definition.choices.first(where: { $0 == text.lowercased() }) {
         return .success(.string(same))
     }
-    let suggestion = nearestName(to: text, among: definition.acceptedChoices).map {
-        "Did you mean \"\($0)\"?"
-    }
+    let suggestion =
+        ArgumentCatalogue.otherWords[definition.name]?[text.lowercased()]
+        ?? (text.count > 3 ? nearestName(to: text, among: definition.acceptedChoices) : nil).map {
+            "Did you mean \"\($0)\"?"
+        }
     return .failure(
         CoercionFailure(
             problem: "must be one of \(spokenList(definition.acceptedChoices)), got \(spelledScalar(text))",
@@ -213,7 +221,7 @@ private func mapping(_ node: ConfigurationNode) -> Result<ArgumentValue, Coercio
         return .success(parsed.plainValue)
     default:
         return .failure(
-            CoercionFailure(problem: "must be a mapping such as {num_cycles: 2}, got \(node.spelling)"))
+            CoercionFailure(problem: "must be a mapping such as {name: value}, got \(node.spelling)"))
     }
 }
 

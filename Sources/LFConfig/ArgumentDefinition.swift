@@ -58,6 +58,8 @@ package struct ArgumentDefinition: Sendable {
         name.hasSuffix("_token") || name.hasSuffix("api_key") || name.hasSuffix("_secret")
             || name.hasSuffix("webhook_url")
     }
+    /// Whether its items are names of modules, which hold no spaces.
+    var namesModules: Bool { name.hasSuffix("_target") || name.hasSuffix("_modules") }
     package var acceptedChoices: [String] { choices.filter { !refusedChoices.contains($0) } }
 }
 

@@ -41,7 +41,29 @@ struct ConfigurationFile {
                 remedy: "Write one argument per line, such as `stage: dpo`.")
         }
         guard !pairs.isEmpty else { throw Self.emptyFile(path) }
-        entries = pairs.map { Entry(name: $0.key, value: $0.value) }
+        entries = Self.merged(pairs)
+    }
+
+    /// Replaces YAML's merge key `<<` by the entries of its mapping, or mappings, that are not given otherwise.
+    private static func merged(_ pairs: [(key: String, value: ConfigurationNode)]) -> [Entry] {
+        var seen = Set(pairs.map(\.key))
+        var entries: [Entry] = []
+        for (key, value) in pairs {
+            let mappings: [ConfigurationNode]
+            switch value.content {
+            case .mapping where key == "<<": mappings = [value]
+            case .list(let items) where key == "<<": mappings = items
+            default:
+                entries.append(Entry(name: key, value: value))
+                continue
+            }
+            for case .mapping(let inner) in mappings.map(\.content) {
+                entries += inner.filter { seen.insert($0.key).inserted }.map {
+                    Entry(name: $0.key, value: $0.value)
+                }
+            }
+        }
+        return entries
     }
 
     private static func emptyFile(_ path: String) -> UserError {
@@ -86,6 +108,14 @@ struct ConfigurationFile {
                 remedy: "Name the YAML or JSON file with the arguments, saved as UTF-8.")
         }
         guard !text.trimmingSpaces().isEmpty else { throw emptyFile(path) }
+        if let control = bytes.firstIndex(where: {
+            ($0 < 0x20 && $0 != 0x09 && $0 != 0x0A && $0 != 0x0D) || $0 == 0x7F
+        }) {
+            let line = 1 + bytes[..<control].count { $0 == 0x0A }
+            throw UserError(
+                .configuration, "The file holds a control character (code \(bytes[control])).",
+                at: "\(path):\(line)", remedy: "Delete it, and save the file as plain text.")
+        }
         return text
     }
 
@@ -115,7 +145,7 @@ struct ConfigurationFile {
                         at: "\(path):\(context.mark.line)", remedy: "Remove one of them.")
                 }
             } catch {
-                throw Self.syntaxError(error, path: path, lines: lines)
+                throw yamlSyntaxError(error, path: path, lines: lines)
             }
         }
         throw UserError(
@@ -190,25 +220,6 @@ struct ConfigurationFile {
             remedy: "Write a plain value.")
     }
 
-    private static func syntaxError(_ error: any Error, path: String, lines: [String]) -> UserError {
-        var problem = "unreadable text"
-        var line: Int?
-        switch error {
-        case YamlError.scanner(_, let text, let mark, _), YamlError.parser(_, let text, let mark, _),
-            YamlError.composer(_, let text, let mark, _):
-            (problem, line) = (text, mark.line)
-        case YamlError.reader(let text, _, _, _): problem = text
-        default: break
-        }
-        let culprit = line.flatMap { $0 >= 1 && $0 <= lines.count ? lines[$0 - 1] : nil } ?? ""
-        let remedy =
-            culprit.contains("\t")
-            ? "Indent with spaces, not tabs."
-            : "Check indentation, quotes and colons on this line and the one before."
-        return UserError(
-            .configuration, "This is not valid YAML: \(problem).", at: line.map { "\(path):\($0)" } ?? path,
-            remedy: remedy)
-    }
 }
 
 /// Whether a text holds so many anchors and aliases that expanding them could take exponential time.

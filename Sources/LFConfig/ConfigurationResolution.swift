@@ -6,7 +6,12 @@ import LFDiagnostics
 ///
 /// - Throws: `UserErrors` with every problem found, all of code `.configuration`.
 public func resolveConfig(arguments: [String]) throws -> ResolvedConfig {
-    try resolve(ArgumentSources(arguments: arguments))
+    try resolveConfig(arguments: arguments, environment: ProcessInfo.processInfo.environment)
+}
+
+/// The same in another environment, of which only `ALLOW_EXTRA_ARGS` (unknown keys are warnings) is read.
+package func resolveConfig(arguments: [String], environment: [String: String]) throws -> ResolvedConfig {
+    try resolve(ArgumentSources(arguments: arguments), environment)
 }
 
 /// Checks and completes arguments given by code or a test.
@@ -14,12 +19,12 @@ public func resolveConfig(arguments: [String]) throws -> ResolvedConfig {
 /// - Parameter source: Named in messages as the place of every value.
 /// - Throws: `UserErrors` with every problem found, all of code `.configuration`.
 public func resolveConfig(values: [(String, ArgumentValue)], source: String? = nil) throws -> ResolvedConfig {
-    try resolve(ArgumentSources(values: values, source: source))
+    try resolve(ArgumentSources(values: values, source: source), ProcessInfo.processInfo.environment)
 }
 
-private func resolve(_ sources: ArgumentSources) throws -> ResolvedConfig {
+private func resolve(_ sources: ArgumentSources, _ environment: [String: String]) throws -> ResolvedConfig {
     if sources.isUnreadable { throw UserErrors(sources.problems) }
-    let allowsUnknown = isEnabled(ProcessInfo.processInfo.environment["ALLOW_EXTRA_ARGS"])
+    let allowsUnknown = isEnabled(environment["ALLOW_EXTRA_ARGS"])
     var arguments = ArgumentValues(sources, allowsUnknown: allowsUnknown)
     complete(&arguments)
     checkCombinations(&arguments)

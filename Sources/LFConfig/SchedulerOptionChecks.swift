@@ -97,6 +97,7 @@ private func problem(of name: String, _ value: ArgumentValue) -> String? {
     }
     guard number.isFinite, number >= 0 else { return "must be a finite number, at least 0" }
     switch name {
+    case "timescale" where number == 0: return "must be greater than 0"
     case "num_decay_steps", "num_stable_steps", "timescale":
         return number == number.rounded() && number <= NumericBounds.largestCount
             ? nil : "must be a whole number"

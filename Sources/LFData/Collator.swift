@@ -50,7 +50,8 @@ public struct Collator: Sendable {
         if shared > 0 {
             let start = stream.tokenCount
             prefix = stream.segments.count
-            stream.append(chosen.inputIDs[..<shared], firstPosition: 0, prefix: nil)
+            stream.append(
+                chosen.inputIDs[..<shared], firstPosition: 0, prefix: nil, sequences: [chosenNumber, rejectedNumber])
             for (sequence, number) in [(chosen, chosenNumber), (rejected, rejectedNumber)] {
                 for place in 1..<max(shared, 1) {
                     stream.addTarget(row: start + place - 1, of: sequence, at: place, number: number)
@@ -81,7 +82,7 @@ extension TokenStream {
     {
         guard start < sequence.inputIDs.count else { return }
         let firstRow = tokenCount
-        append(sequence.inputIDs[start...], firstPosition: start, prefix: prefix)
+        append(sequence.inputIDs[start...], firstPosition: start, prefix: prefix, sequences: [number])
         if let prefix, start > 0 {
             addTarget(row: segments[prefix].range.upperBound - 1, of: sequence, at: start, number: number)
         }
@@ -90,11 +91,13 @@ extension TokenStream {
         }
     }
 
-    fileprivate mutating func append(_ ids: ArraySlice<Int32>, firstPosition: Int, prefix: Int?) {
+    fileprivate mutating func append(
+        _ ids: ArraySlice<Int32>, firstPosition: Int, prefix: Int?, sequences: [Int]
+    ) {
         let start = tokenCount
         inputIDs.append(contentsOf: ids)
         positions.append(contentsOf: Int32(firstPosition)..<Int32(firstPosition + ids.count))
-        segments.append(Segment(range: start..<tokenCount, prefix: prefix))
+        segments.append(Segment(range: start..<tokenCount, prefix: prefix, sequences: sequences))
     }
 
     /// Lets `row` score the token at `place` of a sequence if that token has a label.

@@ -7,10 +7,13 @@ public struct TokenStream: Sendable, Equatable {
         public var range: Range<Int>
         /// The earlier segment whose tokens (and whose own prefix) come before this one's; nil for a sequence of its own.
         public var prefix: Int?
+        /// The sequences that run through it; a shared prompt belongs to both answers.
+        public var sequences: [Int]
 
-        public init(range: Range<Int>, prefix: Int? = nil) {
+        public init(range: Range<Int>, prefix: Int? = nil, sequences: [Int] = []) {
             self.range = range
             self.prefix = prefix
+            self.sequences = sequences
         }
     }
 

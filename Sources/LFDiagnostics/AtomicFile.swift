@@ -107,18 +107,31 @@ public func writeDirectoryAtomically<R>(
 
 /// Removes the temporary files and folders that killed processes left behind in a folder.
 ///
-/// - Returns: The names removed. Those of a process that still runs stay.
+/// - Parameter includingOwn: Whether those under this process' id go too. Ids repeat in containers, so a program that has not
+///   written there yet does well to say so.
+/// - Returns: The names removed. Those of another process that still runs stay.
 @discardableResult
-public func removeAbandonedTemporaries(in directory: String) -> [String] {
+public func removeAbandonedTemporaries(in directory: String, includingOwn: Bool = false) -> [String] {
     directoryEntries(directory).filter { name in
         guard let marker = name.range(ofSuffix: ".tmp-") else { return false }
         let parts = name[marker...].split(separator: "-")
-        guard parts.count == 2, let process = Int32(parts[0]), kill(process, 0) != 0, errno == ESRCH else {
-            return false
+        guard parts.count == 2, let process = Int32(parts[0]) else { return false }
+        if process == getpid() {
+            guard includingOwn else { return false }
+        } else {
+            guard kill(process, 0) != 0, errno == ESRCH else { return false }
         }
         removeTree(directory + "/" + name)
         return true
     }
+}
+
+/// Removes a folder that goes by its name whole or not at all: it gets a temporary name before its files are deleted.
+public func removeDirectoryAtomically(_ path: String) {
+    let aside = temporaryName(for: path)
+    guard rename(path, aside) == 0 else { return removeTree(path) }
+    syncDirectory(parentDirectory(of: path))
+    removeTree(aside)
 }
 
 /// Removes a file or a folder with all that is in it; symbolic links are removed, not followed.
@@ -152,7 +165,7 @@ extension String {
 }
 
 /// The names in a folder, sorted; empty when it cannot be read.
-private func directoryEntries(_ path: String) -> [String] {
+public func directoryEntries(_ path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
     defer { closedir(directory) }
     var names: [String] = []

@@ -313,6 +313,9 @@ public final class Tokenizer: Sendable {
 
     /// Whether encoding with special tokens puts the beginning of the sequence first.
     public var addsBOS: Bool { bosID.map { postProcessor.prefix.contains($0) } ?? false }
+    /// Whether `tokenizer_config.json` asks for a beginning of sequence in front of texts (`add_bos_token: true`, as in
+    /// the Llama 2 and Gemma families); pre-training data then gets one.
+    public var asksForBOS: Bool { config.fields["add_bos_token"]?.bool ?? false }
 
     /// The model's own chat template, in Jinja; the default one where there are several.
     public var chatTemplate: String? { config.chatTemplate }

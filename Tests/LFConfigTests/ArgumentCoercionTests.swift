@@ -57,6 +57,11 @@ struct ArgumentCoercionTests {
         #expect(config.model.ropeScaling == nil)
     }
 
+    @Test("No tracker may be spelled in several ways", arguments: ["none", "[none]", "null", "[]", "None"])
+    func noTracker(text: String) {
+        #expect(problems(minimal("report_to=\(text)")).isEmpty)
+    }
+
     @Test("A system message may be the word none, a number, or empty")
     func prose() throws {
         #expect(try resolveConfig(arguments: minimal("default_system=none")).data.defaultSystem == "none")
@@ -142,6 +147,20 @@ struct ArgumentCoercionTests {
             ("do_eval=2", "do_eval must be true or false, got \"2\"."),
             ("stage=sftt", "stage must be one of pt, sft or dpo, got \"sftt\". Did you mean \"sft\"?"),
             ("lora_target=a,,b", "lora_target has an empty item."),
+            (
+                "lora_target=q_proj v_proj",
+                "lora_target holds a name with a space, \"q_proj v_proj\". Separate names with commas."
+            ),
+            ("lora_target=[]", "lora_target must not be an empty list."),
+            ("report_to=wandb", "`report_to: wandb` is not supported yet. Use `report_to: none`"),
+            (
+                "flash_attn=flash_attention_2",
+                "flash_attn must be one of auto, disabled or sdpa, got \"flash_attention_2\". Use `flash_attn: auto`."
+            ),
+            (
+                "stage=orpo",
+                "stage must be one of pt, sft or dpo, got \"orpo\". Use `stage: dpo` with `pref_loss: orpo`."
+            ),
             ("lora_target={a: 1}", "lora_target must be a list or names with commas between, got a mapping."),
             ("lora_target=[a, [b]]", "lora_target must be a list of names, but an item is a list of 1."),
             ("output_dir=''", "output_dir must not be empty."),
@@ -152,7 +171,7 @@ struct ArgumentCoercionTests {
             ("template=[llama3]", "template must be a name or path, in one piece, got a list of 1."),
             (
                 "lr_scheduler_kwargs=3",
-                "lr_scheduler_kwargs must be a mapping such as {num_cycles: 2}, got 3."
+                "lr_scheduler_kwargs must be a mapping such as {name: value}, got 3."
             ),
         ])
     func wrongValues(argument: String, message: String) {

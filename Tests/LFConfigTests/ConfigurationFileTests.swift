@@ -69,7 +69,7 @@ struct ConfigurationFileTests {
             ("- a\n- b\n", "c.yaml: The configuration is a list, not a list of `key: value` lines."),
             ("stage: sft\n\ttemplate: x\n", "c.yaml:2: This is not valid YAML"),
             ("stage: [sft\n", "c.yaml:2: This is not valid YAML"),
-            ("stage: \"sft\n", "c.yaml:2: This is not valid YAML"),
+            ("stage: \"sft\n", "c.yaml:1: This is not valid YAML"),
             ("a: 1\n---\nb: 2\n", "c.yaml:2: This is not valid YAML: but found another document."),
             ("stage: *nowhere\n", "c.yaml:1: This is not valid YAML: found undefined alias."),
             (
@@ -138,6 +138,61 @@ struct ConfigurationFileTests {
             let config = try resolveConfig(arguments: [path])
             #expect(config.finetuning.lora.rank == 4)
             #expect(config.source == path)
+        }
+    }
+
+    @Test("YAML errors in words of the configuration")
+    func syntax() throws {
+        let cases = [
+            (
+                "lora_rank = 8\n",
+                "c.yaml:6: This is not valid YAML: \"lora_rank = 8\" is no `key: value`. Write a colon and a space between key and value."
+            ),
+            (
+                "default_system: You are: x\n",
+                "c.yaml:6: This is not valid YAML: a second colon, or a line that is indented too far."
+            ),
+            (
+                "template: \"x\n",
+                "c.yaml:6: This is not valid YAML: a quote is not closed. Add the closing quote."
+            ),
+            (
+                "template: @x\n",
+                "c.yaml:6: This is not valid YAML: a value or key starts with a character that YAML keeps for itself."
+            ),
+            ("\tlora_rank: 8\n", "c.yaml:6: This is not valid YAML"),
+            ("lora_rank: 8\u{1B}\n", "c.yaml:6: The file holds a control character (code 27)."),
+        ]
+        for (text, message) in cases {
+            #expect(try problems(ofYAML: head + text).first?.hasPrefix(message) == true, "\(message)")
+        }
+        #expect(
+            try problems(ofYAML: head + "\tlora_rank: 8\n").first?.hasSuffix("Indent with spaces, not tabs.")
+                == true)
+    }
+
+    @Test("ALLOW_EXTRA_ARGS makes unknown keys warnings")
+    func extraArguments() throws {
+        let config = try resolveConfig(
+            arguments: minimal("lora_rnak=8"), environment: ["ALLOW_EXTRA_ARGS": "1"])
+        #expect(
+            config.warnings == [
+                "command line: unknown key \"lora_rnak\". It is left out, as ALLOW_EXTRA_ARGS is set."
+            ])
+        #expect(config.finetuning.lora.rank == 8)
+        #expect(throws: UserErrors.self) {
+            try resolveConfig(arguments: minimal("lora_rnak=8"), environment: ["ALLOW_EXTRA_ARGS": "0"])
+        }
+    }
+
+    @Test("YAML's merge key fills in what is not given")
+    func mergeKey() throws {
+        let text = head + "<<: [{lora_rank: 4, seed: 1}, {lora_rank: 2, max_samples: 5}]\nseed: 2\n"
+        try withFile(text) { path in
+            let config = try resolveConfig(arguments: [path])
+            #expect(config.finetuning.lora.rank == 4)
+            #expect(config.training.seed == 2)
+            #expect(config.data.maxSamples == 5)
         }
     }
 

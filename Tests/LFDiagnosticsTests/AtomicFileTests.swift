@@ -147,6 +147,15 @@ final class ScratchFolder {
             removeAbandonedTemporaries(in: folder.path)
                 == ["checkpoint-5.tmp-99999999-abc", "state.json.tmp-99999998-0"])
         #expect(folder.names == ["a.tmp-12", "keep", "notes.tmp-x", own].sorted())
+        #expect(removeAbandonedTemporaries(in: folder.path, includingOwn: true) == [own])
+    }
+
+    @Test func aFolderIsRemovedWithAllThatIsInIt() throws {
+        let folder = ScratchFolder()
+        try createDirectories(at: folder.path + "/a/b")
+        try writeFileAtomically("x", to: folder.path + "/a/b/c")
+        removeDirectoryAtomically(folder.path + "/a")
+        #expect(folder.names == [])
     }
 
     @Test func makesFoldersAndNamesTheOneThatCannotBe() throws {

@@ -119,4 +119,13 @@ import Testing
             #expect(card.markdown.contains("\n- name: \(written)\n"))
         }
     }
+
+    @Test func theResolvedFileGivesTheSameRun() throws {
+        let folder = try ScratchFolder()
+        let config = try config()
+        try config.save(in: folder.path)
+        let text = try folder.text("training_args.yaml")
+        #expect(text.contains("\nlearning_rate: 0.0005\n") && text.contains("\nadam_beta2: 0.999\n"))
+        #expect(try resolveConfig(arguments: [folder.path + "/training_args.yaml"]) == config)
+    }
 }

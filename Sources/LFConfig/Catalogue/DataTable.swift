@@ -6,7 +6,7 @@ extension ArgumentCatalogue {
         eval_dataset | names? | - | yes | Names of the evaluation sets in `dataset_info.json`.
         dataset_dir | string | data | yes | Folder that holds `dataset_info.json` and the data files.
         media_dir | string? | - | no | Folder of images, videos and audio; `dataset_dir` when unset.
-        cutoff_len | int >=1 | 2048 | yes | Longest example in tokens, and the block size of packing. With `packing` or `neat_packing` in the file, upstream keeps one token back, and so do we.
+        cutoff_len | int >=1 <=16777216 | 2048 | yes | Longest example in tokens, and the block size of packing. With `packing` or `neat_packing` in the file, upstream keeps one token back, and so do we.
         train_on_prompt | bool | false | yes | Learn the prompt's tokens too (sft).
         mask_history | bool | false | yes | Learn the last turn only (sft).
         streaming | bool | false | no | Read the data while training instead of before.
@@ -15,7 +15,7 @@ extension ArgumentCatalogue {
         interleave_probs | numbers? >=0 <=1 | - | yes | Probability with which each data set has its turn; they add up to 1.
         overwrite_cache | bool | false | no effect | Data are read and tokenized anew in every run.
         preprocessing_batch_size | int >=1 | 1000 | yes | Examples that are packed together as a group.
-        preprocessing_num_workers | int? >=1 | - | no effect | Upstream's number of preprocessing processes. Tokenizing uses this process' threads; `threads` limits them.
+        preprocessing_num_workers | int? >=1 | - | yes | Threads that read and tokenize; all cores when unset. With packing the data are cut into as many parts, each packed by itself, as upstream does.
         max_samples | int? >=1 | - | yes | Take only the first n examples of each data set.
         eval_num_beams | int? >=1 | - | no | Beams for generating in evaluation.
         ignore_pad_token_for_loss | bool | true | no: Remove it; there is no padding here that could be learned. | Leave padding out of the loss.

@@ -16,9 +16,9 @@ extension ArgumentCatalogue {
         use_cpu | bool | false | yes | Stay on the CPU even where there is a GPU.
         disable_tqdm | bool? | - | yes | No progress bar.
         ## Batches and length
-        per_device_train_batch_size | int >=1 | 8 | yes | Examples (or pairs) per forward pass.
-        per_device_eval_batch_size | int >=1 | 8 | yes | The same in evaluation.
-        gradient_accumulation_steps | int >=1 | 1 | yes | Forward passes per optimizer step.
+        per_device_train_batch_size | int >=1 <=65536 | 8 | yes | Examples (or pairs) per forward pass.
+        per_device_eval_batch_size | int >=1 <=65536 | 8 | yes | The same in evaluation.
+        gradient_accumulation_steps | int >=1 <=1048576 | 1 | yes | Forward passes per optimizer step.
         num_train_epochs | float >0 <=1000000 | 3.0 | yes | Passes over the training data; a fraction ends within one.
         max_steps | int >=-1 | -1 | yes | Optimizer steps, whatever `num_train_epochs` says; -1 leaves it to that.
         average_tokens_across_devices | bool | true | no effect | Normalise the loss over all devices' tokens. There is one device.
@@ -71,7 +71,7 @@ extension ArgumentCatalogue {
         log_level_replica | choice warning !passive !debug !info !error !critical !detail | warning | yes | How much other processes log.
         log_on_each_node | bool | true | no effect | Whether every node logs. There is one node.
         include_num_input_tokens_seen | choice no all non_padding | no | yes | Log the number of tokens read so far (`true` means `all`). There is no padding, so both count the same.
-        report_to | names? | none / - | no: Use `report_to: none`; `trainer_log.jsonl` and `plot_loss` are always there. | Trackers that receive the metrics.
+        report_to | names? | none / None / - | no: Use `report_to: none`; `trainer_log.jsonl` and `plot_loss` are always there. | Trackers that receive the metrics.
         project | string | huggingface | no effect | Project of a tracker, of which there is none.
         trackio_space_id | string? | trackio | no effect | Space of the tracker Trackio, which is not used.
         ## Evaluation

@@ -1,0 +1,150 @@
+public import LFCheckpoint
+import LFDiagnostics
+public import LFModels
+import LFNN
+public import LFTorch
+
+extension LanguageModel {
+    /// The names that `lora_target: all` stands for: the last components of all linear layers but the head.
+    public var allLinearNames: [String] {
+        Array(Set(linears.filter { $0.name != "lm_head" }.map { lastComponent($0.name) })).sorted()
+    }
+
+    /// Puts new adapters on the target layers, drawn as PEFT draws them: per layer A, then B, then A again, all Kaiming-uniform
+    /// with a = √5, and B set to zero.
+    ///
+    /// - Parameters:
+    ///   - generator: Seeded with the run's seed.
+    ///   - dtype: What the adapters are trained in.
+    /// - Throws: `UserError` when a target names no layer.
+    public func addLoRA(_ setup: LoRAAdapterConfig, generator: Generator, dtype: DType) throws -> TrainableWeights {
+        let bound: (Int) -> Double = { 1 / Double($0).squareRoot() }
+        return try attach(setup, dtype: dtype) { _, layer in
+            let a = try Tensor.zeros([setup.r, layer.inputSize])
+            let b = try Tensor.zeros([layer.outputSize, setup.r])
+            try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
+            try b.fillUniformInPlace(-bound(setup.r), bound(setup.r), generator)
+            try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
+            // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
+            return (try a.to(layer.weight.tensor.dtype), try b.zerosLike())
+        }
+    }
+
+    /// Puts saved adapters on their layers.
+    ///
+    /// - Throws: `UserError` naming a tensor that is missing, misshapen or belongs to no layer.
+    public func loadLoRA(_ files: LoRAAdapterFiles, location: String, dtype: DType) throws -> TrainableWeights {
+        func fits(_ tensor: Tensor, _ name: String, _ shape: [Int]) throws -> Tensor {
+            guard tensor.shape == shape else {
+                throw UserError(
+                    .failedRun, "The tensor \"\(name)\" has shape \(tensor.shape), but the model needs \(shape).",
+                    at: location, remedy: "Use an adapter that was trained on this model.")
+            }
+            return tensor
+        }
+        var unused = Set(files.matrices.keys)
+        let rank = files.config.r
+        let trainable = try attach(files.config, dtype: dtype) { name, layer in
+            guard let matrices = files.matrices[name] else {
+                throw UserError(
+                    .failedRun, "The adapter holds nothing for the layer \"\(name)\".", at: location,
+                    remedy: "Use an adapter that was trained on this model.")
+            }
+            unused.remove(name)
+            return (
+                try fits(matrices.a, name + ".lora_A", [rank, layer.inputSize]),
+                try fits(matrices.b, name + ".lora_B", [layer.outputSize, rank])
+            )
+        }
+        for (name, tensor) in files.replacements {
+            guard let parameter = parameters.first(where: { $0.name == name && $0.isTrainable }) else {
+                unused.insert(name)
+                continue
+            }
+            try parameter.load(try fits(tensor, name, parameter.tensor.shape))
+        }
+        if let stray = unused.min() {
+            throw UserError(
+                .failedRun, "The adapter holds \"\(stray)\", which belongs to no adapted layer of the model.", at: location,
+                remedy: "Use an adapter that was trained on this model.")
+        }
+        return trainable
+    }
+
+    /// The adapters that are on, as PEFT's files hold them.
+    public func adapterFiles(_ config: LoRAAdapterConfig) throws(TorchError) -> LoRAAdapterFiles {
+        var matrices: [String: LoRAMatrices] = [:]
+        for (name, layer) in linears {
+            guard let adapter = layer.adapter else { continue }
+            matrices[name] = LoRAMatrices(a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached())
+        }
+        var replacements: [NamedTensor] = []
+        for parameter in parameters where parameter.control != nil {
+            replacements.append((parameter.name, try parameter.tensor.detached()))
+        }
+        return LoRAAdapterFiles(config: config, matrices: matrices, replacements: replacements)
+    }
+
+    static var adapterPrefix: String { "base_model.model." }
+
+    private func attach(
+        _ setup: LoRAAdapterConfig, dtype: DType, make: (String, Linear) throws -> (a: Tensor, b: Tensor)
+    ) throws -> TrainableWeights {
+        var trainable = TrainableWeights()
+        let targets = Set(setup.targetModules)
+        for target in setup.targetModules where !linears.contains(where: { matches($0.name, target) }) {
+            let names = Set(linears.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
+            throw UserError(
+                .failedRun, "lora_target names \"\(target)\", but the model has no such linear layer.",
+                remedy: "Choose from \(names).")
+        }
+        for (name, layer) in linears where targets.contains(where: { matches(name, $0) }) {
+            let (a, b) = try make(name, layer)
+            let down = Parameter(name: Self.adapterPrefix + name + ".lora_A.weight", tensor: try a.to(device))
+            let up = Parameter(name: Self.adapterPrefix + name + ".lora_B.weight", tensor: try b.to(device))
+            try down.makeTrainable(dtype)
+            try up.makeTrainable(dtype)
+            layer.adapter = LoRAAdapter(a: down, b: up, scale: setup.scaling, control: adapters)
+            trainable.entries.append(.init(name: down.name, parameter: down))
+            trainable.entries.append(.init(name: up.name, parameter: up))
+        }
+        for module in setup.modulesToSave ?? [] {
+            let found = parameters.filter { matches(moduleName($0.name), module) }
+            guard !found.isEmpty else {
+                let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(separator: ", ")
+                throw UserError(
+                    .failedRun, "additional_target names \"\(module)\", but the model has no such module.", remedy: "Choose from \(names).")
+            }
+            guard !(config.tiesEmbeddings && found.contains { $0 === embedTokens.weight }) else {
+                throw UserError(
+                    .failedRun, "additional_target names \"\(module)\", whose weight the model shares between embedding and head.",
+                    remedy: "Leave it out: training a shared weight beside an adapter is not supported.")
+            }
+            for parameter in found {
+                try parameter.makeTrainable(dtype, keepingOriginalFor: adapters)
+                trainable.entries.append(.init(name: Self.adapterPrefix + parameter.name, parameter: parameter))
+            }
+        }
+        return trainable
+    }
+
+    /// Adds the adapters to the weights they sit on and takes them off.
+    public func mergeLoRA() throws(TorchError) {
+        try withoutGrad { () throws(TorchError) in
+            for (_, layer) in linears {
+                guard let adapter = layer.adapter else { continue }
+                let update = try adapter.b.tensor.to(.float32).matmul(adapter.a.tensor.to(.float32)) * adapter.scale
+                let base = layer.weight.tensor
+                layer.weight.replace(with: try (base.to(.float32) + update).to(base.dtype))
+                layer.adapter = nil
+            }
+            for parameter in parameters { parameter.keepTrained() }
+        }
+    }
+}
+
+func lastComponent(_ name: String) -> String { name.split(separator: ".").last.map(String.init) ?? name }
+func moduleName(_ parameter: String) -> String { parameter.split(separator: ".").dropLast().joined(separator: ".") }
+
+/// PEFT's rule: a target is a whole module name or the end of one, at a dot.
+func matches(_ name: String, _ target: String) -> Bool { name == target || name.hasSuffix("." + target) }

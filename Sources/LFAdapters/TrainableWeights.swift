@@ -1,0 +1,32 @@
+public import LFNN
+import LFTorch
+
+/// What a run trains: the weights by the names that optimizer state and files use.
+public struct TrainableWeights {
+    public struct Entry {
+        /// The name in saved files, such as `base_model.model.model.layers.0.mlp.up_proj.lora_A.weight`.
+        public var name: String
+        public var parameter: Parameter
+    }
+
+    public var entries: [Entry] = []
+
+    public var count: Int { entries.reduce(0) { $0 + $1.parameter.tensor.count } }
+}
+
+/// The line that says how much of a model is trained, as upstream prints it.
+public func trainableParametersLine(trainable: Int, all: Int) -> String {
+    func grouped(_ value: Int) -> String {
+        var digits = String(value)
+        var groups: [Substring] = []
+        while digits.count > 3 {
+            groups.insert(digits.suffix(3), at: 0)
+            digits = String(digits.dropLast(3))
+        }
+        return ([digits] + groups.map(String.init)).joined(separator: ",")
+    }
+    let tenThousandths = all == 0 ? 0 : (1_000_000 * Double(trainable) / Double(all)).rounded()
+    let whole = Int(tenThousandths) / 10_000
+    let fraction = String(String(10_000 + Int(tenThousandths) % 10_000).dropFirst())
+    return "trainable params: \(grouped(trainable)) || all params: \(grouped(all)) || trainable%: \(whole).\(fraction)"
+}

@@ -1,0 +1,172 @@
+import Glibc
+public import LFDiagnostics
+public import LFJSON
+import LFTorch
+
+/// What a run needs, besides the weights, to go on as if it had never stopped.
+public struct TrainingState {
+    /// The optimizer's tensors by name.
+    public var optimizer: [NamedTensor]
+    /// Where the learning rate and the data stand; whatever the trainer puts there.
+    public var scheduler: JSONValue
+    /// The states of the random streams by name, each `[n]` uint8.
+    public var generators: [NamedTensor]
+
+    public init(optimizer: [NamedTensor], scheduler: JSONValue, generators: [NamedTensor]) {
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.generators = generators
+    }
+}
+
+/// A folder `checkpoint-STEP`, complete and unchanged since it was written.
+public struct TrainingCheckpoint: Sendable {
+    public let path: String
+    private let holdsState: Bool
+
+    private static let optimizerFile = "optimizer.safetensors"
+    private static let schedulerFile = "scheduler.json"
+    private static let generatorsFile = "rng_state.safetensors"
+    private static let stateFiles = [optimizerFile, schedulerFile, generatorsFile]
+
+    /// The folder's name for a checkpoint after `step` steps.
+    public static func name(step: Int) -> String { "checkpoint-\(step)" }
+
+    /// Writes a checkpoint that appears under its name only when all of it is on disk.
+    ///
+    /// - Parameters:
+    ///   - path: Replaced when it exists.
+    ///   - state: nil for weights alone (`save_only_model`): such a checkpoint cannot be resumed.
+    ///   - body: Writes weights, configuration and whatever else belongs to the checkpoint into the folder that it is given.
+    /// - Throws: What `body` throws; `UserError` naming a file; `TorchError` when a tensor cannot be read.
+    public static func write(
+        to path: String, state: TrainingState?, _ body: (_ folder: String) throws -> Void
+    ) throws {
+        try writeDirectoryAtomically(to: path) { folder in
+            try body(folder)
+            if let state {
+                try writeSafetensors(state.optimizer, to: folder + "/" + optimizerFile)
+                try writeFileAtomically(
+                    state.scheduler.serialized(indent: 2) + "\n", to: folder + "/" + schedulerFile)
+                try writeSafetensors(state.generators, to: folder + "/" + generatorsFile)
+            }
+            try Manifest(measuring: folder).write(to: folder)
+        }
+    }
+
+    /// Opens a checkpoint after comparing every file with what was recorded when it was written.
+    ///
+    /// - Throws: `UserError` naming the folder, and the file that is missing, too many, or not as it was.
+    public init(path: String) throws(UserError) {
+        let path = path.utf8.last == UInt8(ascii: "/") ? String(path.dropLast()) : path
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw .file(path, notBe: "read", errorNumber: errno) }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw .file(path, notBe: "read", errorNumber: ENOTDIR)
+        }
+        let manifest = try Manifest(readingFrom: path)
+        try manifest.verify(path)
+        self.path = path
+        holdsState = Self.stateFiles.allSatisfy { manifest.files[$0] != nil }
+    }
+
+    /// The state to resume from; tensors lie on the mapped files.
+    ///
+    /// - Throws: `UserError` when the checkpoint was saved without it, or names what is damaged.
+    public func state() throws(UserError) -> TrainingState {
+        try requireState()
+        return TrainingState(
+            optimizer: try tensors(Self.optimizerFile),
+            scheduler: try JSONValue.read(path: path + "/" + Self.schedulerFile),
+            generators: try tensors(Self.generatorsFile))
+    }
+
+    fileprivate func requireState() throws(UserError) {
+        guard holdsState else {
+            throw UserError(
+                .failedRun, "holds weights only (save_only_model), no state of the run.", at: path,
+                remedy:
+                    "Resume from another checkpoint, or use its weights as a model or adapter of a new run.")
+        }
+    }
+
+    private func tensors(_ file: String) throws(UserError) -> [NamedTensor] {
+        let store = try WeightStore.open(file: path + "/" + file)
+        var tensors: [NamedTensor] = []
+        for name in store.names { tensors.append((name, try store.tensor(name))) }
+        return tensors
+    }
+}
+
+/// The checkpoints in a folder, by steps, the fewest first. Nothing is opened.
+public func checkpoints(in outputDirectory: String) -> [(step: Int, path: String)] {
+    directoryEntries(outputDirectory).compactMap { name -> (step: Int, path: String)? in
+        let path = outputDirectory + "/" + name
+        var status = stat()
+        guard name.hasPrefix("checkpoint-"), let step = Int(name.dropFirst("checkpoint-".count)), step >= 0,
+            stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR
+        else { return nil }
+        return (step, path)
+    }.sorted { $0.step < $1.step }
+}
+
+/// The checkpoint with the most steps that is whole and can be resumed.
+///
+/// - Returns: nil when there is none; and why each later checkpoint was passed over, the latest first.
+public func newestUsableCheckpoint(
+    in outputDirectory: String
+) -> (checkpoint: TrainingCheckpoint?, refused: [UserError]) {
+    var refused: [UserError] = []
+    for (_, path) in checkpoints(in: outputDirectory).reversed() {
+        do throws(UserError) {
+            let checkpoint = try TrainingCheckpoint(path: path)
+            try checkpoint.requireState()
+            return (checkpoint, refused)
+        } catch {
+            refused.append(error)
+        }
+    }
+    return (nil, refused)
+}
+
+/// Deletes the oldest checkpoints beyond `limit` (`save_total_limit`); the newest and the best always stay.
+///
+/// Age is the time of writing, for a folder may hold checkpoints of an earlier, longer run; where all were written within a
+/// second (or copied), it is the number of steps.
+///
+/// - Parameters:
+///   - limit: nil or below 1 keeps all.
+///   - best: The path of the best checkpoint, where one is tracked.
+/// - Returns: The paths deleted.
+@discardableResult
+public func rotateCheckpoints(
+    in outputDirectory: String, keeping limit: Int?, protecting best: String? = nil
+) -> [String] {
+    guard let limit, limit > 0 else { return [] }
+    var aged = checkpoints(in: outputDirectory).map {
+        (path: $0.path, written: modificationTime($0.path), step: $0.step)
+    }
+    let times = aged.map(\.written)
+    if let first = times.min(), let last = times.max(), last - first >= 1 {
+        aged.sort { ($0.written, $0.step) < ($1.written, $1.step) }
+    }
+    let isBest = { (path: String) in best.map { lastComponent($0) == lastComponent(path) } ?? false }
+    let kept = aged.enumerated().filter { $0.offset == aged.count - 1 || isBest($0.element.path) }.count
+    var surplus = aged.count - max(limit, kept)
+    var removed: [String] = []
+    for (path, _, _) in aged.dropLast() where surplus > 0 && !isBest(path) {
+        removeDirectoryAtomically(path)
+        removed.append(path)
+        surplus -= 1
+    }
+    return removed
+}
+
+/// Seconds since 1970.
+private func modificationTime(_ path: String) -> Double {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return 0 }
+    return Double(status.st_mtim.tv_sec) + Double(status.st_mtim.tv_nsec) * 1e-9
+}
+
+private func lastComponent(_ path: String) -> Substring? { path.split(separator: "/").last }

@@ -1,0 +1,245 @@
+import LFDiagnostics
+import LFJSON
+import LFTemplate
+
+/// Brings the rows of one dataset to the standard form.
+struct ConversationConverter: Sendable {
+    let entry: DatasetEntry
+
+    /// Converts a row.
+    ///
+    /// - Throws: A `UserError` without location when a column holds what it cannot hold.
+    func convert(_ row: RawRow) throws(UserError) -> ConvertedRow {
+        try refuseMedia(in: row)
+        switch entry.formatting {
+        case .alpaca: return try alpaca(row)
+        case .sharegpt: return try sharegpt(row)
+        case .openai: return try openai(row)
+        }
+    }
+
+    /// The columns that the format reads and that the dataset must therefore have.
+    var requiredColumns: [String] {
+        let columns = entry.columns
+        var names: [String?]
+        switch entry.formatting {
+        case .alpaca:
+            names = [
+                columns.prompt, columns.query, columns.history, columns.system, columns.tools, columns.ktoTag,
+            ]
+            if !entry.isRanking { names.append(columns.response) }
+        case .sharegpt: names = [columns.messages, columns.system, columns.tools, columns.ktoTag]
+        case .openai: names = [columns.messages, columns.ktoTag]
+        }
+        if entry.isRanking { names += [columns.chosen, columns.rejected] }
+        return (names + [columns.images, columns.videos, columns.audios]).compactMap { $0 }
+    }
+
+    /// Checks what the entry must name for its format.
+    ///
+    /// - Throws: A `UserError` that names the column.
+    func checkEntry() throws(UserError) {
+        if entry.formatting != .alpaca, entry.columns.messages == nil { throw missingName("messages") }
+        if entry.isRanking, entry.columns.chosen == nil { throw missingName("chosen") }
+        if entry.isRanking, entry.columns.rejected == nil { throw missingName("rejected") }
+    }
+
+    private func missingName(_ column: String) -> UserError {
+        UserError(
+            .failedRun, "The dataset \"\(entry.name)\" does not say which column holds \(column).",
+            remedy: "Add columns.\(column) to its entry in dataset_info.json.")
+    }
+
+    // MARK: Alpaca
+
+    private func alpaca(_ row: RawRow) throws(UserError) -> ConvertedRow {
+        let columns = entry.columns
+        var prompt: [Message] = []
+        if let turns = value(row, columns.history)?.array {
+            for turn in turns {
+                guard let pair = turn.array, pair.count == 2, let question = pair[0].string,
+                    let answer = pair[1].string
+                else { throw wrongValue("history", turn, "pairs of texts") }
+                prompt += [Message(.user, question), Message(.assistant, answer)]
+            }
+        }
+        let question = try [text(row, columns.prompt), text(row, columns.query)].filter { !$0.isEmpty }
+        prompt.append(Message(.user, question.joined(separator: "\n")))
+
+        var response: [Message] = []
+        if let isDesirable = value(row, columns.ktoTag)?.bool {
+            response = tagged(Message(.assistant, try text(row, columns.response)), isDesirable)
+        } else if entry.isRanking, let chosen = value(row, columns.chosen)?.string,
+            let rejected = value(row, columns.rejected)?.string
+        {
+            response = [Message(.assistant, chosen), Message(.assistant, rejected)]
+        } else if let answer = value(row, columns.response)?.string {
+            response = [Message(.assistant, answer)]
+        }
+        return .conversation(
+            Conversation(
+                prompt: prompt, response: response, system: try text(row, columns.system),
+                tools: try tools(row)))
+    }
+
+    // MARK: ShareGPT
+
+    private func sharegpt(_ row: RawRow) throws(UserError) -> ConvertedRow {
+        var (messages, system) = try messagesAndSystem(row)
+        var turns: [Message] = []
+        for (i, message) in messages.enumerated() {
+            guard let role = role(of: message), role.fits(turn: i) else { return .dropped(.wrongRole) }
+            turns.append(Message(role, try content(of: message)))
+        }
+        messages = []
+        if system == nil { system = try text(row, entry.columns.system) }
+        return try conversation(row, turns, system: system ?? "", tools: tools(row))
+    }
+
+    // MARK: OpenAI
+
+    /// As ShareGPT, with tool calls as JSON and the answers of several tools in one turn.
+    ///
+    /// Upstream also writes "detailed thinking off" into the system text of every conversation without tools, a
+    /// leftover of one model family that alters all others' data; that is not copied.
+    private func openai(_ row: RawRow) throws(UserError) -> ConvertedRow {
+        var (messages, system) = try messagesAndSystem(row)
+        var turns: [Message] = []
+        var toolAnswers: [String] = []
+        for message in messages {
+            guard var role = role(of: message) else { return .dropped(.wrongRole) }
+            if role == .observation {
+                toolAnswers.append(try content(of: message))
+                continue
+            }
+            if !toolAnswers.isEmpty {
+                let joined = toolAnswers.joined(separator: "\n</tool_response>\n<tool_response>\n")
+                turns.append(Message(.observation, joined))
+                toolAnswers = []
+            }
+            let calls = role.isAsking ? [] : message["tool_calls"]?.array ?? []
+            if calls.isEmpty {
+                turns.append(Message(role, try content(of: message)))
+            } else {
+                role = .function
+                var functions: [JSONValue] = []
+                for call in calls {
+                    guard let function = call["function"] else {
+                        throw wrongValue("tool_calls", call, "functions")
+                    }
+                    functions.append(function)
+                }
+                turns.append(Message(role, JSONValue.array(functions).serialized(ensureASCII: false)))
+            }
+        }
+        messages = []
+        guard turns.enumerated().allSatisfy({ $1.role.fits(turn: $0) }) else { return .dropped(.wrongRole) }
+        if system == nil { system = try text(row, entry.columns.system) }
+        let tools = try tools(row)
+        var systemText = system ?? ""
+        if !systemText.isEmpty, !tools.isEmpty { systemText += "\n" }
+        return try conversation(row, turns, system: systemText, tools: tools)
+    }
+
+    // MARK: Parts
+
+    /// Splits checked turns into question and answer.
+    private func conversation(
+        _ row: RawRow, _ turns: [Message], system: String, tools: String
+    ) throws(UserError) -> ConvertedRow {
+        guard (turns.count % 2 == 0) != entry.isRanking else { return .dropped(.wrongMessageCount) }
+        var conversation = Conversation(
+            prompt: Array(turns.dropLast()), response: Array(turns.suffix(1)), system: system, tools: tools)
+        let columns = entry.columns
+        if let isDesirable = value(row, columns.ktoTag)?.bool, let answer = turns.last {
+            conversation.response = tagged(answer, isDesirable)
+        } else if entry.isRanking, let chosen = value(row, columns.chosen), chosen.object != nil,
+            let rejected = value(row, columns.rejected), rejected.object != nil
+        {
+            guard let chosenRole = role(of: chosen), let rejectedRole = role(of: rejected),
+                chosenRole.fits(turn: 1), rejectedRole.fits(turn: 1)
+            else { return .dropped(.wrongRole) }
+            conversation.prompt = turns
+            conversation.response = [
+                Message(chosenRole, try content(of: chosen)),
+                Message(rejectedRole, try content(of: rejected)),
+            ]
+        }
+        return .conversation(conversation)
+    }
+
+    /// The messages without a leading system message, and its text.
+    private func messagesAndSystem(_ row: RawRow) throws(UserError) -> ([JSONValue], String?) {
+        let column = entry.columns.messages ?? ""
+        let given = row[column] ?? .null
+        guard let messages = given.array else { throw wrongValue(column, given, "a list of messages") }
+        guard let first = messages.first, role(of: first) == .system else { return (messages, nil) }
+        return (Array(messages.dropFirst()), try content(of: first))
+    }
+
+    private func role(of message: JSONValue) -> Role? {
+        guard let name = message[entry.tags.role]?.string else { return nil }
+        switch name {
+        case entry.tags.system: return .system
+        case entry.tags.user: return .user
+        case entry.tags.assistant: return .assistant
+        case entry.tags.observation: return .observation
+        case entry.tags.function: return .function
+        default: return nil
+        }
+    }
+
+    private func content(of message: JSONValue) throws(UserError) -> String {
+        let content = message[entry.tags.content] ?? .null
+        guard let text = content.string else { throw wrongValue(entry.tags.content, content, "text") }
+        return text
+    }
+
+    /// KTO's form of one answer: itself and an empty one, the desirable of the two first.
+    private func tagged(_ answer: Message, _ isDesirable: Bool) -> [Message] {
+        let empty = Message(.assistant, "")
+        return isDesirable ? [answer, empty] : [empty, answer]
+    }
+
+    private func value(_ row: RawRow, _ column: String?) -> JSONValue? { column.flatMap { row[$0] } }
+
+    /// The text of a column; nothing where it is null or missing.
+    private func text(_ row: RawRow, _ column: String?) throws(UserError) -> String {
+        guard let column, let value = row[column], !value.isNull else { return "" }
+        guard let text = value.string else { throw wrongValue(column, value, "text") }
+        return text
+    }
+
+    /// The tools as JSON text; a list is written out.
+    private func tools(_ row: RawRow) throws(UserError) -> String {
+        guard let column = entry.columns.tools, let value = row[column], !value.isNull else { return "" }
+        switch value {
+        case .string(let text): return text
+        case .array, .object: return value.serialized(ensureASCII: false)
+        default: throw wrongValue(column, value, "a JSON list of tools")
+        }
+    }
+
+    private func refuseMedia(in row: RawRow) throws(UserError) {
+        for column in [entry.columns.images, entry.columns.videos, entry.columns.audios].compactMap({ $0 }) {
+            guard let value = row[column], !value.isNull, value.array?.isEmpty != true else { continue }
+            throw UserError(
+                .failedRun, "The column \"\(column)\" holds media, which are not supported yet.",
+                remedy: "Remove the column from the dataset's entry, or choose text data.")
+        }
+    }
+
+    private func wrongValue(_ column: String, _ value: JSONValue, _ expected: String) -> UserError {
+        UserError(
+            .failedRun, "\"\(column)\" holds \(value.kind) instead of \(expected).",
+            remedy: "Correct the row.")
+    }
+}
+
+extension Role {
+    /// Whether the speaker's turns come before the model's.
+    var isAsking: Bool { self == .user || self == .observation }
+
+    /// Whether the speaker may have turn `i`: people and tools the even ones, the model the odd ones.
+    func fits(turn i: Int) -> Bool { self != .system && isAsking == (i % 2 == 0) }
+}

@@ -1,0 +1,222 @@
+import LFDiagnostics
+import LFJSON
+
+/// One dataset as `dataset_info.json` describes it.
+struct DatasetEntry: Sendable, Equatable {
+    enum Formatting: String, Sendable, CaseIterable { case alpaca, sharegpt, openai }
+
+    /// Column names; nil where the dataset has no such column.
+    struct Columns: Sendable, Equatable {
+        var prompt: String? = "instruction"
+        var query: String? = "input"
+        var response: String? = "output"
+        var history: String?
+        var messages: String? = "conversations"
+        var system: String?
+        var tools: String?
+        var images: String?
+        var videos: String?
+        var audios: String?
+        var chosen: String?
+        var rejected: String?
+        var ktoTag: String?
+    }
+
+    /// What messages call their parts and their speakers; nil where a dataset has no such speaker.
+    struct Tags: Sendable, Equatable {
+        var role = "from"
+        var content = "value"
+        var user: String? = "human"
+        var assistant: String? = "gpt"
+        var observation: String? = "observation"
+        var function: String? = "function_call"
+        var system: String? = "system"
+    }
+
+    var name: String
+    /// File or folder under `dataset_dir`.
+    var fileName: String
+    var formatting = Formatting.alpaca
+    var isRanking = false
+    var sampleCount: Int?
+    var columns = Columns()
+    var tags = Tags()
+}
+
+/// The contents of a `dataset_info.json`.
+struct DatasetInfo {
+    let path: String
+    private let entries: JSONObject
+
+    private static let keys: Set = [
+        "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name", "file_name", "formatting",
+        "ranking",
+        "subset", "split", "folder", "num_samples", "columns", "tags",
+    ]
+    private static let columnKeys: Set = [
+        "prompt", "query", "response", "history", "messages", "system", "tools", "images", "videos", "audios",
+        "chosen",
+        "rejected", "kto_tag",
+    ]
+    private static let tagKeys: Set = [
+        "role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag", "function_tag",
+        "system_tag",
+    ]
+    /// Where a dataset may come from besides a file.
+    private static let remoteKeys = [
+        "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name",
+    ]
+
+    /// Reads the file of a dataset folder.
+    ///
+    /// - Throws: A `UserError` when the folder is not a local one or the file cannot be read.
+    init(folder: String) throws(UserError) {
+        if folder == "ONLINE" || folder.hasPrefix("REMOTE:") {
+            throw UserError(
+                .configuration, "dataset_dir: \(folder) is not supported yet.",
+                remedy: "Download the data set and give its folder.")
+        }
+        path = (folder.isEmpty ? "." : folder) + "/dataset_info.json"
+        let value: JSONValue
+        do throws(UserError) {
+            value = try JSONValue.read(path: path)
+        } catch {
+            throw UserError(
+                .failedRun, "Cannot open \(path): \(error)",
+                remedy: "Set dataset_dir to the folder that holds dataset_info.json.")
+        }
+        guard let entries = value.object else {
+            throw UserError(
+                .failedRun, "The file holds \(value.kind) where an object belongs.", at: path,
+                remedy: "Write {\"name\": {\"file_name\": …}, …}.")
+        }
+        self.entries = entries
+    }
+
+    /// The entry of a dataset.
+    ///
+    /// - Parameter warnings: Takes a sentence for every key that has no meaning.
+    /// - Throws: A `UserError` when there is no such dataset or its entry is wrong.
+    func entry(named name: String, warnings: inout [String]) throws(UserError) -> DatasetEntry {
+        guard let value = entries[name] else {
+            let nearest = nearestName(to: name, among: entries.keys)
+            throw UserError(
+                .failedRun, "The dataset \"\(name)\" is not defined.", at: path,
+                remedy: nearest.map { "Did you mean \"\($0)\"?" } ?? "Add an entry for it.")
+        }
+        let place = "\(path): \(name)"
+        let fields = EntryFields(members: try object(value, at: place), place: place)
+        if let key = Self.remoteKeys.first(where: { fields.members[$0] != nil }),
+            fields.members["file_name"] == nil
+        {
+            throw UserError(
+                .failedRun, "\(key) is not supported yet.", at: place,
+                remedy: "Download the data set and name its file in file_name.")
+        }
+        guard let fileName = try fields.string("file_name") else {
+            throw UserError(
+                .failedRun, "file_name is missing.", at: place, remedy: "Name the data set's file.")
+        }
+        var entry = DatasetEntry(name: name, fileName: fileName)
+        warnings += unknownKeys(in: fields.members, known: Self.keys, at: place)
+        if let formatting = try fields.string("formatting") {
+            guard let known = DatasetEntry.Formatting(rawValue: formatting) else {
+                throw UserError(
+                    .failedRun, "formatting is \"\(formatting)\".", at: place,
+                    remedy: "Use alpaca, sharegpt or openai.")
+            }
+            entry.formatting = known
+        }
+        entry.isRanking = try fields.bool("ranking") ?? false
+        entry.sampleCount = try fields.count("num_samples")
+        if let columns = fields.members["columns"] {
+            let fields = EntryFields(
+                members: try object(columns, at: place + ".columns"), place: place + ".columns")
+            warnings += unknownKeys(in: fields.members, known: Self.columnKeys, at: fields.place)
+            entry.columns = try DatasetEntry.Columns(fields)
+        }
+        if let tags = fields.members["tags"] {
+            let fields = EntryFields(members: try object(tags, at: place + ".tags"), place: place + ".tags")
+            warnings += unknownKeys(in: fields.members, known: Self.tagKeys, at: fields.place)
+            entry.tags = try DatasetEntry.Tags(fields)
+        }
+        return entry
+    }
+
+    private func object(_ value: JSONValue, at place: String) throws(UserError) -> JSONObject {
+        guard let object = value.object else {
+            throw UserError(
+                .failedRun, "Expected an object, got \(value.kind).", at: place, remedy: "Write {…}.")
+        }
+        return object
+    }
+
+    private func unknownKeys(in members: JSONObject, known: Set<String>, at place: String) -> [String] {
+        members.keys.filter { !known.contains($0) }.map { key in
+            let nearest = nearestName(to: key, among: known)
+            return "\(place): unknown key \"\(key)\"." + (nearest.map { " Did you mean \"\($0)\"?" } ?? "")
+        }
+    }
+}
+
+extension DatasetEntry.Columns {
+    /// A table that names columns names all of them: the defaults hold only where there is no table.
+    fileprivate init(_ fields: EntryFields) throws(UserError) {
+        prompt = try fields.string("prompt")
+        query = try fields.string("query")
+        response = try fields.string("response")
+        history = try fields.string("history")
+        messages = try fields.string("messages")
+        system = try fields.string("system")
+        tools = try fields.string("tools")
+        images = try fields.string("images")
+        videos = try fields.string("videos")
+        audios = try fields.string("audios")
+        chosen = try fields.string("chosen")
+        rejected = try fields.string("rejected")
+        ktoTag = try fields.string("kto_tag")
+    }
+}
+
+extension DatasetEntry.Tags {
+    /// As for columns, a table of tags leaves out the speakers that it does not name.
+    fileprivate init(_ fields: EntryFields) throws(UserError) {
+        role = try fields.string("role_tag") ?? "from"
+        content = try fields.string("content_tag") ?? "value"
+        user = try fields.string("user_tag")
+        assistant = try fields.string("assistant_tag")
+        observation = try fields.string("observation_tag")
+        function = try fields.string("function_tag")
+        system = try fields.string("system_tag")
+    }
+}
+
+/// Typed access to the members of an entry; null counts as missing.
+private struct EntryFields {
+    let members: JSONObject
+    let place: String
+
+    func string(_ key: String) throws(UserError) -> String? {
+        guard let value = members[key], !value.isNull else { return nil }
+        guard let string = value.string else { throw wrongType(key, value, "text") }
+        return string
+    }
+
+    func bool(_ key: String) throws(UserError) -> Bool? {
+        guard let value = members[key], !value.isNull else { return nil }
+        guard let bool = value.bool else { throw wrongType(key, value, "true or false") }
+        return bool
+    }
+
+    func count(_ key: String) throws(UserError) -> Int? {
+        guard let value = members[key], !value.isNull else { return nil }
+        guard let count = value.int, count > 0 else { throw wrongType(key, value, "a number above 0") }
+        return count
+    }
+
+    private func wrongType(_ key: String, _ value: JSONValue, _ expected: String) -> UserError {
+        UserError(
+            .failedRun, "\(key) is \(value.serialized(ensureASCII: false)).", at: place,
+            remedy: "Give \(expected).")
+    }
+}

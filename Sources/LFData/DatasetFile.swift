@@ -1,0 +1,183 @@
+import Foundation
+import LFDiagnostics
+import LFJSON
+
+/// A row as it stands in its file, before it has a meaning.
+enum RawRow: Sendable {
+    case node(JSONNode)
+    case value(JSONValue)
+    /// A line of plain text: a row whose only column is `text`.
+    case text(String)
+
+    /// The value of a column; nil where the row has no such column.
+    subscript(column: String) -> JSONValue? {
+        switch self {
+        case .node(let node): node[column]?.value
+        case .value(let value): value[column]
+        case .text(let text): column == "text" ? .string(text) : nil
+        }
+    }
+
+    func hasColumn(_ column: String) -> Bool {
+        switch self {
+        case .node(let node): node[column] != nil
+        case .value(let value): value[column] != nil
+        case .text: column == "text"
+        }
+    }
+
+    var isObject: Bool {
+        switch self {
+        case .node(let node): node.isObject
+        case .value(let value): value.object != nil
+        case .text: true
+        }
+    }
+
+    var columnNames: [String] {
+        switch self {
+        case .node(let node): node.value.object?.keys ?? []
+        case .value(let value): value.object?.keys ?? []
+        case .text: ["text"]
+        }
+    }
+}
+
+/// The rows of one data file.
+struct DatasetFile: Sendable {
+    let path: String
+    let rows: [RawRow]
+    /// What a row's number counts: "row" in a JSON list, "line" in the others.
+    let unit: String
+    /// Each row's number, from 1; nil where rows are numbered without gaps.
+    private let numbers: [Int]?
+
+    /// File types by extension, and whether they can be read.
+    private enum Kind { case json, text, later }
+
+    private static let kinds: [String: Kind] = [
+        "json": .json, "jsonl": .json, "txt": .text, "arrow": .later, "csv": .later, "parquet": .later,
+    ]
+
+    func location(of row: Int) -> String { "\(path): \(unit) \(number(of: row))" }
+
+    func number(of row: Int) -> Int { numbers?[row] ?? row + 1 }
+
+    /// The files of a dataset: one file, or all files of a folder, by name.
+    ///
+    /// - Throws: A `UserError` when nothing is there or the types are unknown or differ.
+    static func paths(at path: String) throws(UserError) -> [String] {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw UserError(
+                .failedRun, "The file \(path) does not exist.",
+                remedy: "Correct file_name in dataset_info.json, or dataset_dir.")
+        }
+        var paths = [path]
+        if isFolder.boolValue {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+            paths = names.filter { !$0.hasPrefix(".") }.sorted().map { path + "/" + $0 }
+            if paths.isEmpty {
+                throw UserError(
+                    .failedRun, "The folder \(path) is empty.", remedy: "Put the data files there.")
+            }
+        }
+        for path in paths {
+            guard let kind = kinds[pathExtension(path)] else {
+                throw UserError(
+                    .failedRun, "The type of the file \(path) is unknown.",
+                    remedy: "Allowed file types: arrow, csv, json, jsonl, parquet, txt.")
+            }
+            if kind == .later {
+                throw UserError(
+                    .failedRun, "Reading .\(pathExtension(path)) files is not supported yet: \(path).",
+                    remedy: "Convert the data to JSONL.")
+            }
+            if kind != kinds[pathExtension(paths[0])] {
+                throw UserError(
+                    .failedRun, "The files \(paths[0]) and \(path) are of different types.",
+                    remedy: "Keep one type of file in a dataset's folder.")
+            }
+        }
+        return paths
+    }
+
+    /// Reads a file: a JSON list, one JSON object per line, or plain text.
+    ///
+    /// - Throws: A `UserError` with the place of what is malformed.
+    init(path: String) throws {
+        self.path = path
+        if Self.kinds[Self.pathExtension(path)] == .text {
+            rows = try Self.lines(of: path).map { .text($0) }
+            unit = "line"
+            numbers = nil
+        } else if try Self.startsAsList(path) {
+            let root = try JSONDocument(path: path).root
+            rows = root.elements.map { .node($0) }
+            unit = "row"
+            numbers = nil
+        } else {
+            var rows: [RawRow] = []
+            var numbers: [Int] = []
+            try JSONValue.forEachLine(path: path) { number, value in
+                rows.append(.value(value))
+                numbers.append(number)
+            }
+            self.rows = rows
+            unit = "line"
+            self.numbers = numbers
+        }
+        if let row = rows.firstIndex(where: { !$0.isObject }) {
+            throw UserError(
+                .failedRun, "A row is no object.", at: location(of: row),
+                remedy: #"Write rows as {"column": value, …}."#)
+        }
+        if rows.isEmpty {
+            throw UserError(
+                .failedRun, "The data file has no rows.", at: path, remedy: "Give a file with data.")
+        }
+    }
+
+    private static func pathExtension(_ path: String) -> String {
+        let name = path.split(separator: "/").last ?? ""
+        guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "" }
+        return name[name.index(after: dot)...].lowercased()
+    }
+
+    private static func readFile(_ path: String) throws(UserError) -> Data {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw UserError(.failedRun, "The file \(path) cannot be read.", remedy: "Check its permissions.")
+        }
+        return data
+    }
+
+    /// Whether the first character that is no white space opens a list.
+    private static func startsAsList(_ path: String) throws(UserError) -> Bool {
+        guard let file = FileHandle(forReadingAtPath: path) else {
+            throw UserError(.failedRun, "The file \(path) cannot be read.", remedy: "Check its permissions.")
+        }
+        var bytes = (try? file.read(upToCount: 4096)) ?? Data()
+        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }
+        return bytes.first { $0 > 0x20 } == UInt8(ascii: "[")
+    }
+
+    /// The lines of a text file; line feeds, carriage returns and both together end one.
+    private static func lines(of path: String) throws(UserError) -> [String] {
+        var bytes = try readFile(path)[...]
+        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }
+        var lines: [String] = []
+        while !bytes.isEmpty {
+            let end = bytes.firstIndex { $0 == 0x0A || $0 == 0x0D } ?? bytes.endIndex
+            guard let line = String(validating: bytes[..<end], as: UTF8.self) else {
+                throw UserError(
+                    .failedRun, "The text is not valid UTF-8.", at: "\(path): line \(lines.count + 1)",
+                    remedy: "Convert the file to UTF-8.")
+            }
+            lines.append(line)
+            guard end < bytes.endIndex else { break }
+            let isPair = bytes[end] == 0x0D && end + 1 < bytes.endIndex && bytes[end + 1] == 0x0A
+            bytes = bytes[(end + (isPair ? 2 : 1))...]
+        }
+        return lines
+    }
+}

@@ -1,0 +1,332 @@
+import Foundation
+public import LFConfig
+import LFDiagnostics
+public import LFTemplate
+public import LFTokenizer
+
+/// Reads, mixes, splits and tokenizes the datasets of a run.
+///
+/// - Parameters:
+///   - config: Its data arguments, stage and seed.
+///   - tokenizer: Fitted to the template (`TemplateSetup`).
+///   - template: As `TemplateSetup` chose it.
+/// - Throws: A `UserError` with file and row when data is missing or malformed, or when no example is left.
+public func loadDatasets(
+    config: ResolvedConfig, tokenizer: Tokenizer, template: Template
+) throws -> DatasetModule {
+    let processor = ExampleProcessor(
+        form: try exampleForm(for: config), data: config.data, template: template, tokenizer: tokenizer)
+    var loader = DatasetLoader(config: config, form: processor.form)
+    var trainRows = try loader.mixedRows(of: config.data.dataset)
+    var evalSets: [(name: String?, rows: DatasetRows)] = []
+    if config.data.evalOnEachDataset {
+        for name in config.data.evalDataset { evalSets.append((name, try loader.rows(of: name))) }
+    } else if let rows = try loader.mixedRows(of: config.data.evalDataset) {
+        evalSets = [(nil, rows)]
+    }
+    if let rows = trainRows, config.data.valSize > 1e-6 {
+        let split = try rows.split(validation: config.data.valSize, seed: config.training.seed)
+        trainRows = split.train
+        evalSets = [(nil, split.validation)]
+    }
+
+    var module = DatasetModule()
+    let usesLabels = processor.form != .pretraining
+    if let trainRows {
+        let examples = try loader.process(trainRows, with: processor)
+        module.train = examples
+        module.firstExampleText += ["training example:"]
+        module.firstExampleText += examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
+    }
+    for (name, rows) in evalSets {
+        let examples = try loader.process(rows, with: processor)
+        module.eval.append(DatasetModule.Evaluation(name: name, examples: examples))
+        module.firstExampleText += ["eval example:"]
+        module.firstExampleText += examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
+    }
+    module.warnings = loader.warnings
+    return module
+}
+
+private func exampleForm(for config: ResolvedConfig) throws(UserError) -> ExampleProcessor.Form {
+    if config.data.streaming {
+        throw UserError(.configuration, "streaming is not supported yet.", remedy: "Leave it out.")
+    }
+    if config.data.tokenizedPath != nil {
+        throw UserError(.configuration, "tokenized_path is not supported yet.", remedy: "Leave it out.")
+    }
+    switch config.finetuning.stage {
+    case .pt: return .pretraining
+    case .sft: return .supervised
+    case .rm, .dpo: return .pairwise
+    case .kto, .ppo:
+        throw UserError(
+            .configuration, "stage: \(config.finetuning.stage.rawValue) is not supported yet.",
+            remedy: "Use pt, sft, rm or dpo.")
+    }
+}
+
+/// Rows in the standard form with the places they come from.
+struct DatasetRows: Sendable {
+    struct Row: Sendable {
+        var converted: ConvertedRow
+        /// Index of the file among the loader's files.
+        var file: Int
+        /// Index of the row in the file.
+        var index: Int
+    }
+
+    /// The dataset's name, or the names of the datasets it was mixed from, for messages.
+    var name: String
+    var rows: [Row]
+
+    /// Splits off a validation set as `train_test_split` of Hugging Face's datasets does.
+    ///
+    /// - Parameter size: A count when above 1, else a fraction, rounded up.
+    /// - Throws: A `UserError` when either part would be empty.
+    func split(
+        validation size: Double, seed: Int
+    ) throws(UserError) -> (train: DatasetRows, validation: DatasetRows) {
+        let count = size > 1 ? Int(size) : Int((size * Double(rows.count)).rounded(.up))
+        guard size != 1, count > 0, count < rows.count else {
+            throw UserError(
+                .failedRun,
+                "val_size \(size > 1 ? String(Int(size)) : String(size)) leaves no training rows of \(rows.count).",
+                remedy: "Lower val_size, or give more data.")
+        }
+        var generator = NumPyGenerator(seed: seed)
+        let order = generator.permutation(rows.count)
+        return (
+            DatasetRows(name: name, rows: order[count...].map { rows[$0] }),
+            DatasetRows(name: name, rows: order[..<count].map { rows[$0] })
+        )
+    }
+}
+
+/// Reads datasets by name and keeps what messages about their rows need.
+struct DatasetLoader {
+    let config: ResolvedConfig
+    let form: ExampleProcessor.Form
+    private(set) var warnings: [String] = []
+    private var files: [DatasetFile] = []
+    private var info: DatasetInfo?
+    /// Upstream draws samples from NumPy's global generator, one dataset after the other.
+    private var sampling: NumPyLegacyGenerator
+
+    init(config: ResolvedConfig, form: ExampleProcessor.Form) {
+        self.config = config
+        self.form = form
+        sampling = NumPyLegacyGenerator(seed: UInt32(truncatingIfNeeded: config.training.seed))
+    }
+
+    private var threads: Int {
+        min(config.data.preprocessingNumWorkers ?? .max, ProcessInfo.processInfo.activeProcessorCount)
+    }
+
+    /// The rows of several datasets, mixed as the arguments say; nil without names.
+    mutating func mixedRows(of names: [String]) throws -> DatasetRows? {
+        guard !names.isEmpty else { return nil }
+        let data = config.data
+        try checkProbabilities(datasetCount: names.count)
+        var datasets: [DatasetRows] = []
+        for name in names { datasets.append(try rows(of: name)) }
+        guard datasets.count > 1 else { return datasets[0] }
+        if data.mixStrategy != .concat {
+            warn(
+                "mix_strategy: \(data.mixStrategy.rawValue) is meant for streaming; without it concat is recommended."
+            )
+        }
+        let all = Array(datasets.map(\.rows).joined())
+        let order = mixedOrder(
+            lengths: datasets.map(\.rows.count), strategy: data.mixStrategy,
+            probabilities: data.interleaveProbs,
+            seed: config.training.seed)
+        return DatasetRows(name: names.joined(separator: ", "), rows: order.map { all[$0] })
+    }
+
+    private func checkProbabilities(datasetCount: Int) throws(UserError) {
+        let data = config.data
+        guard !data.interleaveProbs.isEmpty, datasetCount > 1 else { return }
+        let probabilities = data.interleaveProbs
+        guard probabilities.count == datasetCount else {
+            throw UserError(
+                .configuration,
+                "interleave_probs has \(probabilities.count) values for \(datasetCount) datasets.",
+                remedy: "Give one probability per dataset.")
+        }
+        let needsAll = data.mixStrategy != .interleaveUnder
+        guard probabilities.allSatisfy({ needsAll ? $0 > 0 : $0 >= 0 }),
+            abs(probabilities.reduce(0, +) - 1) < 1e-8
+        else {
+            throw UserError(
+                .configuration, "interleave_probs is \(probabilities).",
+                remedy: "Give probabilities above 0 that add up to 1.")
+        }
+    }
+
+    /// The rows of one dataset in the standard form.
+    mutating func rows(of name: String) throws -> DatasetRows {
+        let entry = try entry(named: name)
+        guard entry.isRanking == (form == .pairwise) else {
+            let stage = config.finetuning.stage.rawValue
+            throw UserError(
+                .failedRun,
+                form == .pairwise
+                    ? "The dataset \"\(name)\" is no preference data, which the stage \(stage) needs."
+                    : "The dataset \"\(name)\" is preference data, which the stage \(stage) cannot use.",
+                at: info?.path, remedy: "Correct \"ranking\" in its entry, or choose another dataset.")
+        }
+        let converter = ConversationConverter(entry: entry)
+        try converter.checkEntry()
+        var places: [(file: Int, index: Int)] = []
+        for path in try DatasetFile.paths(at: path(of: entry)) {
+            let file = try DatasetFile(path: path)
+            places += file.rows.indices.map { (self.files.count, $0) }
+            self.files.append(file)
+        }
+        try checkColumns(converter, places)
+        if let count = entry.sampleCount { places = sample(places, count) }
+        if let limit = config.data.maxSamples { places = Array(places.prefix(limit)) }
+        let files = files
+        let chosen = places
+        let rows = try parallelMap(chosen.count, threads: threads) { i in
+            let place = chosen[i]
+            let file = files[place.file]
+            let converted = try located(file.location(of: place.index)) {
+                try converter.convert(file.rows[place.index])
+            }
+            return DatasetRows.Row(converted: converted, file: place.file, index: place.index)
+        }
+        return DatasetRows(name: name, rows: rows)
+    }
+
+    private mutating func entry(named name: String) throws -> DatasetEntry {
+        let info = try self.info ?? DatasetInfo(folder: config.data.datasetDir)
+        self.info = info
+        var notes: [String] = []
+        let entry = try info.entry(named: name, warnings: &notes)
+        notes.forEach { warn($0) }
+        return entry
+    }
+
+    private func path(of entry: DatasetEntry) -> String {
+        entry.fileName.hasPrefix("/") ? entry.fileName : config.data.datasetDir + "/" + entry.fileName
+    }
+
+    /// A permutation of the rows, cut to `count`, or filled up with repeated ones.
+    private mutating func sample(
+        _ places: [(file: Int, index: Int)], _ count: Int
+    ) -> [(file: Int, index: Int)] {
+        var order = Array(sampling.permutation(places.count).prefix(count))
+        if order.count < count { order += sampling.choices(of: places.count, count - order.count) }
+        return order.map { places[$0] }
+    }
+
+    /// Checks that every column that the entry names is in some row.
+    private func checkColumns(_ converter: ConversationConverter, _ places: [(file: Int, index: Int)]) throws
+    {
+        for column in converter.requiredColumns
+        where !places.contains(where: { files[$0.file].rows[$0.index].hasColumn(column) }) {
+            let names = files[places[0].file].rows[places[0].index].columnNames
+            throw UserError(
+                .failedRun, "The dataset \"\(converter.entry.name)\" has no column \"\(column)\".",
+                at: files[places[0].file].path,
+                remedy:
+                    "Its columns are \(names.joined(separator: ", ")): name the right ones under \"columns\" in "
+                    + "dataset_info.json.")
+        }
+    }
+
+    // MARK: Processing
+
+    /// Tokenizes rows, and packs them where the arguments say so.
+    ///
+    /// - Throws: A `UserError` when a row cannot be expressed or no example is left.
+    mutating func process(_ set: DatasetRows, with processor: ExampleProcessor) throws -> [Example] {
+        let files = files
+        let processed = try parallelMap(set.rows.count, threads: threads) { i -> ExampleProcessor.Processed in
+            let row = set.rows[i]
+            switch row.converted {
+            case .dropped(let reason): return .dropped(reason)
+            case .conversation(let conversation):
+                return try located(files[row.file].location(of: row.index)) {
+                    try processor.process(conversation)
+                }
+            }
+        }
+        var drops: [(row: DatasetRows.Row, reason: DropReason)] = []
+        for (row, result) in zip(set.rows, processed) {
+            if case .dropped(let reason) = result { drops.append((row, reason)) }
+        }
+        var examples: [Example] = []
+        if config.data.packing, form != .pairwise {
+            let packing = ExamplePacking(
+                form: form, data: config.data,
+                blockStart: processor.tokenizer.asksForBOS ? processor.tokenizer.bosID : nil)
+            for batch in ExamplePacking.batches(rowCount: processed.count, data: config.data) {
+                var sequences: [LabeledSequence] = []
+                for i in batch {
+                    guard case .example(.supervised(let parts)) = processed[i] else { continue }
+                    if form == .supervised, parts[0].inputIDs.count > config.data.cutoffLen {
+                        drops.append((set.rows[i], .tooLong))
+                    } else {
+                        sequences += parts
+                    }
+                }
+                examples += packing.blocks(sequences)
+            }
+        } else {
+            for case .example(let example) in processed { examples.append(example) }
+        }
+        report(drops, of: set)
+        guard !examples.isEmpty else { throw nothingLeft(of: set) }
+        return examples
+    }
+
+    private func nothingLeft(of set: DatasetRows) -> UserError {
+        if form == .pretraining, config.data.packing {
+            return UserError(
+                .failedRun,
+                "The texts of \(set.name) are shorter than one block of \(config.data.cutoffLen) tokens.",
+                remedy: "Give more text, lower cutoff_len, or set packing: false.")
+        }
+        let reasons = warnings.isEmpty ? "" : " " + warnings.joined(separator: " ")
+        return UserError(
+            .failedRun, "No valid example is left of \(set.name).\(reasons)",
+            remedy: "Check the data's format against its entry in dataset_info.json.")
+    }
+
+    /// One warning per file and reason, with the rows' numbers.
+    private mutating func report(_ drops: [(row: DatasetRows.Row, reason: DropReason)], of set: DatasetRows) {
+        for file in files.indices {
+            for reason in DropReason.allCases {
+                let rows = Set(drops.filter { $0.row.file == file && $0.reason == reason }.map(\.row.index))
+                    .sorted()
+                guard !rows.isEmpty else { continue }
+                let all = Set(set.rows.filter { $0.file == file }.map(\.index)).count
+                let shown = rows.prefix(10).map { String(files[file].number(of: $0)) }.joined(separator: ", ")
+                let unit = files[file].unit + (rows.count == 1 ? "" : "s")
+                let more = rows.count > 10 ? " and \(rows.count - 10) more" : ""
+                warn(
+                    "\(files[file].path): dropped \(rows.count) of \(all) rows because \(reason.rawValue): "
+                        + "\(unit) \(shown)\(more).")
+            }
+        }
+    }
+
+    private mutating func warn(_ text: String) {
+        if !warnings.contains(text) { warnings.append(text) }
+    }
+}
+
+/// Adds the place of a row to errors that have none.
+private func located<Result>(
+    _ location: @autoclosure () -> String, _ body: () throws -> Result
+) throws -> Result {
+    do {
+        return try body()
+    } catch var error as UserError {
+        error.location = error.location ?? location()
+        throw error
+    }
+}

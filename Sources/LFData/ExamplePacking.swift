@@ -1,0 +1,55 @@
+import LFConfig
+
+/// Joins processed rows into the blocks that a packed run trains on.
+///
+/// Upstream packs inside each batch of `preprocessing_batch_size` rows of each worker's share of the rows; the same
+/// borders give the same blocks.
+struct ExamplePacking: Sendable {
+    let form: ExampleProcessor.Form
+    let data: DataArguments
+    /// Put at the start of each pre-training block where the tokenizer adds one to texts.
+    let blockStart: Int32?
+
+    /// The rows that upstream would hand over together, in order.
+    static func batches(rowCount: Int, data: DataArguments) -> [Range<Int>] {
+        let workers = max(1, min(data.preprocessingNumWorkers ?? 1, rowCount))
+        let size = max(1, data.preprocessingBatchSize)
+        var batches: [Range<Int>] = []
+        for worker in 0..<workers {
+            let share = rowCount / workers
+            let larger = rowCount % workers
+            let start = share * worker + min(worker, larger)
+            let end = start + share + (worker < larger ? 1 : 0)
+            for first in stride(from: start, to: end, by: size) {
+                batches.append(first..<min(first + size, end))
+            }
+        }
+        return batches
+    }
+
+    /// Packs the sequences of one batch.
+    func blocks(_ sequences: [LabeledSequence]) -> [Example] {
+        switch form {
+        case .pretraining: textBlocks(sequences)
+        case .supervised: knapsacks(sequences)
+        case .pairwise: preconditionFailure("pairs are not packed")
+        }
+    }
+
+    /// Texts behind one another, cut into blocks of `cutoff_len`; what is left over is dropped.
+    private func textBlocks(_ sequences: [LabeledSequence]) -> [Example] {
+        let ids = Array(sequences.map(\.inputIDs).joined())
+        return stride(from: 0, to: ids.count - data.cutoffLen + 1, by: data.cutoffLen).map { start in
+            var block = Array(ids[start..<start + data.cutoffLen])
+            if let blockStart { block[0] = blockStart }
+            return .supervised([LabeledSequence(inputIDs: block, labels: block)])
+        }
+    }
+
+    /// Examples side by side, as many as `cutoff_len` holds; they do not see each other.
+    private func knapsacks(_ sequences: [LabeledSequence]) -> [Example] {
+        greedyKnapsacks(sequences.map(\.inputIDs.count), capacity: data.cutoffLen).map { knapsack in
+            .supervised(knapsack.map { sequences[$0] })
+        }
+    }
+}

@@ -1,0 +1,127 @@
+import LFConfig
+import LFDiagnostics
+import LFTemplate
+import LFTokenizer
+
+/// Turns conversations into examples of token ids, as a stage learns from them.
+struct ExampleProcessor: Sendable {
+    /// What a stage makes of a conversation.
+    enum Form: Sendable {
+        /// Text alone, every token learned.
+        case pretraining
+        /// Answers learned turn by turn.
+        case supervised
+        /// A chosen and a rejected answer.
+        case pairwise
+    }
+
+    let form: Form
+    let data: DataArguments
+    let template: Template
+    let tokenizer: Tokenizer
+
+    /// A processed row, before packing.
+    enum Processed: Sendable {
+        case example(Example)
+        case dropped(DropReason)
+    }
+
+    /// - Throws: A `UserError` without location when the template cannot express the conversation.
+    func process(_ conversation: Conversation) throws -> Processed {
+        switch form {
+        case .pretraining: return try pretraining(conversation)
+        case .supervised:
+            guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
+            guard conversation.response.count == 1 else { return .dropped(.noAnswer) }
+            return .example(.supervised([try supervised(conversation)]))
+        case .pairwise:
+            guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
+            guard conversation.response.count >= 2 else { return .dropped(.noPair) }
+            return .example(try pairwise(conversation))
+        }
+    }
+
+    // MARK: Pre-training
+
+    /// The text and its end, as one sequence; cut to blocks later when packing.
+    private func pretraining(_ conversation: Conversation) throws -> Processed {
+        guard let message = conversation.prompt.first else { return .dropped(.noText) }
+        // Llama 3's chat end token is no end of a text, so upstream names the right one for this template.
+        let end = data.template == "llama3" ? "<|end_of_text|>" : tokenizer.eosToken ?? ""
+        var text = message.content + end
+        if !data.packing, tokenizer.asksForBOS, let bos = tokenizer.bosToken { text = bos + text }
+        var ids = try tokenizer.encode(text, addSpecialTokens: false)
+        if !data.packing, ids.count > data.cutoffLen { ids.removeSubrange(data.cutoffLen...) }
+        return .example(.supervised([LabeledSequence(inputIDs: ids, labels: ids)]))
+    }
+
+    // MARK: Supervised
+
+    private func supervised(_ conversation: Conversation) throws -> LabeledSequence {
+        var turns = try template.encodeMultiTurn(
+            conversation.prompt + conversation.response, system: conversation.system,
+            tools: conversation.tools,
+            discardsHistoryThoughts: data.maskHistory && !template.preservesThinking, with: tokenizer)
+        // With `mask_history` the last turns have the first claim on the room.
+        if data.maskHistory { turns.reverse() }
+        var used = template.usesEfficientEOS ? 1 : 0
+        var parts: [LabeledSequence] = []
+        for (i, turn) in turns.enumerated() where used < data.cutoffLen {
+            let lengths = sharedLengths(
+                source: turn.prompt.count, target: turn.response.count, cutoff: data.cutoffLen - used)
+            let prompt = turn.prompt.prefix(lengths.source)
+            let response = turn.response.prefix(lengths.target)
+            used += prompt.count + response.count
+            var labels: [Int32]
+            if data.trainOnPrompt {
+                labels = Array(prompt)
+            } else {
+                labels = Array(repeating: ignoreIndex, count: prompt.count)
+                // The one end token is learned behind the earlier answers too, where the next turn begins.
+                if template.usesEfficientEOS, i > 0, !labels.isEmpty, let eos = tokenizer.eosID {
+                    labels[0] = eos
+                }
+            }
+            if data.maskHistory, i > 0 {
+                labels += repeatElement(ignoreIndex, count: response.count)
+            } else {
+                labels += response
+            }
+            parts.append(LabeledSequence(inputIDs: Array(prompt) + response, labels: labels))
+        }
+        if data.maskHistory { parts.reverse() }
+        var sequence = LabeledSequence(
+            inputIDs: Array(parts.map(\.inputIDs).joined()), labels: Array(parts.map(\.labels).joined()))
+        if template.usesEfficientEOS, let eos = tokenizer.eosID {
+            sequence.inputIDs.append(eos)
+            sequence.labels.append(eos)
+        }
+        return sequence
+    }
+
+    // MARK: Pairs
+
+    private func pairwise(_ conversation: Conversation) throws -> Example {
+        let turns = try conversation.response.prefix(2).map { answer in
+            try template.encodeOneTurn(
+                conversation.prompt + [answer], system: conversation.system, tools: conversation.tools,
+                with: tokenizer)
+        }
+        var chosen = turns[0].response
+        var rejected = turns[1].response
+        if template.usesEfficientEOS, let eos = tokenizer.eosID {
+            chosen.append(eos)
+            rejected.append(eos)
+        }
+        let lengths = sharedLengths(
+            source: turns[0].prompt.count, target: max(chosen.count, rejected.count), cutoff: data.cutoffLen)
+        let prompt = turns[0].prompt.prefix(lengths.source)
+        func sequence(_ answer: [Int32]) -> LabeledSequence {
+            let answer = answer.prefix(lengths.target)
+            return LabeledSequence(
+                inputIDs: Array(prompt) + answer,
+                labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
+        }
+        return .pairwise(chosen: sequence(chosen), rejected: sequence(rejected))
+    }
+}

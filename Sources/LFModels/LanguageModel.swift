@@ -1,0 +1,95 @@
+import LFDiagnostics
+public import LFNN
+public import LFTorch
+
+/// A decoder-only language model over a flat stream of tokens.
+public final class LanguageModel {
+    public let config: ModelConfig
+    /// The type that matrix products run in.
+    public let computeDType: DType
+    public let device: Device
+    /// All weights in module order; shared ones once.
+    public let parameters: [Parameter]
+    /// All linear layers in module order, the head included.
+    public let linears: [(name: String, layer: Linear)]
+    /// Switches the adapters of all layers.
+    public let adapters = AdapterSwitch()
+    /// How many layers, from the first, are computed again in the backward pass instead of being kept.
+    public var recomputedLayers = 0
+
+    /// The embedding; the head's weight too where they are tied.
+    public let embedTokens: Embedding
+    public let head: Linear
+    private let layers: [DecoderLayer]
+    private let norm: RMSNorm
+    private let rotary: RotaryEmbedding
+
+    /// Builds the model and loads its weights.
+    ///
+    /// - Parameters:
+    ///   - storedDType: What frozen weights are held in.
+    ///   - computeDType: What products run in.
+    /// - Throws: `UserError` naming a tensor that is missing or has another shape than `config` asks for.
+    public init(
+        _ config: ModelConfig, weights provider: any WeightProvider, storedDType: DType, computeDType: DType, on device: Device
+    ) throws {
+        let registry = WeightScope.Registry(provider, dtype: storedDType, device: device)
+        let root = WeightScope(registry)
+        self.config = config
+        self.computeDType = computeDType
+        self.device = device
+        let decoder = root / "model"
+        embedTokens = try Embedding(config.vocabSize, config.hiddenSize, decoder / "embed_tokens")
+        layers = try (0..<config.layerCount).map { try DecoderLayer(config, index: $0, decoder / "layers" / $0) }
+        norm = try RMSNorm(config.hiddenSize, epsilon: config.normEpsilon, decoder / "norm")
+        head =
+            config.tiesEmbeddings
+            ? Linear(sharing: embedTokens.weight, root / "lm_head")
+            : try Linear(config.hiddenSize, config.vocabSize, root / "lm_head")
+        rotary = RotaryEmbedding(
+            rotaryDim: config.headDim, theta: config.ropeTheta, scaling: config.ropeScaling, on: device)
+        parameters = registry.parameters
+        linears = registry.linears
+    }
+
+    /// The stream through all layers and the last norm: `[T, hidden]` in `computeDType`.
+    public func hiddenStates(_ stream: DeviceStream) throws(TorchError) -> Tensor {
+        let (cos, sin) = try rotary(stream)
+        let context = ForwardContext(stream: stream, cos: cos, sin: sin, computeDType: computeDType)
+        var x = try embedTokens(stream.inputIDs)
+        for (index, layer) in layers.enumerated() {
+            if index < recomputedLayers && recordsGrad {
+                x = try recomputed(x) { (input: Tensor) throws(TorchError) in try layer(input, context) }
+            } else {
+                x = try layer(x, context)
+            }
+        }
+        return try norm(x).to(computeDType)
+    }
+
+    /// Log-probabilities of the stream's targets, `[N]` in nats, float32.
+    public func logProbs(_ hidden: Tensor, _ stream: DeviceStream) throws(TorchError) -> Tensor {
+        try headLogProbs(hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
+    }
+
+    /// The same, and whether each target is the likeliest token, bool `[N]`.
+    public func logProbsAndAccuracy(
+        _ hidden: Tensor, _ stream: DeviceStream
+    ) throws(TorchError) -> (logProbs: Tensor, correct: Tensor) {
+        try headLogProbsAndAccuracy(hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
+    }
+
+    /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.
+    public func logits(_ hidden: Tensor) throws(TorchError) -> Tensor { try head(hidden) }
+
+    /// The mean over the vocabulary of each row's logits, `h · mean(W)`: `[T, hidden]` gives `[T]` float32.
+    public func meanLogits(_ hidden: Tensor) throws(TorchError) -> Tensor {
+        let mean = try withoutGrad { () throws(TorchError) in
+            try head.effectiveWeight().to(.float32).mean(dim: 0)
+        }
+        return try hidden.detached().to(.float32).matmul(mean)
+    }
+
+    /// Weights in all, adapters not counted.
+    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.tensor.count } }
+}

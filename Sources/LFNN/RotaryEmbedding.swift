@@ -1,0 +1,115 @@
+import Foundation
+public import LFTorch
+
+/// How rotary frequencies are stretched beyond the pre-trained length (`rope_scaling` of config.json).
+public enum RopeScaling: Sendable, Equatable {
+    case none
+    /// Positions divided by `factor` (Chen et al. 2023, arXiv 2306.15595).
+    case linear(factor: Double)
+    /// The base grows with the sequence once it is longer than the original limit (NTK-aware).
+    case dynamic(factor: Double, originalLimit: Int)
+    /// Peng et al. 2023, arXiv 2309.00071.
+    case yarn(
+        factor: Double, originalLimit: Int, attentionFactor: Double?, betaFast: Double, betaSlow: Double, mscale: Double?,
+        mscaleAllDim: Double?, truncate: Bool)
+    /// Llama 3.1's smooth interpolation between scaled and unscaled frequencies.
+    case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLimit: Int)
+}
+
+/// Cosine and sine tables of rotary positions, computed in float32 as the published models do.
+public final class RotaryEmbedding {
+    private let rotaryDim: Int
+    private let theta: Double
+    private let scaling: RopeScaling
+    private let device: Device
+    private var tables: (cos: Tensor, sin: Tensor, length: Int, basis: Int)?
+
+    /// - Parameter rotaryDim: How many of a head's dimensions are rotated; even.
+    public init(rotaryDim: Int, theta: Double, scaling: RopeScaling, on device: Device) {
+        self.rotaryDim = rotaryDim
+        self.theta = theta
+        self.scaling = scaling
+        self.device = device
+    }
+
+    /// - Returns: `cos` and `sin`, each `[T, rotaryDim / 2]` float32, for the stream's positions.
+    public func callAsFunction(_ stream: DeviceStream) throws(TorchError) -> (cos: Tensor, sin: Tensor) {
+        let (cos, sin) = try table(for: stream.longestSequence)
+        return (try cos.selecting(stream.positions), try sin.selecting(stream.positions))
+    }
+
+    private func table(for length: Int) throws(TorchError) -> (Tensor, Tensor) {
+        // Only NTK scaling depends on the length of what is computed.
+        var basis = 0
+        if case .dynamic(_, let originalLimit) = scaling { basis = max(length, originalLimit) }
+        if let tables, tables.length >= length, tables.basis == basis { return (tables.cos, tables.sin) }
+        let size = max(length, 512)
+        let (frequencies, factor) = inverseFrequencies(length: length)
+        var cosines = [Float](), sines = [Float]()
+        cosines.reserveCapacity(size * frequencies.count)
+        sines.reserveCapacity(size * frequencies.count)
+        for position in 0..<size {
+            for frequency in frequencies {
+                let angle = Float(position) * frequency
+                cosines.append(cosf(angle) * factor)
+                sines.append(sinf(angle) * factor)
+            }
+        }
+        let shape = [size, frequencies.count]
+        let cos = try Tensor(cosines, shape).to(device)
+        let sin = try Tensor(sines, shape).to(device)
+        tables = (cos, sin, size, basis)
+        return (cos, sin)
+    }
+
+    /// The rotation speed of each pair and the factor on the tables.
+    func inverseFrequencies(length: Int) -> ([Float], Float) {
+        func plain(_ base: Double) -> [Float] {
+            (0..<rotaryDim / 2).map { 1 / powf(Float(base), Float(2 * $0) / Float(rotaryDim)) }
+        }
+        switch scaling {
+        case .none: return (plain(theta), 1)
+        case .linear(let factor): return (plain(theta).map { $0 / Float(factor) }, 1)
+        case .dynamic(let factor, let originalLimit):
+            let longest = Double(max(length, originalLimit))
+            let stretch = factor * longest / Double(originalLimit) - (factor - 1)
+            return (plain(theta * pow(stretch, Double(rotaryDim) / Double(rotaryDim - 2))), 1)
+        case .llama3(let factor, let low, let high, let originalLimit):
+            let scaled = plain(theta).map { frequency -> Float in
+                let wavelength = 2 * Double.pi / Double(frequency)
+                if wavelength < Double(originalLimit) / high { return frequency }
+                if wavelength > Double(originalLimit) / low { return frequency / Float(factor) }
+                let smooth = (Double(originalLimit) / wavelength - low) / (high - low)
+                return Float((1 - smooth) * Double(frequency) / factor + smooth * Double(frequency))
+            }
+            return (scaled, 1)
+        case .yarn(
+            let factor, let originalLimit, let attentionFactor, let betaFast, let betaSlow, let mscale, let mscaleAllDim,
+            let truncate):
+            func magnitude(_ weight: Double) -> Double { factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1 }
+            let attention: Double =
+                if let attentionFactor {
+                    attentionFactor
+                } else if let mscale, let mscaleAllDim, mscale != 0, mscaleAllDim != 0 {
+                    magnitude(mscale) / magnitude(mscaleAllDim)
+                } else {
+                    magnitude(1)
+                }
+            // The pair that turns `rotations` times over the original length.
+            func pair(_ rotations: Double) -> Double {
+                Double(rotaryDim) * log(Double(originalLimit) / (rotations * 2 * .pi)) / (2 * log(theta))
+            }
+            var first = pair(betaFast), last = pair(betaSlow)
+            if truncate { (first, last) = (first.rounded(.down), last.rounded(.up)) }
+            first = max(first, 0)
+            last = min(last, Double(rotaryDim - 1))
+            if first == last { last += 0.001 }
+            let blended = plain(theta).enumerated().map { index, frequency -> Float in
+                let ramp = min(max((Double(index) - first) / (last - first), 0), 1)
+                let kept = Float(1 - ramp)
+                return frequency / Float(factor) * (1 - kept) + frequency * kept
+            }
+            return (blended, Float(attention))
+        }
+    }
+}

@@ -1,0 +1,41 @@
+public import LFConfig
+public import LFTorch
+
+/// Changes parameters by their gradients.
+public protocol Optimizer: AnyObject {
+    var parameters: [NamedParameter] { get }
+
+    /// One step; parameters without a gradient stay as they are.
+    func step(learningRate: Double) throws(TorchError)
+
+    /// What the next steps depend on besides parameters and gradients; the tensors are the optimizer's own, not copies.
+    func state() -> [(name: String, tensor: Tensor)]
+
+    /// Takes over a state that `state()` gave for the same parameters; values are copied.
+    ///
+    /// - Throws: `UserError` naming a tensor that is missing, unknown or of another shape; then nothing was changed.
+    func load(_ state: [(name: String, tensor: Tensor)]) throws
+}
+
+extension Optimizer {
+    /// Forgets all gradients.
+    public func zeroGrad() throws(TorchError) {
+        for parameter in parameters { try parameter.tensor.setGrad(nil) }
+    }
+}
+
+/// The optimizer that `optim` names, with its settings.
+///
+/// - Throws: `TorchError` when there is no memory for its state.
+public func makeOptimizer(
+    _ parameters: [NamedParameter], _ arguments: TrainingArguments
+) throws(TorchError) -> any Optimizer {
+    switch arguments.optim {
+    case .adamwTorch, .adamwTorchFused:
+        try AdamW(
+            parameters, beta1: arguments.adamBeta1, beta2: arguments.adamBeta2,
+            epsilon: arguments.adamEpsilon, weightDecay: arguments.weightDecay)
+    case .sgd:
+        SGD(parameters, weightDecay: arguments.weightDecay)
+    }
+}

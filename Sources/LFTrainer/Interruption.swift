@@ -1,0 +1,22 @@
+import Foundation
+import Synchronization
+
+/// Ctrl-C as a wish that the training loop honours between two steps; a second Ctrl-C ends the process at once.
+public enum Interruption {
+    private static let count = Atomic<Int>(0)
+
+    public static var isRequested: Bool { count.load(ordering: .relaxed) > 0 }
+
+    /// Catches SIGINT and SIGTERM from here on.
+    public static func watch() {
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { number in
+                if Interruption.count.add(1, ordering: .relaxed).oldValue > 0 { _exit(128 + number) }
+            }
+        }
+    }
+
+    /// For tests and embedding programs: the same wish without a signal.
+    public static func request() { count.add(1, ordering: .relaxed) }
+    public static func reset() { count.store(0, ordering: .relaxed) }
+}

@@ -1,0 +1,57 @@
+public import LFData
+public import LFNN
+public import LFTorch
+
+/// One named number of a batch, and how much it counts in an average.
+public struct Metric {
+    public var name: String
+    /// A scalar without gradient.
+    public var value: Tensor
+    public var weight: Double
+
+    public init(_ name: String, _ value: Tensor, weight: Double = 1) {
+        self.name = name
+        self.value = value
+        self.weight = weight
+    }
+}
+
+/// What an objective makes of one batch.
+public struct ObjectiveOutcome {
+    /// A scalar; in training it carries gradient.
+    public var loss: Tensor
+    public var metrics: [Metric]
+
+    public init(loss: Tensor, metrics: [Metric] = []) {
+        self.loss = loss
+        self.metrics = metrics
+    }
+}
+
+/// What is minimised: turns a batch into a loss.
+///
+/// The loss of an optimizer step is the sum of its batches' training losses divided by `lossDivisor`, so that accumulation
+/// and batch size do not change it.
+public protocol Objective: AnyObject {
+    /// How examples are laid out for it.
+    var collator: Collator { get }
+
+    /// By what the summed losses of the batches of one optimizer step are divided.
+    func lossDivisor(of batches: [TokenStream]) -> Double
+
+    /// The batch's part of the step's loss, before division.
+    func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome
+
+    /// The batch's mean loss; called without recording.
+    func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome
+
+    /// Running values that a checkpoint must hold for an exact resume.
+    var runningValues: [String: Double] { get set }
+}
+
+extension Objective {
+    public var runningValues: [String: Double] {
+        get { [:] }
+        set {}
+    }
+}

@@ -1,0 +1,190 @@
+public import LFConfig
+public import LFData
+public import LFModels
+public import LFNN
+import LFObjectives
+public import LFTorch
+
+/// Learning from pairs: DPO and its family (upstream `train/dpo/trainer.py`).
+public final class PreferenceObjective: Objective {
+    /// The frozen policy that the trained one is compared with.
+    public enum Reference {
+        /// ORPO and SimPO need none.
+        case none
+        /// The model without its adapters.
+        case adaptersOff
+        /// Another model.
+        case model(LanguageModel)
+        /// The model itself, when it is only evaluated: all rewards are 0.
+        case itself
+    }
+
+    public let collator = Collator()
+    private let model: LanguageModel
+    private let reference: Reference
+    private let settings: FinetuningArguments.Preference
+    private let loss: PreferenceLoss
+    private var baseline = RunningMean()
+
+    public init(_ model: LanguageModel, reference: Reference, settings: FinetuningArguments.Preference) {
+        self.model = model
+        self.reference = reference
+        self.settings = settings
+        loss = PreferenceLoss(settings)
+    }
+
+    /// Every batch of the step counts the same.
+    public func lossDivisor(of batches: [TokenStream]) -> Double { Double(max(1, batches.count)) }
+
+    public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
+        try outcome(batch, updatesBaseline: true)
+    }
+
+    public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
+        try outcome(batch, updatesBaseline: false)
+    }
+
+    public var runningValues: [String: Double] {
+        get { ["baseline_mean": baseline.mean, "baseline_count": baseline.count] }
+        set {
+            baseline.mean = newValue["baseline_mean"] ?? 0
+            baseline.count = newValue["baseline_count"] ?? 0
+        }
+    }
+
+    private func outcome(_ batch: DeviceStream, updatesBaseline: Bool) throws(TorchError) -> ObjectiveOutcome {
+        let pairs = batch.host.sequenceCount / 2
+        let lengths = batch.host.targetCounts
+        let lengthTensor = try Tensor(lengths.map { Float(max($0, 1)) }).to(model.device)
+        let weights = try lengthDesensitisation(batch, lengths)
+
+        let hidden = try model.hiddenStates(batch)
+        let sums = try sequenceSums(model.logProbs(hidden, batch), batch, weights: weights)
+        let compared = try loss.averagesOverTokens ? sums / lengthTensor : sums
+        let policy = try PairLogProbs(halvesOf: compared)
+
+        var result: PreferenceOutcome
+        if let referenceSums = try referenceLogProbs(batch, policySums: sums) {
+            let frozen = try PairLogProbs(
+                halvesOf: loss.averagesOverTokens ? referenceSums / lengthTensor : referenceSums)
+            result = try preferenceOutcome(loss, policy: policy, reference: frozen, beta: settings.beta)
+            if settings.bcoWeight > 1e-6 {
+                let mean = try (result.chosenRewards.mean() + result.rejectedRewards.mean()).item() / 2
+                if updatesBaseline { baseline.add(mean) }
+                let classifier = try binaryClassifierLosses(
+                    policy: policy, reference: frozen, beta: settings.beta, baseline: baseline.mean)
+                result.losses = try (result.losses + classifier * settings.bcoWeight) / (1 + settings.bcoWeight)
+            }
+        } else {
+            result = try referenceFreeOutcome(loss, policy: policy, beta: settings.beta)
+        }
+
+        // The likelihood term looks at the mean over the chosen answer's tokens.
+        let likelihood = try -(sums / lengthTensor).slice(0..<pairs)
+        if settings.ftx > 1e-6 { result.losses = try result.losses + likelihood * settings.ftx }
+        return ObjectiveOutcome(
+            loss: try result.losses.mean(), metrics: try metrics(result, policy, likelihood, hidden, batch))
+    }
+
+    private func metrics(
+        _ result: PreferenceOutcome, _ policy: PairLogProbs, _ likelihood: Tensor, _ hidden: Tensor, _ batch: DeviceStream
+    ) throws(TorchError) -> [Metric] {
+        try withoutGrad { () throws(TorchError) in
+            let (chosenLogits, rejectedLogits) = try meanLogits(hidden, batch)
+            var metrics = [
+                Metric("rewards/chosen", try result.chosenRewards.mean()),
+                Metric("rewards/rejected", try result.rejectedRewards.mean()),
+                Metric("rewards/accuracies", try (result.chosenRewards .> result.rejectedRewards).to(.float32).mean()),
+                Metric("rewards/margins", try (result.chosenRewards - result.rejectedRewards).mean()),
+                Metric("logps/chosen", try policy.chosen.detached().mean()),
+                Metric("logps/rejected", try policy.rejected.detached().mean()),
+                Metric("logits/chosen", chosenLogits),
+                Metric("logits/rejected", rejectedLogits),
+            ]
+            if loss == .orpo {
+                metrics.append(Metric("sft_loss", try likelihood.detached().mean()))
+                metrics.append(
+                    Metric("odds_ratio_loss", try ((result.losses - likelihood) / settings.beta).detached().mean()))
+            }
+            return metrics
+        }
+    }
+
+    /// Mean logits over the vocabulary and over all tokens of the chosen and of the rejected sequences, shared ones in both.
+    private func meanLogits(_ hidden: Tensor, _ batch: DeviceStream) throws(TorchError) -> (Tensor, Tensor) {
+        let perToken = try model.meanLogits(hidden)
+        let pairs = batch.host.sequenceCount / 2
+        func mean(over isMember: (Int) -> Bool) throws(TorchError) -> Tensor {
+            var weights = Array(repeating: Float(0), count: batch.host.tokenCount)
+            for segment in batch.host.segments {
+                let uses = Float(segment.sequences.count(where: isMember))
+                for row in segment.range { weights[row] = uses }
+            }
+            let total = weights.reduce(0, +)
+            return try (perToken * Tensor(weights).to(model.device)).sum() / Double(max(total, 1))
+        }
+        return (try mean { $0 < pairs }, try mean { $0 >= pairs })
+    }
+
+    private func sequenceSums(
+        _ logProbs: Tensor, _ batch: DeviceStream, weights: Tensor?
+    ) throws(TorchError) -> Tensor {
+        let weighted = if let weights { try logProbs * weights } else { logProbs }
+        return try weighted.groupSum(batch.targetSequences, count: batch.host.sequenceCount)
+    }
+
+    private func referenceLogProbs(_ batch: DeviceStream, policySums: Tensor) throws(TorchError) -> Tensor? {
+        func sums(_ model: LanguageModel) throws(TorchError) -> Tensor {
+            try sequenceSums(model.logProbs(model.hiddenStates(batch), batch), batch, weights: nil)
+        }
+        return try withoutGrad { () throws(TorchError) -> Tensor? in
+            switch reference {
+            case .none: return nil
+            case .adaptersOff:
+                return try model.adapters.disabled { () throws(TorchError) in try sums(model) }
+            case .model(let other): return try sums(other)
+            case .itself: return try settings.ldAlpha == nil ? policySums.detached() : sums(model)
+            }
+        }
+    }
+
+    /// Tokens beyond the shorter answer's length count `ld_alpha` (Liu et al. 2024, arXiv 2409.06411, eq. 7); `[N]`.
+    private func lengthDesensitisation(_ batch: DeviceStream, _ lengths: [Int]) throws(TorchError) -> Tensor? {
+        guard let alpha = settings.ldAlpha else { return nil }
+        let pairs = lengths.count / 2
+        var seen = Array(repeating: 0, count: lengths.count)
+        var weights = [Float]()
+        weights.reserveCapacity(batch.host.targetCount)
+        for sequence in batch.host.targetSequences.map({ Int($0) }) {
+            let partner = sequence < pairs ? sequence + pairs : sequence - pairs
+            weights.append(seen[sequence] < min(lengths[sequence], lengths[partner]) ? 1 : Float(alpha))
+            seen[sequence] += 1
+        }
+        return try Tensor(weights).to(model.device)
+    }
+}
+
+/// The mean of all values seen so far.
+struct RunningMean {
+    var mean = 0.0
+    var count = 0.0
+
+    mutating func add(_ value: Double) {
+        count += 1
+        mean += (value - mean) / count
+    }
+}
+
+extension PreferenceLoss {
+    init(_ settings: FinetuningArguments.Preference) {
+        self =
+            switch settings.loss {
+            case .sigmoid: .sigmoid(labelSmoothing: settings.labelSmoothing)
+            case .hinge: .hinge
+            case .ipo: .ipo
+            case .ktoPair: .ktoPair
+            case .orpo: .orpo
+            case .simpo: .simpo(gamma: settings.simpoGamma)
+            }
+    }
+}

@@ -1,0 +1,128 @@
+import Foundation
+import LFAdapters
+import LFCheckpoint
+import LFConfig
+import LFDiagnostics
+import LFJSON
+import LFNN
+import LFOptimizers
+import LFReport
+import LFTorch
+import Logging
+
+/// Saving and going on exactly: weights, optimizer, schedule, random streams, position in the data and half-made averages.
+extension Trainer {
+    func saveCheckpoint(_ optimizer: any Optimizer) throws {
+        let path = arguments.outputDir + "/" + TrainingCheckpoint.name(step: state.globalStep)
+        if let best = state.bestGlobalStep {
+            let bestPath = arguments.outputDir + "/" + TrainingCheckpoint.name(step: best)
+            if best == state.globalStep || FileManager.default.fileExists(atPath: bestPath) {
+                state.bestModelCheckpoint = bestPath
+            }
+        }
+        state.totalFlos = progress.floatingPointOperations
+        let resumeState =
+            arguments.saveOnlyModel
+            ? nil
+            : TrainingState(
+                optimizer: optimizer.state(), scheduler: try progressJSON(),
+                generators: [("dropout", try dropoutGenerator.state())])
+        try TrainingCheckpoint.write(to: path, state: resumeState) { folder in
+            try saveModel(folder)
+            try state.save(in: folder)
+        }
+        logger.info("Saved \(path)")
+        for removed in rotateCheckpoints(
+            in: arguments.outputDir, keeping: arguments.saveTotalLimit, protecting: state.bestModelCheckpoint)
+        { logger.info("Deleted the older checkpoint \(removed) (save_total_limit)") }
+    }
+
+    /// Takes over everything that `saveCheckpoint` wrote.
+    ///
+    /// - Throws: `UserError` naming a tensor that the checkpoint lacks or holds in another shape.
+    func restore(from checkpoint: TrainingCheckpoint, into optimizer: any Optimizer, plan: TrainingPlan) throws {
+        let saved = try checkpoint.state()
+        let old = try TrainerState.load(from: checkpoint.path)
+        guard old.globalStep <= plan.totalSteps else {
+            throw UserError(
+                .failedRun, "The checkpoint is at step \(old.globalStep), but this run ends at step \(plan.totalSteps).",
+                at: checkpoint.path, remedy: "Raise num_train_epochs or max_steps, or choose another output_dir.")
+        }
+        try loadWeights(from: checkpoint.path)
+        try optimizer.load(saved.optimizer)
+        if let stream = saved.generators.first(where: { $0.name == "dropout" }) {
+            try dropoutGenerator.restore(stream.tensor)
+        }
+        let fresh = state
+        state = old
+        state.maxSteps = fresh.maxSteps
+        state.numTrainEpochs = fresh.numTrainEpochs
+        state.loggingSteps = fresh.loggingSteps
+        state.evalSteps = fresh.evalSteps
+        state.saveSteps = fresh.saveSteps
+        state.trainBatchSize = fresh.trainBatchSize
+        try restoreProgress(saved.scheduler, source: checkpoint.path)
+    }
+
+    func loadBest(_ path: String) throws {
+        try loadWeights(from: path)
+        logger.info("Loaded the best model from \(path) (score \(state.bestMetric ?? .nan))")
+    }
+
+    /// Copies the trained weights out of a checkpoint folder.
+    private func loadWeights(from path: String) throws {
+        let adapter = path + "/adapter_model.safetensors"
+        let store =
+            FileManager.default.fileExists(atPath: adapter)
+            ? try WeightStore.open(file: adapter) : try WeightStore.open(directory: path)
+        for entry in trainable.entries {
+            guard let shape = store.shape(of: entry.name), shape == entry.parameter.tensor.shape else {
+                throw UserError(
+                    .failedRun, "The checkpoint does not hold the trained tensor \"\(entry.name)\" in this run's shape.", at: path,
+                    remedy: "Resume with the settings of the first run, or choose another output_dir.")
+            }
+        }
+        for entry in trainable.entries { try entry.parameter.load(try store.tensor(entry.name)) }
+    }
+
+    private func progressJSON() throws -> JSONValue {
+        var metrics: [JSONValue] = []
+        for (name, sum, weight) in try progress.metrics.values() {
+            metrics.append(["name": .string(name), "sum": .double(sum), "weight": .double(weight)])
+        }
+        var running = JSONObject()
+        for (name, value) in objective.runningValues.sorted(by: { $0.key < $1.key }) { running[name] = .double(value) }
+        return [
+            "global_step": .int(Int64(state.globalStep)), "loss_since_log": .double(progress.lossSinceLog),
+            "total_loss": .double(progress.totalLoss), "last_logged_step": .int(Int64(progress.lastLoggedStep)),
+            "floating_point_operations": .double(progress.floatingPointOperations),
+            "tokens_trained": .int(Int64(progress.tokensTrained)), "metrics": .array(metrics),
+            "running_values": .object(running),
+        ]
+    }
+
+    private func restoreProgress(_ json: JSONValue, source: String) throws {
+        guard let lossSinceLog = json["loss_since_log"]?.double, let totalLoss = json["total_loss"]?.double,
+            let lastLoggedStep = json["last_logged_step"]?.int, let operations = json["floating_point_operations"]?.double,
+            let tokens = json["tokens_trained"]?.int
+        else {
+            throw UserError(
+                .failedRun, "scheduler.json does not say where the run stood.", at: source,
+                remedy: "Resume from another checkpoint.")
+        }
+        progress.lossSinceLog = lossSinceLog
+        progress.totalLoss = totalLoss
+        progress.lastLoggedStep = lastLoggedStep
+        progress.floatingPointOperations = operations
+        progress.tokensTrained = tokens
+        progress.metrics = MetricAverages(
+            (json["metrics"]?.array ?? []).compactMap { entry in
+                guard let name = entry["name"]?.string, let sum = entry["sum"]?.double, let weight = entry["weight"]?.double
+                else { return nil }
+                return (name, sum, weight)
+            })
+        var running: [String: Double] = [:]
+        for (name, value) in json["running_values"]?.object ?? JSONObject() { running[name] = value.double }
+        objective.runningValues = running
+    }
+}

@@ -1,0 +1,76 @@
+import LFConfig
+import LFData
+import LFDiagnostics
+import LFModels
+import LFNN
+public import LFReport
+import LFTorch
+import Logging
+
+extension Trainer {
+    /// Runs over every evaluation set.
+    ///
+    /// - Returns: The metrics, `eval_…` or, with several sets, `eval_<name>_…`.
+    @discardableResult
+    public func evaluate() throws -> LogEntry {
+        var all = LogEntry()
+        for set in evalSets {
+            let prefix = set.name.map { "eval_\($0)" } ?? "eval"
+            let metrics = try evaluate(set.examples, prefix: prefix)
+            try log(metrics)
+            all.merge(metrics)
+        }
+        if !all.isEmpty { all["epoch"] = state.epoch }
+        return all
+    }
+
+    /// Mean loss and metrics of one set; a batch counts by its number of examples.
+    func evaluate(_ examples: [Example], prefix: String) throws -> LogEntry {
+        let size = arguments.perDeviceEvalBatchSize
+        let order = EpochOrder(count: examples.count)
+        let batches = order.batches(of: size)
+        for line in TrainingBanner.evaluationLines(
+            description: "Evaluation", exampleCount: examples.count, batchSize: size)
+        { logger.info("\(line)") }
+        let start = monotonicSeconds()
+        reporter?.evaluationBegan(batchCount: batches.count)
+        var loss = 0.0
+        var metrics = MetricAverages()
+        try withoutGrad {
+            for (index, rows) in batches.enumerated() {
+                let stream = objective.collator.stream(of: rows.map { examples[$0] })
+                let outcome = try objective.evaluationLoss(DeviceStream(stream, on: model.device))
+                loss += try outcome.loss.item() * Double(rows.count)
+                metrics.add(outcome.metrics)
+                reporter?.evaluationAdvanced(to: index + 1)
+            }
+        }
+        reporter?.evaluationEnded()
+        var entry = LogEntry()
+        entry["\(prefix)_loss"] = loss / Double(max(examples.count, 1))
+        entry.merge(
+            speedEntry(
+                prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count), steps: Double(batches.count)))
+        for (name, value) in try metrics.averages() { entry["\(prefix)_\(name)"] = value }
+        return entry
+    }
+
+    /// Evaluates in the middle of training and keeps track of the best checkpoint.
+    func evaluateAndLog() throws {
+        let metrics = try evaluate()
+        guard arguments.loadBestModelAtEnd || arguments.metricForBestModel != nil else { return }
+        let wanted = arguments.metricForBestModel ?? "loss"
+        let name = wanted.hasPrefix("eval_") ? wanted : "eval_\(wanted)"
+        guard let value = metrics[name] else {
+            throw UserError(
+                .failedRun, "metric_for_best_model names \"\(wanted)\", but the evaluation gives no \"\(name)\".",
+                remedy: "Choose from \(metrics.names.filter { $0 != "epoch" }.joined(separator: ", ")).")
+        }
+        let greaterIsBetter = arguments.greaterIsBetter ?? !name.hasSuffix("loss")
+        let isBetter = state.bestMetric.map { greaterIsBetter ? value > $0 : value < $0 } ?? true
+        if isBetter {
+            state.bestMetric = value
+            state.bestGlobalStep = state.globalStep
+        }
+    }
+}

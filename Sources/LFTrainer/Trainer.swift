@@ -1,0 +1,274 @@
+public import LFAdapters
+public import LFCheckpoint
+public import LFConfig
+public import LFData
+import LFDiagnostics
+public import LFModels
+import LFNN
+import LFOptimizers
+public import LFReport
+public import LFTorch
+import Logging
+
+/// The training loop: accumulation, clipping, schedule, logging, evaluation, checkpoints and exact resume.
+///
+/// It follows Hugging Face's `Trainer` (5.5) event for event; only what a batch means is the objective's business.
+public final class Trainer {
+    let model: LanguageModel
+    let objective: any Objective
+    let trainable: TrainableWeights
+    let arguments: TrainingArguments
+    let shuffles: Bool
+    let trainSet: [Example]
+    let evalSets: [DatasetModule.Evaluation]
+    /// Writes what a later run loads: weights or adapter, tokenizer, configuration.
+    let saveModel: (_ folder: String) throws -> Void
+    /// Dropout's random stream, part of every checkpoint.
+    let dropoutGenerator: Generator
+    let lossIsDropped: Double
+    let logger = Logger(label: "llamafactory.trainer")
+
+    public internal(set) var state = TrainerState()
+    var progress = TrainingProgress()
+    var reporter: TrainingReporter?
+
+    /// - Parameters:
+    ///   - loraDropout: Probability with which adapters' inputs are dropped in training; 0 for preference learning.
+    ///   - dropoutGenerator: The stream that dropout draws from.
+    public init(
+        model: LanguageModel, objective: any Objective, trainable: TrainableWeights, arguments: TrainingArguments,
+        shuffles: Bool, trainSet: [Example], evalSets: [DatasetModule.Evaluation], loraDropout: Double,
+        dropoutGenerator: Generator, saveModel: @escaping (_ folder: String) throws -> Void
+    ) {
+        self.model = model
+        self.objective = objective
+        self.trainable = trainable
+        self.arguments = arguments
+        self.shuffles = shuffles
+        self.trainSet = trainSet
+        self.evalSets = evalSets
+        self.saveModel = saveModel
+        self.dropoutGenerator = dropoutGenerator
+        lossIsDropped = loraDropout
+    }
+
+    /// Trains to the end of the plan.
+    ///
+    /// - Parameter checkpoint: A verified checkpoint folder to go on from.
+    /// - Returns: The closing entry of the log: run time, rates, mean loss; nil when the run was interrupted.
+    /// - Throws: `UserError` when the loss is no number, or a file cannot be written.
+    public func train(resumingFrom checkpoint: TrainingCheckpoint? = nil) throws -> LogEntry? {
+        let plan = TrainingPlan(arguments, exampleCount: trainSet.count)
+        let optimizer = try makeOptimizer(
+            trainable.entries.map { NamedParameter(name: $0.name, tensor: $0.parameter.tensor) }, arguments)
+        let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
+        prepareState(plan)
+        if let checkpoint { try restore(from: checkpoint, into: optimizer, plan: plan) }
+
+        announce(plan, resumes: checkpoint != nil)
+        let reporter = try TrainingReporter(
+            outputDir: arguments.outputDir, totalSteps: plan.totalSteps, resumedStep: state.globalStep,
+            resumedTokens: state.numInputTokensSeen, discardsOldLog: arguments.overwriteOutputDir && checkpoint == nil,
+            showsProgress: !arguments.disableTqdm)
+        self.reporter = reporter
+        defer { self.reporter = nil }
+        let start = monotonicSeconds()
+
+        if arguments.evalOnStart, checkpoint == nil { try evaluateAndLog() }
+        try run(plan, optimizer: optimizer, schedule: schedule)
+        reporter.finish()
+        if progress.isInterrupted { return nil }
+
+        if arguments.loadBestModelAtEnd, let best = state.bestModelCheckpoint { try loadBest(best) }
+        return try logEnd(plan, seconds: monotonicSeconds() - start)
+    }
+
+    // MARK: The loop
+
+    private func run(_ plan: TrainingPlan, optimizer: any Optimizer, schedule: LRSchedule) throws {
+        guard plan.batchesPerEpoch > 0 else {
+            throw UserError(
+                .failedRun, "\(trainSet.count) examples do not fill one batch of \(arguments.perDeviceTrainBatchSize).",
+                remedy: "Lower per_device_train_batch_size or set dataloader_drop_last: false.")
+        }
+        var epoch = state.globalStep / plan.stepsPerEpoch
+        var firstStep = state.globalStep % plan.stepsPerEpoch
+        while epoch < plan.epochs, state.globalStep < plan.totalSteps {
+            let order = try epochOrder(epoch)
+            for step in firstStep..<plan.stepsPerEpoch {
+                let batches = plan.batches(ofStep: step)
+                let rate = schedule.learningRate(at: state.globalStep)
+                let rows = batches.map { order.batch($0, of: arguments.perDeviceTrainBatchSize) }
+                let gradNorm = try optimizerStep(rows, optimizer, rate)
+                state.globalStep += 1
+                state.epoch = Double(epoch) + Double(batches.upperBound) / Double(plan.batchesPerEpoch)
+                reporter?.stepCompleted(state.globalStep)
+                try endStep(plan, gradNorm: gradNorm, learningRate: rate, optimizer: optimizer)
+                if progress.isInterrupted { return }
+                if state.globalStep >= plan.totalSteps { break }
+            }
+            try endEpoch(plan, optimizer: optimizer)
+            epoch += 1
+            firstStep = 0
+        }
+    }
+
+    private func epochOrder(_ epoch: Int) throws -> EpochOrder {
+        guard shuffles else { return EpochOrder(count: trainSet.count) }
+        let seed = arguments.dataSeed ?? arguments.seed
+        let generator = try Generator(seed: UInt64(bitPattern: Int64(seed + epoch)))
+        return EpochOrder(count: trainSet.count, permutation: try generator.permutation(trainSet.count))
+    }
+
+    /// Forward and backward over the step's batches, clipping and one update. Returns the gradients' norm before clipping.
+    private func optimizerStep(_ batches: [ArraySlice<Int>], _ optimizer: any Optimizer, _ rate: Double) throws -> Tensor {
+        let streams = batches.map { rows in objective.collator.stream(of: rows.map { trainSet[$0] }) }
+        let divisor = objective.lossDivisor(of: streams)
+        model.adapters.dropout = lossIsDropped > 0 ? (lossIsDropped, dropoutGenerator) : nil
+        defer { model.adapters.dropout = nil }
+        for stream in streams {
+            let outcome = try objective.trainingLoss(DeviceStream(stream, on: model.device))
+            let loss = try outcome.loss / divisor
+            if stream.targetCount > 0 { try loss.backward() }
+            progress.lossSinceLog = try progress.lossSinceLog + loss.detached().to(.float32).to(.cpu).item()
+            progress.metrics.add(outcome.metrics)
+            progress.floatingPointOperations += 6 * Double(stream.tokenCount) * Double(countedParameters)
+            if arguments.includeNumInputTokensSeen { state.numInputTokensSeen += stream.tokenCount }
+            progress.tokensTrained += stream.tokenCount
+        }
+        let norm = try clipGradients(optimizer.parameters, maxNorm: arguments.maxGradNorm)
+        try checkFinite(norm)
+        try optimizer.step(learningRate: rate)
+        try optimizer.zeroGrad()
+        return norm
+    }
+
+    private func checkFinite(_ norm: Tensor) throws {
+        guard progress.lossSinceLog.isFinite, try norm.item().isFinite else {
+            throw UserError(
+                .failedRun, "The \(progress.lossSinceLog.isFinite ? "gradient" : "loss") is no longer a number at step \(state.globalStep + 1).",
+                at: arguments.outputDir,
+                remedy: "Lower learning_rate, or train in float32; checkpoints up to here are intact.")
+        }
+    }
+
+    // MARK: Events
+
+    private func endStep(
+        _ plan: TrainingPlan, gradNorm: Tensor, learningRate: Double, optimizer: any Optimizer
+    ) throws {
+        let step = state.globalStep
+        let isLast = step >= plan.totalSteps
+        let logs =
+            arguments.loggingStrategy == .steps && step % plan.loggingSteps == 0
+            || arguments.loggingFirstStep && step == 1
+        progress.lastStep = (gradNorm: try gradNorm.item(), learningRate: learningRate)
+        if logs { try logProgress() }
+        let evaluates =
+            arguments.evalStrategy == .steps && (step % plan.evalSteps == 0 || isLast) && arguments.evalDelay <= Double(step)
+        if evaluates { try evaluateAndLog() }
+        let saves = arguments.saveStrategy == .steps && (step % plan.saveSteps == 0 || isLast)
+        let interrupted = Interruption.isRequested && !isLast
+        if saves || interrupted { try saveCheckpoint(optimizer) }
+        if interrupted {
+            progress.isInterrupted = true
+            logger.warning(
+                "Interrupted after step \(step); checkpoint-\(step) is saved. Run the same command again to go on from there.")
+        }
+    }
+
+    private func endEpoch(_ plan: TrainingPlan, optimizer: any Optimizer) throws {
+        if arguments.loggingStrategy == .epoch { try logProgress() }
+        if arguments.evalStrategy == .epoch, arguments.evalDelay <= state.epoch { try evaluateAndLog() }
+        if arguments.saveStrategy == .epoch { try saveCheckpoint(optimizer) }
+    }
+
+    private func logProgress() throws {
+        guard state.globalStep > progress.lastLoggedStep, let last = progress.lastStep else { return }
+        var entry = LogEntry()
+        entry["loss"] = progress.lossSinceLog / Double(state.globalStep - progress.lastLoggedStep)
+        entry["grad_norm"] = last.gradNorm
+        entry["learning_rate"] = last.learningRate
+        for (name, value) in try progress.metrics.averages() { entry[name] = value }
+        progress.totalLoss += progress.lossSinceLog
+        progress.lossSinceLog = 0
+        progress.lastLoggedStep = state.globalStep
+        progress.metrics = MetricAverages()
+        try log(entry)
+    }
+
+    func log(_ entry: LogEntry) throws {
+        var entry = entry
+        if arguments.includeNumInputTokensSeen { entry.set("num_input_tokens_seen", integer: state.numInputTokensSeen) }
+        let recorded = state.log(entry)
+        try reporter?.logged(recorded, tokensSeen: state.numInputTokensSeen)
+    }
+
+    private func logEnd(_ plan: TrainingPlan, seconds: Double) throws -> LogEntry {
+        progress.totalLoss += progress.lossSinceLog
+        progress.lossSinceLog = 0
+        let samples =
+            arguments.maxSteps > 0
+            ? Double(plan.totalSteps * arguments.perDeviceTrainBatchSize * plan.accumulation)
+            : Double(trainSet.count) * arguments.numTrainEpochs
+        state.totalFlos = progress.floatingPointOperations
+        var entry = speedEntry("train", seconds: seconds, samples: samples, steps: Double(plan.totalSteps))
+        entry["total_flos"] = state.totalFlos
+        entry["train_loss"] = progress.totalLoss / max(Double(state.globalStep), 0.001)
+        try log(entry)
+        entry["epoch"] = state.epoch
+        return entry
+    }
+
+    // MARK: Set-up
+
+    private func prepareState(_ plan: TrainingPlan) {
+        state = TrainerState()
+        progress = TrainingProgress()
+        state.maxSteps = plan.totalSteps
+        state.numTrainEpochs = plan.epochs
+        state.loggingSteps = plan.loggingSteps
+        state.evalSteps = plan.evalSteps
+        state.saveSteps = plan.saveSteps
+        state.trainBatchSize = arguments.perDeviceTrainBatchSize
+    }
+
+    private func announce(_ plan: TrainingPlan, resumes: Bool) {
+        let banner = TrainingBanner(
+            exampleCount: trainSet.count, epochCount: plan.epochs, stepsPerEpoch: plan.stepsPerEpoch,
+            batchSizePerDevice: arguments.perDeviceTrainBatchSize,
+            totalBatchSize: arguments.perDeviceTrainBatchSize * plan.accumulation, accumulationSteps: plan.accumulation,
+            totalSteps: plan.totalSteps, trainableParameterCount: trainable.count,
+            resumption: resumes
+                ? .init(
+                    globalStep: state.globalStep, epochsDone: state.globalStep / plan.stepsPerEpoch,
+                    batchesDone: state.globalStep % plan.stepsPerEpoch * plan.accumulation) : nil)
+        for line in banner.lines { logger.info("\(line)") }
+    }
+
+    /// Weights that upstream's estimate of operations counts: all but the embedding.
+    private var countedParameters: Int {
+        let adapters = model.adaptersParameterCount(trainable)
+        return model.parameterCount + adapters - model.embedTokens.weight.tensor.count
+    }
+}
+
+extension LanguageModel {
+    /// Trained weights that are not the model's own.
+    func adaptersParameterCount(_ trainable: TrainableWeights) -> Int {
+        let own = Set(parameters.map { ObjectIdentifier($0) })
+        return trainable.entries.reduce(0) { $0 + (own.contains(ObjectIdentifier($1.parameter)) ? 0 : $1.parameter.tensor.count) }
+    }
+}
+
+/// Run time and rates as Hugging Face reports them.
+func speedEntry(_ prefix: String, seconds: Double, samples: Double, steps: Double) -> LogEntry {
+    func rounded(_ value: Double, _ digits: Double) -> Double { (value * digits).rounded() / digits }
+    var entry = LogEntry()
+    entry["\(prefix)_runtime"] = rounded(seconds, 10_000)
+    if seconds > 0 {
+        entry["\(prefix)_samples_per_second"] = rounded(samples / seconds, 1000)
+        entry["\(prefix)_steps_per_second"] = rounded(steps / seconds, 1000)
+    }
+    return entry
+}

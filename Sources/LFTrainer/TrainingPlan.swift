@@ -1,0 +1,38 @@
+import Foundation
+public import LFConfig
+
+/// How many steps a run takes and when it logs, evaluates and saves (Hugging Face `Trainer`'s rules).
+public struct TrainingPlan: Sendable, Equatable {
+    public var batchesPerEpoch: Int
+    public var stepsPerEpoch: Int
+    public var totalSteps: Int
+    public var epochs: Int
+    public var accumulation: Int
+    public var loggingSteps: Int
+    public var evalSteps: Int
+    public var saveSteps: Int
+
+    public init(_ arguments: TrainingArguments, exampleCount: Int) {
+        let size = arguments.perDeviceTrainBatchSize
+        batchesPerEpoch = arguments.dataloaderDropLast ? exampleCount / size : (exampleCount + size - 1) / size
+        accumulation = arguments.gradientAccumulationSteps
+        stepsPerEpoch = max(1, (batchesPerEpoch + accumulation - 1) / accumulation)
+        if arguments.maxSteps > 0 {
+            totalSteps = arguments.maxSteps
+            epochs = (totalSteps + stepsPerEpoch - 1) / stepsPerEpoch
+        } else {
+            totalSteps = Int((arguments.numTrainEpochs * Double(stepsPerEpoch)).rounded(.up))
+            epochs = Int(arguments.numTrainEpochs.rounded(.up))
+        }
+        let total = totalSteps
+        func resolved(_ steps: Double) -> Int { steps < 1 ? Int((steps * Double(total)).rounded(.up)) : Int(steps) }
+        loggingSteps = max(1, resolved(arguments.loggingSteps))
+        evalSteps = max(1, resolved(arguments.evalSteps ?? arguments.loggingSteps))
+        saveSteps = max(1, resolved(arguments.saveSteps))
+    }
+
+    /// Batches of step `index` of an epoch: the last step may have fewer.
+    public func batches(ofStep index: Int) -> Range<Int> {
+        index * accumulation..<min((index + 1) * accumulation, batchesPerEpoch)
+    }
+}

@@ -1,0 +1,166 @@
+import Foundation
+import LFCheckpoint
+import LFDiagnostics
+import LFJSON
+import LFTorch
+import Testing
+
+/// The recorded adapter; the folder lies beside `Tests`.
+private let recorded =
+    #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+    + "/Fixtures/golden/train/adapters/lora_init"
+
+@Suite struct LoRAAdapterTests {
+    let folder = ScratchFolder()
+
+    @Test func readsWhatPEFTWrote() throws {
+        let adapter = try LoRAAdapterFiles(directory: recorded + "/")
+        #expect(
+            adapter.config
+                == LoRAAdapterConfig(
+                    r: 8, loraAlpha: 16,
+                    targetModules: [
+                        "down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj",
+                    ], baseModelNameOrPath: "models/tiny_llama"))
+        #expect(adapter.config.scaling == 2)
+        #expect(adapter.replacements.isEmpty)
+        let down = try #require(adapter.matrices["model.layers.0.mlp.down_proj"])
+        #expect(down.a.shape == [8, 128] && down.b.shape == [64, 8])
+        #expect(Set(adapter.matrices.keys.map { $0.split(separator: ".").last }).count == 7)
+    }
+
+    @Test func writesWhatPEFTWrote() throws {
+        try LoRAAdapterFiles(directory: recorded).write(to: folder.path)
+        #expect(folder.names == ["adapter_config.json", "adapter_model.safetensors"])
+        #expect(
+            try folder.text("adapter_config.json")
+                == String(contentsOfFile: recorded + "/adapter_config.json", encoding: .utf8))
+        let (ours, theirs) = try (
+            WeightStore.open(file: folder.path + "/adapter_model.safetensors"),
+            WeightStore.open(file: recorded + "/adapter_model.safetensors")
+        )
+        #expect(ours.names.sorted() == theirs.names.sorted() && ours.metadata == theirs.metadata)
+        for name in ours.names {
+            #expect(try ours.tensor(name).isIdentical(to: theirs.tensor(name)), "\(name)")
+        }
+    }
+
+    @Test func replacedModulesKeepTheirNames() throws {
+        let config = LoRAAdapterConfig(
+            r: 16, loraAlpha: 8.5, loraDropout: 0.25, targetModules: ["v", "q"], modulesToSave: ["lm_head"],
+            usesRSLoRA: true, baseModelNameOrPath: nil, revision: "main", taskType: nil)
+        #expect(config.scaling == 8.5 / 4)
+        try LoRAAdapterFiles(
+            config: config,
+            matrices: ["m.q": LoRAMatrices(a: Tensor.zeros([16, 3]), b: Tensor.zeros([5, 16]))],
+            replacements: [("lm_head.weight", Tensor([1, 2] as [Float], [2, 1]))]
+        ).write(to: folder.path)
+        let names = try WeightStore.open(file: folder.path + "/adapter_model.safetensors").names
+        #expect(
+            names.sorted() == [
+                "base_model.model.lm_head.weight", "base_model.model.m.q.lora_A.weight",
+                "base_model.model.m.q.lora_B.weight",
+            ])
+        let read = try LoRAAdapterFiles(directory: folder.path)
+        var expected = config
+        expected.targetModules = ["q", "v"]
+        #expect(read.config == expected)
+        #expect(read.replacements.map(\.name) == ["lm_head.weight"])
+        #expect(try read.replacements[0].tensor.floats() == [1, 2])
+    }
+
+    // MARK: Refusals
+
+    private func problem(settings: JSONObject) throws -> String {
+        var members = try #require(try JSONValue.read(path: recorded + "/adapter_config.json").object)
+        for (key, value) in settings { members[key] = value }
+        try folder.write("adapter_config.json", JSONValue.object(members).serialized())
+        let error = try #require(throws: UserError.self) { try LoRAAdapterConfig(directory: folder.path) }
+        #expect(error.location == folder.path + "/adapter_config.json")
+        return error.problem
+    }
+
+    static let unsupported: [(name: String, value: JSONValue)] = [
+        ("use_dora", true), ("alora_invocation_tokens", [1]), ("rank_pattern", ["q_proj": 4]),
+        ("alpha_pattern", ["q_proj": 4]), ("bias", "all"), ("layers_to_transform", [0]),
+        ("layers_pattern", "h"), ("loftq_config", ["loftq_bits": 4]), ("init_lora_weights", "pissa"),
+        ("init_lora_weights", "olora"), ("fan_in_fan_out", true), ("lora_bias", true), ("use_qalora", true),
+        ("trainable_token_indices", [3]), ("target_parameters", ["experts"]),
+        ("layer_replication", [[0, 1]]),
+        ("peft_type", "OFT"), ("task_type", "SEQ_CLS"), ("target_modules", "all-linear"),
+        ("exclude_modules", ["lm_head"]), ("a_setting_of_the_future", 3),
+    ]
+
+    @Test(arguments: unsupported) func whatIsNotSupportedIsNamed(
+        _ setting: (name: String, value: JSONValue)
+    ) throws {
+        #expect(
+            try problem(settings: [setting.name: setting.value])
+                == "\(setting.name) is \(setting.value.serialized()), which is not supported.")
+    }
+
+    static let wrong: [(name: String, value: JSONValue, expected: String)] = [
+        ("r", 0, "a positive integer"), ("r", "8", "an integer"), ("r", .null, "a positive integer"),
+        ("lora_alpha", "x", "a number"), ("lora_dropout", 1, "at least 0 and below 1"),
+        ("target_modules", [], "a list of module names"), ("target_modules", ["q", 1], "a list of strings"),
+        ("use_rslora", 1, "true or false"), ("base_model_name_or_path", 1, "a string"),
+    ]
+
+    @Test(arguments: wrong) func aWrongValueIsNamed(
+        _ setting: (name: String, value: JSONValue, expected: String)
+    ) throws {
+        #expect(
+            try problem(settings: [setting.name: setting.value])
+                == "\(setting.name) must be \(setting.expected), got \(setting.value.serialized()).")
+    }
+
+    @Test func settingsThatAreOffAreFine() throws {
+        try folder.write(
+            "adapter_config.json",
+            #"{"r":4,"lora_alpha":8.0,"target_modules":["q"],"x":null,"y":[],"z":{},"use_dora":false,"init_lora_weights":"gaussian"}"#
+        )
+        let config = try LoRAAdapterConfig(directory: folder.path)
+        #expect(config.scaling == 2 && config.baseModelNameOrPath == nil)
+        #expect(config.serialized().contains("\"lora_alpha\": 8,"))
+    }
+
+    private func problem(tensors: [NamedTensor]) throws -> String {
+        try folder.write("adapter_config.json", #"{"r":2,"lora_alpha":8,"target_modules":["q"]}"#)
+        try writeSafetensors(tensors, to: folder.path + "/adapter_model.safetensors")
+        let error = try #require(throws: UserError.self) { try LoRAAdapterFiles(directory: folder.path) }
+        #expect(error.location == folder.path + "/adapter_model.safetensors")
+        return error.problem
+    }
+
+    @Test func tensorsThatDoNotFitAreNamed() throws {
+        let a = try Tensor.zeros([2, 3]), b = try Tensor.zeros([3, 2])
+        let prefix = "base_model.model.m.q."
+        #expect(
+            try problem(tensors: [(prefix + "lora_A.weight", a)]) == #"module "m.q" has lora_A only."#)
+        #expect(
+            try problem(tensors: [(prefix + "lora_B.weight", a)]) == #"module "m.q" has lora_B only."#)
+        #expect(
+            try problem(tensors: [(prefix + "lora_A.weight", b), (prefix + "lora_B.weight", a)]).hasPrefix(
+                #"module "m.q" has lora_A [3, 2] and lora_B [2, 3], which do not have the rank r = 2"#))
+        for name in ["m.q.lora_A.weight", prefix + "lora_magnitude_vector", prefix + "lora_embedding_A"] {
+            #expect(
+                try problem(tensors: [(name, a)]) == "tensor \"\(name)\" is no part of a plain LoRA adapter.")
+        }
+    }
+
+    @Test func aFolderThatHoldsNoAdapterSaysWhy() throws {
+        func error() throws -> UserError {
+            try #require(throws: UserError.self) { try LoRAAdapterFiles(directory: folder.path) }
+        }
+        #expect(try error().problem == "holds no adapter: adapter_config.json is missing.")
+        try folder.write("config.json", "{}")
+        #expect(try error().remedy == "It looks like a model: name it as model_name_or_path.")
+        try folder.write("adapter_config.json", "{}")
+        #expect(try error().problem == "holds no adapter_model.safetensors.")
+        try folder.write("adapter_model.bin", "x")
+        #expect(try error().problem.hasPrefix("holds its weights as adapter_model.bin only"))
+        #expect(throws: UserError.file("/nowhere", notBe: "read", errorNumber: 2)) {
+            try LoRAAdapterFiles(directory: "/nowhere")
+        }
+    }
+}
