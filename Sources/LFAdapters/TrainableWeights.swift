@@ -11,6 +11,8 @@ public struct TrainableWeights {
 
     public var entries: [Entry] = []
 
+    public init() {}
+
     public var count: Int { entries.reduce(0) { $0 + $1.parameter.tensor.count } }
 }
 

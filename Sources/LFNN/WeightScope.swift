@@ -114,3 +114,8 @@ public final class FreshWeights: WeightProvider {
         return tensor
     }
 }
+
+extension CheckpointWeights {
+    /// Tensors of the checkpoint that no layer asked for, sorted.
+    public var unusedNames: [String] { store.names.filter { !used.contains($0) }.sorted() }
+}
