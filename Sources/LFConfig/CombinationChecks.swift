@@ -144,7 +144,9 @@ private let methodRules: [CombinationRule] = [
     CombinationRule(
         "template", "stage", message: "Please specify which `template` to use.",
         remedy: "Name the template that the model was made with, such as `llama3` or `qwen`."
-    ) { $0.string("stage") != "pt" && $0.isNull("template") && ($0.bool("do_train") || $0.bool("do_eval")) },
+    ) { $0.string("stage") != "pt" && $0.isNull("template")
+            && ($0.bool("do_train") || $0.bool("do_eval") || $0.bool("do_predict"))
+    },
 ]
 
 private let evaluationRules: [CombinationRule] = [
@@ -153,6 +155,16 @@ private let evaluationRules: [CombinationRule] = [
         message: "Please make sure eval_dataset be provided or val_size >1e-6.",
         remedy: "Set `eval_dataset`, or `val_size` to keep examples back from the training set."
     ) { $0.bool("do_eval") && hasNoEvaluationSet($0) },
+    CombinationRule(
+        "do_predict", "stage",
+        naming: { "`do_predict` is not supported yet for `stage: \($0.string("stage"))`." },
+        remedy: "Set `do_eval` to measure the loss; only `stage: rm` predicts, the scores of its pairs."
+    ) { $0.bool("do_predict") && $0.string("stage") != "rm" },
+    CombinationRule(
+        "do_predict", "eval_dataset", "val_size",
+        message: "`do_predict` needs data: neither `eval_dataset` nor `val_size` is set.",
+        remedy: "Set `eval_dataset` to the data that predictions are wanted for."
+    ) { $0.bool("do_predict") && !$0.bool("do_eval") && hasNoEvaluationSet($0) },
     CombinationRule(
         "eval_on_start", "eval_dataset", "val_size",
         message: "`eval_on_start` needs data to evaluate: neither `eval_dataset` nor `val_size` is set.",

@@ -1,5 +1,5 @@
 import LFConfig
-import LFData
+public import LFData
 import LFDiagnostics
 import LFModels
 import LFNN
@@ -25,7 +25,11 @@ extension Trainer {
     }
 
     /// Mean loss and metrics of one set; a batch counts by its number of examples.
-    func evaluate(_ examples: [Example], prefix: String) throws -> LogEntry {
+    ///
+    /// - Parameter visit: Sees what the objective makes of each batch, in order.
+    public func evaluate(
+        _ examples: [Example], prefix: String, visit: (ObjectiveOutcome) throws -> Void = { _ in }
+    ) throws -> LogEntry {
         let size = arguments.perDeviceEvalBatchSize
         let order = EpochOrder(count: examples.count)
         let batches = order.batches(of: size)
@@ -42,6 +46,7 @@ extension Trainer {
                 let outcome = try objective.evaluationLoss(DeviceStream(stream, on: model.device))
                 loss += try outcome.loss.item() * Double(rows.count)
                 metrics.add(outcome.metrics)
+                try visit(outcome)
                 reporter?.evaluationAdvanced(to: index + 1)
             }
         }
@@ -51,7 +56,7 @@ extension Trainer {
         entry.merge(
             speedEntry(
                 prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count), steps: Double(batches.count)))
-        for (name, value) in try metrics.averages() { entry["\(prefix)_\(name)"] = value }
+        for (name, value) in try averages(&metrics) { entry["\(prefix)_\(name)"] = value }
         return entry
     }
 

@@ -129,7 +129,7 @@ public final class Trainer {
         for stream in streams {
             let outcome = try objective.trainingLoss(DeviceStream(stream, on: model.device))
             let loss = try outcome.loss / divisor
-            if stream.targetCount > 0 { try loss.backward() }
+            if loss.requiresGrad { try loss.backward() }
             progress.lossSinceLog = try progress.lossSinceLog + loss.detached().to(.float32).to(.cpu).item()
             progress.metrics.add(outcome.metrics)
             progress.floatingPointOperations += 6 * Double(stream.tokenCount) * Double(countedParameters)
@@ -189,12 +189,18 @@ public final class Trainer {
         entry["loss"] = progress.lossSinceLog / Double(state.globalStep - progress.lastLoggedStep)
         entry["grad_norm"] = last.gradNorm
         entry["learning_rate"] = last.learningRate
-        for (name, value) in try progress.metrics.averages() { entry[name] = value }
+        for (name, value) in try averages(&progress.metrics) { entry[name] = value }
         progress.totalLoss += progress.lossSinceLog
         progress.lossSinceLog = 0
         progress.lastLoggedStep = state.globalStep
         progress.metrics = MetricAverages()
         try log(entry)
+    }
+
+    /// The means of what was measured, and what the objective makes of them.
+    func averages(_ metrics: inout MetricAverages) throws -> [(name: String, value: Double)] {
+        let means = try metrics.averages()
+        return means + objective.derivedMetrics(of: Dictionary(means) { first, _ in first })
     }
 
     func log(_ entry: LogEntry) throws {

@@ -16,6 +16,8 @@ struct PreparedModel {
     let trainable: TrainableWeights
     /// Set when the run trains or continues an adapter.
     let adapter: LoRAAdapterConfig?
+    /// Set when the stage scores.
+    let valueHead: ValueHead?
     let plan: ComputePlan
     /// What dropout draws from; adapters have been drawn from it.
     let generator: Generator
@@ -41,11 +43,30 @@ struct ModelLoader {
         } else {
             model = try self.model(modelConfig, folder: folder, plan: plan)
         }
-        let (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        var valueHead: ValueHead?
+        if config.finetuning.stage == .rm {
+            let head = try self.valueHead(for: model, generator: generator, isTrained: config.training.doTrain)
+            if config.training.doTrain {
+                trainable.entries += head.parameters.map { .init(name: $0.name, parameter: $0) }
+            }
+            valueHead = head
+        }
         let all = model.parameterCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
         return PreparedModel(
-            model: model, trainable: trainable, adapter: adapter, plan: plan, generator: generator)
+            model: model, trainable: trainable, adapter: adapter, valueHead: valueHead, plan: plan,
+            generator: generator)
+    }
+
+    /// The policy that training is held against: `ref_model`, else the model without adapters, else another copy of it
+    /// (upstream `create_ref_model`).
+    func referencePolicy(for prepared: PreparedModel) throws -> ReferencePolicy {
+        if config.finetuning.preference.refModel == nil {
+            if !config.training.doTrain { return .itself }
+            if config.finetuning.type == .lora { return .adaptersOff }
+        }
+        return .model(try loadReference(plan: prepared.plan))
     }
 
     /// A frozen model to compare with: `ref_model`, else another copy of the base model.

@@ -73,6 +73,9 @@ public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
     if config.training.doEval {
         try closing.saveEvaluation(trainer.evaluate())
     }
+    if config.training.doPredict, stage.predictsScores {
+        try closing.savePrediction(predictScores(of: data.eval, by: trainer, into: config.training.outputDir))
+    }
     if config.training.doTrain { try closing.saveModelCard(history: trainer.state.logHistory) }
     return TrainingResult(state: trainer.state, isInterrupted: false)
 }
@@ -116,6 +119,7 @@ private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
             switch example {
             case .supervised(let sequences): sequences
             case .pairwise(let chosen, let rejected): [chosen, rejected]
+            case .feedback(let answer, let unrelated, _): [answer, unrelated]
             }
         for sequence in sequences {
             guard let id = sequence.inputIDs.first(where: { $0 < 0 || $0 >= vocabSize }) else { continue }

@@ -1,7 +1,7 @@
 extension ArgumentCatalogue {
     static let finetuningTable = """
         ## Method
-        stage | choice pt sft !rm !ppo dpo !kto | sft | yes | What is learned: raw text, conversations, a reward model, or preferences in one of three ways.
+        stage | choice pt sft rm !ppo dpo kto | sft | yes | What is learned: raw text, conversations, a reward model, or preferences in one of three ways.
         finetuning_type | choice lora !oft freeze full | lora | yes | Which weights are trained.
         pure_bf16 | bool | false | yes | Hold and train the weights in bfloat16, without a float32 copy.
         use_llama_pro | bool | false | no | Train only the added blocks of an expanded model.
@@ -59,8 +59,8 @@ extension ArgumentCatalogue {
         ref_model | string? | - | yes | Folder of the reference model; unset, the model as it was before training.
         ref_model_adapters | names? | - | yes | Adapters of the reference model.
         ref_model_quantization_bit | int? | - | no | Bits of a quantized reference model.
-        kto_chosen_weight | float >=0 | 1.0 | no | Weight of desirable examples in KTO.
-        kto_rejected_weight | float >=0 | 1.0 | no | Weight of undesirable examples in KTO.
+        kto_chosen_weight | float >=0 | 1.0 | yes | Weight of desirable examples in KTO.
+        kto_rejected_weight | float >=0 | 1.0 | yes | Weight of undesirable examples in KTO.
         reward_model | string? | - | no | Reward model of PPO.
         reward_model_adapters | names? | - | no | Adapters of the reward model.
         reward_model_quantization_bit | int? | - | no | Bits of a quantized reward model.

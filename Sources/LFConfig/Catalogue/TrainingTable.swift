@@ -5,7 +5,7 @@ extension ArgumentCatalogue {
         overwrite_output_dir | bool | false | yes | Start anew in a folder that holds an earlier run.
         do_train | bool | false | yes | Train.
         do_eval | bool | false | yes | Evaluate at the end. On when `eval_strategy` is not `no`.
-        do_predict | bool | false | no: Set `do_eval` to measure the loss. | Generate answers to the evaluation set.
+        do_predict | bool | false | yes | Write predictions for the evaluation set: the scores of a reward model (rm).
         resume_from_checkpoint | bool|string? | - | yes | Checkpoint to continue from: a folder, `true` for the newest, `false` for none. Unset, the newest of `output_dir`, when there is one.
         ignore_data_skip | bool | false | yes | After resuming, start the epoch's data anew instead of where the checkpoint was.
         run_name | string? | - | yes | Name of the run; `output_dir` when unset.
