@@ -36,10 +36,10 @@ public final class FeedbackObjective: Objective {
         let count = isDesirable.count
         let hidden = try model.hiddenStates(batch)
         let policy = try sequenceSums(model.logProbs(hidden, batch), batch)
-        let frozen =
-            try reference.evaluate(policy: model) { (reference) throws(TorchError) in
-                try sequenceSums(reference.logProbs(batch), batch)
-            } ?? policy.detached()
+        let referenceSums = try reference.evaluate(policy: model) { (reference) throws(TorchError) in
+            try sequenceSums(reference.logProbs(batch), batch)
+        }
+        guard let frozen = referenceSums else { preconditionFailure("KTO always has a reference") }
         func perAnswer(_ value: (Bool) -> Double) throws(TorchError) -> Tensor {
             try Tensor(isDesirable.map(value)).to(policy.dtype).to(model.device)
         }

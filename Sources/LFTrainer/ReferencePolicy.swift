@@ -1,6 +1,7 @@
+import LFData
 public import LFModels
-public import LFNN
-public import LFTorch
+import LFNN
+import LFTorch
 
 /// The frozen policy that the trained one is compared with.
 public enum ReferencePolicy {

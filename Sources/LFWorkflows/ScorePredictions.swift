@@ -3,6 +3,7 @@ import LFData
 import LFDiagnostics
 import LFJSON
 import LFReport
+import LFTorch
 import LFTrainer
 
 /// Scores pairs and writes `generated_predictions.jsonl`: `{"chosen": …, "rejected": …}` a line, two decimals.

@@ -1,10 +1,12 @@
 import Foundation
 import LFCheckpoint
+import LFConfig
 import LFDiagnostics
 import LFJSON
 import LFModels
 import LFNN
 import LFTorch
+import Logging
 
 extension ModelLoader {
     /// The file of a value head beside the adapter or the weights.
