@@ -10,10 +10,15 @@ import Testing
     }
     static func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
 
-    let policy = try! pair([-1.0, -2.0], [-3.0, -1.5])
-    let reference = try! pair([-1.5, -1.0], [-2.0, -2.5])
+    let policy: PairLogProbs
+    let reference: PairLogProbs
     // Margins: (2 - 0.5) = 1.5 and (-0.5 - 1.5) = -2.
     let margins = [1.5, -2.0]
+
+    init() throws {
+        policy = try Self.pair([-1.0, -2.0], [-3.0, -1.5])
+        reference = try Self.pair([-1.5, -1.0], [-2.0, -2.5])
+    }
 
     @Test func sigmoidIsTheLogisticLossOfTheMargin() throws {
         let out = try preferenceOutcome(
