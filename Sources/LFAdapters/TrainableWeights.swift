@@ -11,6 +11,8 @@ public struct TrainableWeights {
 
     public var entries: [Entry] = []
 
+    public init() {}
+
     public var count: Int { entries.reduce(0) { $0 + $1.parameter.tensor.count } }
 }
 
@@ -28,5 +30,6 @@ public func trainableParametersLine(trainable: Int, all: Int) -> String {
     let tenThousandths = all == 0 ? 0 : (1_000_000 * Double(trainable) / Double(all)).rounded()
     let whole = Int(tenThousandths) / 10_000
     let fraction = String(String(10_000 + Int(tenThousandths) % 10_000).dropFirst())
-    return "trainable params: \(grouped(trainable)) || all params: \(grouped(all)) || trainable%: \(whole).\(fraction)"
+    return
+        "trainable params: \(grouped(trainable)) || all params: \(grouped(all)) || trainable%: \(whole).\(fraction)"
 }

@@ -231,7 +231,7 @@ struct ConversationConverter: Sendable {
 
     private func wrongValue(_ column: String, _ value: JSONValue, _ expected: String) -> UserError {
         UserError(
-            .failedRun, "\"\(column)\" holds \(value.kind) where \(expected) belongs.",
+            .failedRun, "\"\(column)\" holds \(value.kind) instead of \(expected).",
             remedy: "Correct the row.")
     }
 }

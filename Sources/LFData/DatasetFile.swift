@@ -153,10 +153,10 @@ struct DatasetFile: Sendable {
 
     /// Whether the first character that is no white space opens a list.
     private static func startsAsList(_ path: String) throws(UserError) -> Bool {
-        guard let file = FileHandle(forReadingAtPath: path), var bytes = try? file.read(upToCount: 4096)
-        else {
+        guard let file = FileHandle(forReadingAtPath: path) else {
             throw UserError(.failedRun, "The file \(path) cannot be read.", remedy: "Check its permissions.")
         }
+        var bytes = (try? file.read(upToCount: 4096)) ?? Data()
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }
         return bytes.first { $0 > 0x20 } == UInt8(ascii: "[")
     }

@@ -133,7 +133,7 @@ struct DatasetLoader {
         guard datasets.count > 1 else { return datasets[0] }
         if data.mixStrategy != .concat {
             warn(
-                "mix_strategy: \(data.mixStrategy.rawValue) is meant for streaming; concat mixes as well when shuffling."
+                "mix_strategy: \(data.mixStrategy.rawValue) is meant for streaming; without it concat is recommended."
             )
         }
         let all = Array(datasets.map(\.rows).joined())

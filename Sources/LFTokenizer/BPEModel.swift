@@ -3,10 +3,18 @@ import LFDiagnostics
 /// Byte-pair encoding: symbols are merged pair by pair, the earliest-learned pair first (Sennrich et al. 2016, arXiv
 /// 1508.07909).
 struct BPEModel: Sendable {
+    enum Unknown: Sendable {
+        /// No `unk_token` is set: the character vanishes.
+        case vanishes
+        case token(Int32)
+        /// The `unk_token` is not in the vocabulary: the text cannot be encoded.
+        case fails
+    }
+
     let vocabulary: Vocabulary
     let merges: MergeTable
-    /// The id of `unk_token`; nil where none is set: unknown characters then vanish.
-    let unknownID: Int32?
+    /// What becomes of a character that is no symbol.
+    let unknown: Unknown
     /// Whether neighbouring unknown characters become one token.
     let fusesUnknown: Bool
     /// Whether unknown characters become the tokens `<0x00>` to `<0xFF>` of their bytes.
@@ -25,23 +33,20 @@ struct BPEModel: Sendable {
     private let characterSymbols: [Int32]
 
     init(
-        vocabulary: Vocabulary, merges: MergeTable, unknownID: Int32?, fusesUnknown: Bool,
+        vocabulary: Vocabulary, merges: MergeTable, unknown: Unknown, fusesUnknown: Bool,
         hasByteFallback: Bool,
         ignoresMerges: Bool, continuingPrefix: String, endOfWordSuffix: String
     ) {
         self.vocabulary = vocabulary
         self.merges = merges
-        self.unknownID = unknownID
+        self.unknown = unknown
         self.fusesUnknown = fusesUnknown
         self.hasByteFallback = hasByteFallback
         self.ignoresMerges = ignoresMerges
         self.continuingPrefix = Array(continuingPrefix.utf8)
         self.endOfWordSuffix = Array(endOfWordSuffix.utf8)
         byteSymbols = ByteAlphabet.characters.map { vocabulary.id(String(Unicode.Scalar($0) ?? " ")) ?? -1 }
-        let hex = Array("0123456789ABCDEF".utf8)
-        fallbackSymbols = (0..<256).map { byte in
-            vocabulary.id(Array("<0x".utf8) + [hex[byte >> 4], hex[byte & 15], UInt8(ascii: ">")]) ?? -1
-        }
+        fallbackSymbols = Model.fallbackSymbols(vocabulary)
         characterSymbols = (UInt32(0)..<0x3000).map { scalar in
             var bytes: [UInt8] = []
             bytes.append(scalar: scalar)
@@ -107,27 +112,30 @@ struct BPEModel: Sendable {
     ) {
         var standIns: [UInt8] = []
         ByteAlphabet.encode(word, into: &standIns)
-        standIns.withUnsafeBufferPointer { encode($0, into: &output, lengths: nil, scratch) }
+        standIns.withUnsafeBufferPointer { encode(UTF8Text($0), into: &output, ranges: nil, scratch) }
     }
 
     /// Appends the ids of a word of characters.
     ///
-    /// - Parameter lengths: Collects each token's length in bytes of the word.
+    /// - Parameter ranges: Collects which bytes of the word each id stands for.
     func encode(
-        _ word: UnsafeBufferPointer<UInt8>, into output: inout [Int32],
-        lengths: UnsafeMutablePointer<[Int32]>?,
+        _ word: UTF8Text, into output: inout [Int32], ranges: UnsafeMutablePointer<[Range<Int>]>?,
         _ scratch: EncoderScratch
     ) {
-        if ignoresMerges, let id = vocabulary.id(word) {
+        if ignoresMerges, let id = vocabulary.id(word.buffer) {
             output.append(id)
-            lengths?.pointee.append(Int32(word.count))
+            ranges?.pointee.append(0..<word.count)
             return
         }
         var symbols = Symbols()
-        split(UTF8Text(word), into: &symbols, scratch)
-        if let lengths {
+        split(word, into: &symbols, scratch)
+        if let ranges {
             merge(&symbols.ids, &symbols.lengths, scratch)
-            lengths.pointee.append(contentsOf: symbols.lengths)
+            var start = 0
+            for length in symbols.lengths {
+                ranges.pointee.append(start..<start + Int(length))
+                start += Int(length)
+            }
         } else {
             merge(&symbols.ids, nil, scratch)
         }
@@ -154,10 +162,13 @@ struct BPEModel: Sendable {
                 symbols.flushUnknown()
                 symbols.append(id, length)
             } else if !appendFallback(
-                isPlain ? Array(word.slice(position..<end).buffer) : scratch.bytes, &symbols),
-                let unknownID
+                isPlain ? Array(word.slice(position..<end).buffer) : scratch.bytes, &symbols)
             {
-                symbols.appendUnknown(unknownID, length, fused: fusesUnknown)
+                switch unknown {
+                case .vanishes: break
+                case .token(let id): symbols.appendUnknown(id, length, fused: fusesUnknown)
+                case .fails: scratch.missesUnknown = true
+                }
             }
             position = end
         }
@@ -282,69 +293,4 @@ struct BPEModel: Sendable {
     }
 
     static let scratchCapacity = scanLimit
-}
-
-/// Buffers that encoding reuses from word to word. One thread at a time.
-final class EncoderScratch {
-    var bytes: [UInt8] = []
-    var symbols: [Int32] = []
-    let ranks = UnsafeMutablePointer<UInt32>.allocate(capacity: BPEModel.scratchCapacity)
-    let merged = UnsafeMutablePointer<Int32>.allocate(capacity: BPEModel.scratchCapacity)
-    let cache = WordCache()
-
-    deinit {
-        ranks.deallocate()
-        merged.deallocate()
-    }
-}
-
-/// A binary heap whose least element comes out first.
-struct MinHeap {
-    private var elements: [UInt64] = []
-
-    mutating func reserveCapacity(_ capacity: Int) { elements.reserveCapacity(capacity) }
-
-    /// Adds an element without ordering; `heapify` must follow.
-    mutating func append(_ element: UInt64) { elements.append(element) }
-
-    mutating func heapify() {
-        guard elements.count > 1 else { return }
-        for index in (0..<elements.count / 2).reversed() { siftDown(from: index) }
-    }
-
-    mutating func insert(_ element: UInt64) {
-        elements.append(element)
-        var child = elements.count - 1
-        while child > 0 {
-            let parent = (child - 1) / 2
-            if elements[parent] <= element { break }
-            elements[child] = elements[parent]
-            child = parent
-        }
-        elements[child] = element
-    }
-
-    mutating func popMin() -> UInt64? {
-        guard let least = elements.first else { return nil }
-        let last = elements.removeLast()
-        if !elements.isEmpty {
-            elements[0] = last
-            siftDown(from: 0)
-        }
-        return least
-    }
-
-    private mutating func siftDown(from start: Int) {
-        let element = elements[start]
-        var parent = start
-        while true {
-            var child = 2 * parent + 1
-            if child >= elements.count { break }
-            if child + 1 < elements.count, elements[child + 1] < elements[child] { child += 1 }
-            if element <= elements[child] { break }
-            elements[parent] = elements[child]
-            parent = child
-        }
-        elements[parent] = element
-    }
 }

@@ -9,6 +9,20 @@ enum GeneralCategory {
     static let numbers: ClosedRange<UInt8> = 9...11
     static let punctuation: ClosedRange<UInt8> = 12...18
     static let symbols: ClosedRange<UInt8> = 19...22
+
+    /// The categories of a property of regular expressions: `L` and `Lu`, but no long names; nil for others.
+    static func named(_ name: some StringProtocol) -> Set<UInt8>? {
+        let found = names.enumerated().filter { $1 == name || name.utf8.count == 1 && $1.hasPrefix(name) }
+        // Unassigned characters and surrogates are no part of the table.
+        guard !found.isEmpty, name != "C", name != "Cn", name != "Cs" else { return nil }
+        return Set(found.map { UInt8($0.offset) })
+    }
+
+    private static let names = [
+        "Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi",
+        "Pf", "Po",
+        "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co",
+    ]
 }
 
 /// One byte per character: its general category in the low five bits, and flags for the classes that every scanner asks
@@ -23,7 +37,7 @@ enum CharacterClasses {
     static let whitespace: UInt8 = 0x80
 
     /// Past this code point categories come in a few large runs, so that the table ends here.
-    static let tableEnd = 0x32000
+    static let tableEnd = 0x32400
 
     /// The classes of the code points below `tableEnd`.
     ///

@@ -6,6 +6,11 @@ indirect enum Decoder: Sendable {
     case fuse
     case strip(UInt32, start: Int, stop: Int)
     case replace(SplitPattern, with: [UInt8])
+    case wordPiece(prefix: [UInt8], cleansUp: Bool)
+    /// Drops repetitions and padding, as for speech models.
+    case ctc(padding: [UInt8], delimiter: [UInt8], cleansUp: Bool)
+    /// The marker at the end of words becomes a space.
+    case bpe(suffix: [UInt8])
     case sequence([Decoder])
 
     func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
@@ -32,12 +37,57 @@ indirect enum Decoder: Sendable {
                 text.replace(text.withText { pattern.matches(in: $0) }, by: content)
                 return text.bytes
             }
+        case .wordPiece(let prefix, let cleansUp):
+            return tokens.enumerated().map { index, token in
+                var text = token
+                if index > 0 {
+                    if token.starts(with: prefix) {
+                        text.removeFirst(prefix.count)
+                    } else {
+                        text.insert(0x20, at: 0)
+                    }
+                }
+                return cleansUp ? Self.cleanedUp(text) : text
+            }
+        case .ctc(let padding, let delimiter, let cleansUp):
+            var pieces: [[UInt8]] = []
+            for (index, token) in tokens.enumerated() where index == 0 || token != tokens[index - 1] {
+                var text = Self.replacing(token, padding, by: [])
+                if cleansUp { text = Self.replacing(Self.cleanedUp(text), delimiter, by: [0x20]) }
+                if !text.isEmpty { pieces.append(text) }
+            }
+            return pieces
+        case .bpe(let suffix):
+            return tokens.enumerated().map { index, token in
+                Self.replacing(token, suffix, by: index == tokens.count - 1 ? [] : [0x20])
+            }
         case .sequence(let decoders): return decoders.reduce(tokens) { $1.decode($0) }
         }
     }
 
     /// Replaces every part that is not UTF-8 by U+FFFD.
     static func repaired(_ bytes: [UInt8]) -> [UInt8] { Array(String(decoding: bytes, as: UTF8.self).utf8) }
+
+    /// English punctuation without the space before it.
+    private static func cleanedUp(_ text: [UInt8]) -> [UInt8] {
+        guard text.contains(0x20) else { return text }
+        var text = text
+        for (from, to) in [
+            (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+            (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+        ] {
+            text = replacing(text, Array(from.utf8), by: Array(to.utf8))
+        }
+        return text
+    }
+
+    static func replacing(_ text: [UInt8], _ wanted: [UInt8], by content: [UInt8]) -> [UInt8] {
+        var replaced = text.withUnsafeBufferPointer {
+            NormalizedText(UTF8Text($0), originalStart: 0, tracksOffsets: false)
+        }
+        replaced.replace(replaced.withText { SplitPattern.string(wanted).matches(in: $0) }, by: content)
+        return replaced.bytes
+    }
 
     private static func mapScalars(_ token: [UInt8], _ body: (UInt32) -> UInt32?) -> [UInt8] {
         var mapped: [UInt8] = []

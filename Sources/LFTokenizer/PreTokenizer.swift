@@ -50,6 +50,13 @@ struct PreTokenizedText {
 }
 
 extension NormalizedText {
+    /// The text with every byte replaced by its stand-in in GPT-2's alphabet.
+    func withStandIns() -> NormalizedText {
+        var builder = Builder(tracksOffsets: tracksOffsets)
+        _ = builder.appendStandIns(of: self, bytes.indices)
+        return builder.text
+    }
+
     /// Puts texts together.
     struct Builder {
         private var bytes: [UInt8] = []
@@ -90,6 +97,10 @@ indirect enum PreTokenizer: Sendable {
     case byteLevel(addsPrefixSpace: Bool, splits: Bool)
     case split(SplitPattern, SplitBehavior, inverted: Bool)
     case metaspace(replacement: UInt32, prepends: MetaspacePrepending, splits: Bool)
+    /// Runs of letters and digits, and runs of what is neither those nor whitespace.
+    case whitespace
+    case fixedLength(Int)
+    case unicodeScripts
     case sequence([PreTokenizer])
 
     func apply(to text: inout PreTokenizedText) {
@@ -115,9 +126,47 @@ indirect enum PreTokenizer: Sendable {
                 SplitBehavior.mergedWithNext.pieces(
                     SplitPattern.characters(.scalar(replacement)).matches(in: $0), count: $0.count)
             }
+        case .whitespace: text.split(Self.wordsAndSymbols)
+        case .fixedLength(let length): text.split { Self.chunks(of: $0, length: length) }
+        case .unicodeScripts: text.split(Scripts.pieces)
         case .sequence(let preTokenizers):
             for preTokenizer in preTokenizers { preTokenizer.apply(to: &text) }
         }
+    }
+
+    /// `\w+|[^\w\s]+`
+    private static func wordsAndSymbols(_ text: UTF8Text) -> [Range<Int>] {
+        var pieces: [Range<Int>] = []
+        // 0 is whitespace, 1 a symbol, 2 part of a word.
+        var lastKind = 0
+        text.forEachScalar { scalar, range in
+            let kind =
+                CodePointSet.word.contains(scalar)
+                ? 2 : CharacterClasses.ofScalar(scalar) & CharacterClasses.whitespace != 0 ? 0 : 1
+            if kind != 0, kind == lastKind, let last = pieces.popLast() {
+                pieces.append(last.lowerBound..<range.upperBound)
+            } else if kind != 0 {
+                pieces.append(range)
+            }
+            lastKind = kind
+        }
+        return pieces
+    }
+
+    private static func chunks(of text: UTF8Text, length: Int) -> [Range<Int>] {
+        var pieces: [Range<Int>] = []
+        var start = 0
+        var count = 0
+        text.forEachScalar { _, range in
+            count += 1
+            if count == length {
+                pieces.append(start..<range.upperBound)
+                start = range.upperBound
+                count = 0
+            }
+        }
+        if start < text.count { pieces.append(start..<text.count) }
+        return pieces
     }
 
     /// Whether a piece's place in the whole text matters, which only alignments tell after other steps.
@@ -133,4 +182,41 @@ indirect enum PreTokenizer: Sendable {
 /// When Metaspace puts its replacement before a text.
 enum MetaspacePrepending: String, Sendable {
     case first, never, always
+}
+
+/// The scripts of characters, with the exceptions of SentencePiece.
+enum Scripts {
+    /// Per code point a script's number; 0 belongs to any script.
+    private static let numbers: [UInt8] = {
+        var numbers = [UInt8](repeating: 0, count: 0x110000)
+        var position = 0
+        for run in UnicodeData.scripts.split(separator: ",") {
+            let parts = run.split(separator: ":").compactMap { Int($0) }
+            if parts[1] > 0 {
+                for index in position..<position + parts[0] { numbers[index] = UInt8(parts[1]) }
+            }
+            position += parts[0]
+        }
+        return numbers
+    }()
+
+    /// Cuts text where the script changes; what comes before the first character of a certain script is lost, as in
+    /// the Rust library.
+    static func pieces(of text: UTF8Text) -> [Range<Int>] {
+        var borders: [Int] = []
+        var last: UInt8 = 0
+        text.forEachScalar { scalar, range in
+            let script = numbers[Int(scalar)]
+            guard script != 0 else { return }
+            if script != last { borders.append(range.lowerBound) }
+            last = script
+        }
+        borders.append(text.count)
+        return zip(borders, borders.dropFirst()).map { $0..<$1 }
+    }
+}
+
+extension CodePointSet {
+    static let punctuation = CodePointSet(runs: UnicodeData.punctuation)
+    static let numeric = CodePointSet(runs: UnicodeData.numeric)
 }

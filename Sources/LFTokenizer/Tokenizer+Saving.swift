@@ -117,15 +117,43 @@ extension Tokenizer {
         }
     }
 
+    /// The model's fields in the Rust library's order, with its defaults where the file had none.
     private func writeModel(_ writer: inout PrettyWriter) {
-        func field(_ key: String, _ fallback: JSONValue) -> JSONValue { parts.model[key] ?? fallback }
         writer.open("{")
-        writer.member("type", "BPE")
-        writer.member("dropout", .null)
-        for key in ["unk_token", "continuing_subword_prefix", "end_of_word_suffix"] {
-            writer.member(key, field(key, .null))
+        switch model {
+        case .bpe(let model):
+            writer.member("type", "BPE")
+            writer.member("dropout", .null)
+            for key in ["unk_token", "continuing_subword_prefix", "end_of_word_suffix"] {
+                writer.member(key, field(key, .null))
+            }
+            for key in ["fuse_unk", "byte_fallback", "ignore_merges"] {
+                writer.member(key, field(key, false))
+            }
+            writeVocabulary(&writer)
+            writeMerges(model, &writer)
+        case .unigram(let model):
+            writer.member("type", "Unigram")
+            writer.member("unk_id", field("unk_id", .null))
+            writeScores(model, &writer)
+            writer.member("byte_fallback", field("byte_fallback", false))
+        case .wordPiece:
+            writer.member("type", "WordPiece")
+            writer.member("unk_token", field("unk_token", "[UNK]"))
+            writer.member("continuing_subword_prefix", field("continuing_subword_prefix", "##"))
+            writer.member("max_input_chars_per_word", field("max_input_chars_per_word", 100))
+            writeVocabulary(&writer)
+        case .wordLevel:
+            writer.member("type", "WordLevel")
+            writeVocabulary(&writer)
+            writer.member("unk_token", field("unk_token", "<unk>"))
         }
-        for key in ["fuse_unk", "byte_fallback", "ignore_merges"] { writer.member(key, field(key, false)) }
+        writer.close("}")
+    }
+
+    private func field(_ key: String, _ fallback: JSONValue) -> JSONValue { parts.model[key] ?? fallback }
+
+    private func writeVocabulary(_ writer: inout PrettyWriter) {
         writer.key("vocab")
         writer.open("{")
         for id in 0..<model.vocabulary.idEnd {
@@ -134,6 +162,9 @@ extension Tokenizer {
             writer.number(id)
         }
         writer.close("}")
+    }
+
+    private func writeMerges(_ model: BPEModel, _ writer: inout PrettyWriter) {
         writer.key("merges")
         writer.open("[")
         for (left, right) in model.merges.pairs {
@@ -150,7 +181,22 @@ extension Tokenizer {
             writer.close("]")
         }
         writer.close("]")
-        writer.close("}")
+    }
+
+    private func writeScores(_ model: UnigramModel, _ writer: inout PrettyWriter) {
+        writer.key("vocab")
+        writer.open("[")
+        for (id, score) in model.scores.enumerated() {
+            guard let token = model.vocabulary.token(id) else { continue }
+            writer.element()
+            writer.open("[")
+            writer.element()
+            writer.string(token)
+            writer.element()
+            writer.text(JSONValue.literal(score))
+            writer.close("]")
+        }
+        writer.close("]")
     }
 }
 
@@ -197,6 +243,8 @@ private struct PrettyWriter {
             if byte == 0x0A { output.append(contentsOf: indentation.utf8) }
         }
     }
+
+    mutating func text(_ text: String) { output.append(contentsOf: text.utf8) }
 
     mutating func number(_ value: Int) { output.append(contentsOf: String(value).utf8) }
 

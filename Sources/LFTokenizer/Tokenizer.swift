@@ -9,12 +9,12 @@ public final class Tokenizer: Sendable {
     let config: TokenizerConfig
     let normalizer: Normalizer?
     let preTokenizer: PreTokenizer?
-    let model: BPEModel
+    let model: Model
     let postProcessor: PostProcessor
     let decoder: Decoder?
     let added: AddedVocabulary
-    /// Set where words are found by a scanner and encoded byte by byte.
-    let bytePattern: KnownPattern?
+    /// Set where words can be found and encoded without the steps in between.
+    let wordEncoder: WordEncoder?
     private let states = EncoderStates()
 
     /// Reads the tokenizer of a model folder.
@@ -45,14 +45,11 @@ public final class Tokenizer: Sendable {
         self.normalizer = normalizer
         let preTokenizer = try file.preTokenizer
         self.preTokenizer = preTokenizer
-        let node = try file.model
-        let type = node["type"]?.string ?? "BPE"
-        guard type == "BPE" else { throw file.unsupported("the model \"\(type)\"") }
-        let model = try file.bpeModel(node)
+        let model = try file.tokenModel
         self.model = model
         postProcessor = try file.postProcessor
         decoder = try file.decoder
-        bytePattern = Self.bytePattern(of: preTokenizer)
+        wordEncoder = WordEncoder(model: model, normalizer: normalizer, preTokenizer: preTokenizer)
 
         var added = AddedVocabulary()
         added.splitsSpecialTokens = splitSpecialTokens || config.splitsSpecialTokens
@@ -82,20 +79,8 @@ public final class Tokenizer: Sendable {
         model = other.model
         postProcessor = other.postProcessor
         decoder = other.decoder
-        bytePattern = other.bytePattern
+        wordEncoder = other.wordEncoder
         self.added = added
-    }
-
-    private static func bytePattern(of preTokenizer: PreTokenizer?) -> KnownPattern? {
-        switch preTokenizer {
-        case .byteLevel(addsPrefixSpace: false, splits: true): return .gpt2
-        case .sequence(let parts) where parts.count == 2:
-            guard case .split(.words(let pattern), .isolated, inverted: false) = parts[0],
-                case .byteLevel(addsPrefixSpace: false, splits: false) = parts[1]
-            else { return nil }
-            return pattern
-        default: return nil
-        }
     }
 
     // MARK: Encoding
@@ -103,44 +88,51 @@ public final class Tokenizer: Sendable {
     /// The ids of a text.
     ///
     /// - Parameter addSpecialTokens: Whether the post-processor adds its tokens, such as a beginning of sequence.
+    /// - Throws: A `UserError` where the model needs an unknown token that it does not have.
     public func encode(_ text: String, addSpecialTokens: Bool = false) throws -> [Int32] {
         let scratch = states.take()
         defer { states.giveBack(scratch) }
-        return encode(text, addSpecialTokens, scratch)
+        return try encode(text, addSpecialTokens, scratch)
     }
 
-    private func encode(_ text: String, _ addSpecialTokens: Bool, _ scratch: EncoderScratch) -> [Int32] {
+    private func encode(
+        _ text: String, _ addSpecialTokens: Bool, _ scratch: EncoderScratch
+    ) throws(UserError) -> [Int32] {
         var output: [Int32] = []
         var text = text
         text.withUTF8 { bytes in
             output.reserveCapacity(bytes.count / 3 + 4)
             encode(UTF8Text(bytes), into: &output, scratch)
         }
+        try checkUnknown(scratch)
         return addSpecialTokens ? postProcessor.process(output) : output
+    }
+
+    private func checkUnknown(_ scratch: EncoderScratch) throws(UserError) {
+        guard scratch.missesUnknown else { return }
+        scratch.missesUnknown = false
+        throw UserError(
+            .failedRun, "the text has characters beyond the vocabulary, which has no unknown token for them.",
+            at: directory, remedy: "Remove them, or use another tokenizer.")
     }
 
     /// The ids of many texts, found by several threads.
     ///
     /// - Returns: The ids in the order of the texts, whatever the number of threads.
     public func encodeBatch(_ texts: [String], addSpecialTokens: Bool, threads: Int) throws -> [[Int32]] {
-        let results = Mutex<[[Int32]]>([[Int32]](repeating: [], count: texts.count))
-        // Small enough that no thread waits long for the last one, large enough that taking one costs nothing.
-        let share = max(1, min(256, texts.count / (max(threads, 1) * 8)))
-        let next = Atomic<Int>(0)
-        let work: @Sendable () -> Void = { [self] in
+        let shares = try mapShares(texts.count, threads: threads) { [self] range in
             let scratch = states.take()
             defer { states.giveBack(scratch) }
-            while true {
-                let start = next.wrappingAdd(share, ordering: .relaxed).oldValue
-                if start >= texts.count { return }
-                let range = start..<min(start + share, texts.count)
-                let encoded = range.map { encode(texts[$0], addSpecialTokens, scratch) }
-                results.withLock { $0.replaceSubrange(range, with: encoded) }
-            }
+            var encoded: [[Int32]] = []
+            encoded.reserveCapacity(range.count)
+            for index in range { encoded.append(try encode(texts[index], addSpecialTokens, scratch)) }
+            return encoded
         }
-        runThreads(min(max(threads, 1), (texts.count + share - 1) / share), work)
-        return results.withLock { $0 }
+        return Array(shares.joined())
     }
+
+    /// The ids with what the post-processor adds around them.
+    public func addingSpecialTokens(to ids: [Int32]) -> [Int32] { postProcessor.process(ids) }
 
     private func encode(_ text: UTF8Text, into output: inout [Int32], _ scratch: EncoderScratch) {
         guard added.hasTokens else {
@@ -161,11 +153,8 @@ public final class Tokenizer: Sendable {
     private func encodeSegment(
         _ text: UTF8Text, start: Int, into output: inout [Int32], _ scratch: EncoderScratch
     ) {
-        if let bytePattern, !added.hasNormalizedTokens {
-            guard let normalizer else { return encodeWords(of: text, bytePattern, into: &output, scratch) }
-            if case .form(.nfc) = normalizer, !NormalizationData.mayChangeInNFC(text) {
-                return encodeWords(of: text, bytePattern, into: &output, scratch)
-            }
+        if let wordEncoder, !added.hasNormalizedTokens, wordEncoder.leavesUnchanged(text) {
+            return wordEncoder.encode(text, into: &output, scratch)
         }
         var normalized = NormalizedText(
             text, originalStart: start, tracksOffsets: preTokenizer?.asksForStart ?? false)
@@ -174,36 +163,75 @@ public final class Tokenizer: Sendable {
         for segment in segments {
             if let id = segment.id {
                 output.append(id)
-            } else if let bytePattern {
-                normalized.withText { text in
-                    encodeWords(of: text.slice(segment.range), bytePattern, into: &output, scratch)
-                }
+            } else if let wordEncoder {
+                normalized.withText { wordEncoder.encode($0.slice(segment.range), into: &output, scratch) }
             } else {
                 var pieces = PreTokenizedText(
                     segments.count == 1 ? normalized : normalized.slice(segment.range))
                 preTokenizer?.apply(to: &pieces)
                 pieces.text.withText { text in
-                    for piece in pieces.pieces {
-                        model.encode(text.slice(piece).buffer, into: &output, lengths: nil, scratch)
-                    }
+                    for piece in pieces.pieces { model.encode(text.slice(piece), into: &output, scratch) }
                 }
             }
         }
     }
 
-    private func encodeWords(
-        of text: UTF8Text, _ pattern: KnownPattern, into output: inout [Int32], _ scratch: EncoderScratch
-    ) {
-        pattern.forEachWord(of: text) { range in
-            let word = UnsafeBufferPointer(start: text.base + range.lowerBound, count: range.count)
-            guard word.count <= WordCache.maximumBytes else {
-                return model.encodeBytes(word, into: &output, scratch)
+    /// The ids of a text, with the characters that each stands for.
+    ///
+    /// - Throws: A `UserError` where the model needs an unknown token that it does not have.
+    public func encodeWithOffsets(_ text: String, addSpecialTokens: Bool = false) throws -> Encoding {
+        let scratch = states.take()
+        defer { states.giveBack(scratch) }
+        var text = text
+        let encoding = text.withUTF8 { bytes in
+            encodeWithOffsets(UTF8Text(bytes), scratch)
+        }
+        try checkUnknown(scratch)
+        return addSpecialTokens ? postProcessor.process(encoding) : encoding
+    }
+
+    private func encodeWithOffsets(_ text: UTF8Text, _ scratch: EncoderScratch) -> Encoding {
+        var builder = Encoding.Builder(text, trimmings: postProcessor.trimmings)
+        for segment in added.segments(of: text, normalized: false) {
+            if let id = segment.id {
+                builder.append(id, segment.range, token: text.slice(segment.range))
+                continue
             }
-            let key = WordCache.Key(word)
-            if scratch.cache.appendIDs(of: key, byteCount: word.count, to: &output) { return }
-            let start = output.count
-            model.encodeBytes(word, into: &output, scratch)
-            scratch.cache.insert(key, byteCount: word.count, idsFrom: start, of: output)
+            var normalized = NormalizedText(
+                text.slice(segment.range), originalStart: segment.range.lowerBound, tracksOffsets: true)
+            normalizer?.apply(to: &normalized)
+            for part in normalized.withText({ added.segments(of: $0, normalized: true) }) {
+                let slice = normalized.slice(part.range)
+                if let id = part.id {
+                    slice.withText { builder.append(id, slice.originalRange(0..<$0.count), token: $0) }
+                } else {
+                    var pieces = PreTokenizedText(slice)
+                    preTokenizer?.apply(to: &pieces)
+                    append(pieces, to: &builder, scratch)
+                }
+            }
+        }
+        return builder.encoding
+    }
+
+    private func append(
+        _ pieces: PreTokenizedText, to builder: inout Encoding.Builder, _ scratch: EncoderScratch
+    ) {
+        var ids: [Int32] = []
+        var ranges: [Range<Int>] = []
+        pieces.text.withText { text in
+            for piece in pieces.pieces {
+                ids.removeAll(keepingCapacity: true)
+                ranges.removeAll(keepingCapacity: true)
+                model.encode(text.slice(piece), into: &ids, ranges: &ranges, scratch)
+                for (id, range) in zip(ids, ranges) {
+                    let original = pieces.text.originalRange(
+                        piece.lowerBound + range.lowerBound..<piece.lowerBound + range.upperBound)
+                    builder.append(
+                        id, original,
+                        token: UTF8Text(model.vocabulary.token(Int(id)) ?? text.slice(0..<0).buffer))
+                }
+            }
         }
     }
 

@@ -71,7 +71,9 @@ struct TokenizerFile {
 
     func pattern(_ node: JSONNode) throws(UserError) -> SplitPattern {
         guard let pattern = node["pattern"] else { throw malformed("a pattern is missing") }
-        if let text = pattern["String"]?.string { return .string(Array(text.utf8)) }
+        if let text = pattern["String"]?.string {
+            return text.isEmpty ? .regex(try OnigurumaRegex("", source: path)) : .string(Array(text.utf8))
+        }
         if let regex = pattern["Regex"]?.string { return try SplitPattern(regex: regex, source: path) }
         throw malformed("a pattern must be a String or a Regex")
     }
@@ -96,6 +98,21 @@ struct TokenizerFile {
         case "NFKC": return .form(.nfkc)
         case "NFKD": return .form(.nfkd)
         case "Lowercase": return .lowercase
+        case "StripAccents": return .stripAccents
+        case "Nmt": return .nmt
+        case "ByteLevel": return .byteLevel
+        case "BertNormalizer":
+            return .bert(
+                BertNormalization(
+                    cleansText: bool(node, "clean_text", default: true),
+                    spacesChinese: bool(node, "handle_chinese_chars", default: true),
+                    stripsAccents: node["strip_accents"]?.bool,
+                    lowercases: bool(node, "lowercase", default: true)))
+        case "Precompiled":
+            guard let map = CharsMap(base64: try string(node, "precompiled_charsmap")) else {
+                throw malformed("precompiled_charsmap is no valid map")
+            }
+            return .charsMap(map)
         case "Prepend": return .prepend(try string(node, "prepend"))
         case "Replace": return .replace(try pattern(node), with: Array(try string(node, "content").utf8))
         case "Strip":
@@ -127,21 +144,67 @@ struct TokenizerFile {
                 addsPrefixSpace: bool(node, "add_prefix_space", default: true),
                 splits: bool(node, "use_regex", default: true))
         case "Split":
-            let name = try string(node, "behavior")
-            guard let behavior = SplitBehavior(rawValue: name) else {
-                throw malformed("unknown behavior \"\(name)\"")
-            }
-            return .split(try pattern(node), behavior, inverted: bool(node, "invert", default: false))
+            return .split(
+                try pattern(node), try behavior(node, default: nil),
+                inverted: bool(node, "invert", default: false))
         case "Metaspace":
             return .metaspace(
                 replacement: try scalar(node, "replacement"), prepends: try metaspacePrepending(node),
                 splits: bool(node, "split", default: true))
+        case "Whitespace": return .whitespace
+        case "WhitespaceSplit": return .split(.characters(.whitespace), .removed, inverted: false)
+        case "Punctuation":
+            return .split(
+                .characters(.set(.punctuation)), try behavior(node, default: .isolated), inverted: false)
+        case "Digits":
+            return .split(
+                .characters(.set(.numeric)),
+                bool(node, "individual_digits", default: false) ? .isolated : .contiguous, inverted: false)
+        case "BertPreTokenizer":
+            return .sequence([
+                .split(.characters(.whitespace), .removed, inverted: false),
+                .split(.characters(.set(.punctuation)), .isolated, inverted: false),
+            ])
+        case "CharDelimiterSplit":
+            return .split(.characters(.scalar(try scalar(node, "delimiter"))), .removed, inverted: false)
+        case "UnicodeScripts": return .unicodeScripts
+        case "FixedLength":
+            let length = node["length"]?.int ?? 5
+            guard length > 0 else { throw malformed("length must be greater than 0, found \(length)") }
+            return .fixedLength(length)
         case "Sequence":
             var parts: [PreTokenizer] = []
-            for part in try list(node, "pretokenizers") { parts.append(try preTokenizer(part)) }
+            let nodes = try list(node, "pretokenizers")
+            if let known = knownSequence(nodes), let last = nodes.last {
+                return .sequence([.split(.words(known), .isolated, inverted: false), try preTokenizer(last)])
+            }
+            for part in nodes { parts.append(try preTokenizer(part)) }
             return .sequence(parts)
         default: throw unsupported("the pre-tokenizer \"\(type)\"")
         }
+    }
+
+    private func behavior(
+        _ node: JSONNode, default fallback: SplitBehavior?
+    ) throws(UserError) -> SplitBehavior {
+        if node["behavior"] == nil, let fallback { return fallback }
+        let name = try string(node, "behavior")
+        guard let behavior = SplitBehavior(rawValue: name) else {
+            throw malformed("unknown behavior \"\(name)\"")
+        }
+        return behavior
+    }
+
+    /// The scanner that does the work of all but the last part.
+    private func knownSequence(_ nodes: [JSONNode]) -> KnownPattern? {
+        var patterns: [String] = []
+        for node in nodes.dropLast() {
+            guard node["behavior"]?.string == "Isolated", node["invert"]?.bool != true,
+                let pattern = node["pattern"]?["Regex"]?.string
+            else { return nil }
+            patterns.append(pattern)
+        }
+        return KnownPattern(sequence: patterns)
     }
 
     private func metaspacePrepending(_ node: JSONNode) throws(UserError) -> MetaspacePrepending {
@@ -177,6 +240,16 @@ struct TokenizerFile {
             return .strip(
                 try scalar(node, "content"), start: node["start"]?.int ?? 0, stop: node["stop"]?.int ?? 0)
         case "Replace": return .replace(try pattern(node), with: Array(try string(node, "content").utf8))
+        case "WordPiece":
+            return .wordPiece(
+                prefix: Array((node["prefix"]?.string ?? "##").utf8),
+                cleansUp: bool(node, "cleanup", default: true))
+        case "CTC":
+            return .ctc(
+                padding: Array((node["pad_token"]?.string ?? "<pad>").utf8),
+                delimiter: Array((node["word_delimiter_token"]?.string ?? "|").utf8),
+                cleansUp: bool(node, "cleanup", default: true))
+        case "BPEDecoder": return .bpe(suffix: Array((node["suffix"]?.string ?? "</w>").utf8))
         case "Sequence":
             var parts: [Decoder] = []
             for part in try list(node, "decoders") { parts.append(try decoder(part)) }
@@ -204,15 +277,38 @@ struct TokenizerFile {
                     PostProcessor.OffsetTrimming(
                         addsPrefixSpace: bool(node, "add_prefix_space", default: true)))
             }
-        case "TemplateProcessing":
-            guard processor.single == [.text] else {
-                throw unsupported("more than one post-processor that adds tokens")
+        case "TemplateProcessing": try set(try template(node), of: &processor)
+        case "BertProcessing", "RobertaProcessing":
+            if type == "RobertaProcessing", bool(node, "trim_offsets", default: true) {
+                processor.trimmings.append(
+                    PostProcessor.OffsetTrimming(
+                        addsPrefixSpace: bool(node, "add_prefix_space", default: true)))
             }
-            processor.single = try template(node)
+            try set(
+                [.special([try tokenID(node, "cls")]), .text, .special([try tokenID(node, "sep")])],
+                of: &processor)
         case "Sequence":
             for part in try list(node, "processors") { try add(part, to: &processor) }
         default: throw unsupported("the post-processor \"\(type)\"")
         }
+    }
+
+    private func set(
+        _ pieces: [PostProcessor.Piece], of processor: inout PostProcessor
+    ) throws(UserError) {
+        guard processor.single == [.text] else {
+            throw unsupported("more than one post-processor that adds tokens")
+        }
+        processor.single = pieces
+    }
+
+    /// The id of a token that is written as `["[CLS]", 101]`.
+    private func tokenID(_ node: JSONNode, _ key: String) throws(UserError) -> Int32 {
+        let pair = try list(node, key)
+        guard pair.count == 2, let id = pair[1].int, id >= 0, id < Vocabulary.maximumID else {
+            throw malformed("\(key) must be a token and its id")
+        }
+        return Int32(id)
     }
 
     private func template(_ node: JSONNode) throws(UserError) -> [PostProcessor.Piece] {

@@ -27,8 +27,12 @@ final class Vocabulary: @unchecked Sendable {
     /// - Parameters:
     ///   - blob: All tokens' bytes, one after the other.
     ///   - tokens: Where each token starts and how long it is in `blob`, and its id; of repeated tokens the last counts.
+    ///   - keepsRepeated: Whether the ids of the earlier of repeated tokens still lead to their text.
     /// - Throws: When two tokens share an id, naming both.
-    init(blob: [UInt8], tokens: [(start: Int, length: Int, id: Int)], source: String) throws(UserError) {
+    init(
+        blob: [UInt8], tokens: [(start: Int, length: Int, id: Int)], source: String,
+        keepsRepeated: Bool = false
+    ) throws(UserError) {
         idEnd = (tokens.lazy.map(\.id).max() ?? -1) + 1
         bytes = .allocate(capacity: max(blob.count, 1))
         bytes.initialize(from: blob, count: blob.count)
@@ -59,7 +63,7 @@ final class Vocabulary: @unchecked Sendable {
                 slot = (slot + 1) & slotMask
             }
             if let replaced {
-                lengths[replaced] = -1
+                if !keepsRepeated { lengths[replaced] = -1 }
             } else {
                 count += 1
             }

@@ -48,6 +48,18 @@ struct ScannedText {
         return position
     }
 
+    /// The end of a run of numbers with at most `limit` of them.
+    @inline(__always)
+    func endOfDigits(from position: Int, upTo limit: Int) -> Int {
+        var position = position
+        for _ in 0..<limit {
+            let (kind, length) = character(at: position)
+            if kind & CharacterClasses.number == 0 { break }
+            position += length
+        }
+        return position
+    }
+
     @inline(__always)
     func isNewline(at position: Int) -> Bool {
         position < text.count && (text[position] == 0x0A || text[position] == 0x0D)
@@ -157,14 +169,7 @@ struct Llama3Scanner: WordScanner {
             if contraction > 0 { return start + contraction }
         }
         if kind & CharacterClasses.number != 0 {
-            var digits = 1
-            while digits < maximumDigits {
-                let next = text.character(at: position)
-                if next.class & CharacterClasses.number == 0 { break }
-                position += next.length
-                digits += 1
-            }
-            return position
+            return text.endOfDigits(from: position, upTo: maximumDigits - 1)
         }
         let next = text.character(at: position)
         if next.class & CharacterClasses.letter != 0, lead != 0x0A, lead != 0x0D {

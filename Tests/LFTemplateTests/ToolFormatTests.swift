@@ -35,3 +35,61 @@ import Testing
         }
     }
 }
+
+extension ToolFormatTests {
+    @Test(arguments: ToolFormat.allCases)
+    func extractsCallsAsRecorded(format: ToolFormat) throws {
+        let cases = try #require(Self.recorded[format.rawValue]?["extract"]?.array)
+        #expect(cases.count >= 7)
+        for entry in cases {
+            let content = try #require(entry["content"]?.string)
+            let expected = try entry["out"]?.array?.map {
+                FunctionCall(
+                    name: try #require($0["name"]?.string), arguments: try #require($0["arguments"]?.string))
+            }
+            #expect(format.extract(content) == expected, "\(content)")
+        }
+    }
+
+    /// What each format writes, it reads back.
+    @Test(arguments: [
+        ToolFormat.default, .llama3, .minimax1, .mistral, .qwen, .ling, .qwen35, .seedOSS, .gemma4, .lfm2,
+    ])
+    func readsWhatItWrites(format: ToolFormat) throws {
+        let calls = [
+            FunctionCall(
+                name: "get", arguments: #"{"city": "São Paulo", "days": 2, "dry": true, "near": null}"#),
+            FunctionCall(name: "add", arguments: #"{"all": [1.5, -2, "x"]}"#),
+        ]
+        let text = try format.write(calls)
+        let read = try #require(format.extract(text), "\(text)")
+        #expect(read.map(\.name) == ["get", "add"])
+        for (call, original) in zip(read, calls) {
+            #expect(
+                try JSONValue.parse(call.arguments, source: "")
+                    == JSONValue.parse(original.arguments, source: ""))
+        }
+    }
+
+    /// Python's literals in LFM2's calls, and what is none.
+    @Test func readsPythonCalls() {
+        func read(_ text: String) -> [FunctionCall]? {
+            ToolFormat.lfm2.extract("before <|tool_call_start|>\(text)<|tool_call_end|> after")
+        }
+        #expect(
+            read(#"f(a='it\'s', b=[True, None, (1, 2.50)], c={"k": -3}, d=false)"#)
+                == [
+                    FunctionCall(
+                        name: "f",
+                        arguments: #"{"a": "it's", "b": [true, null, [1, 2.5]], "c": {"k": -3}, "d": false}"#)
+                ])
+        #expect(
+            read(#"[f(), g(x="\u00e9\n")]"#)?.last == FunctionCall(name: "g", arguments: #"{"x": "é\n"}"#))
+        for malformed in [
+            "", "[]", "f(", "f(a=)", "f(a=1, a=2)", "f(a=[true])", "f(a=b)", "1 + 1", "f(a=0x)", "f(a=1)) ",
+        ] {
+            #expect(read(malformed) == nil, "\(malformed)")
+        }
+        #expect(read("f(a=" + String(repeating: "[", count: 100_000)) == nil)
+    }
+}

@@ -32,6 +32,70 @@ extension TokenizerFile {
         return try Vocabulary(blob: blob, tokens: tokens, source: path)
     }
 
+    /// The model; files from before models had a type are told by their fields, as in the Rust library.
+    var tokenModel: Model {
+        get throws(UserError) {
+            let node = try model
+            var type = node["type"]?.string
+            if type == nil {
+                type =
+                    node["merges"] != nil
+                    ? "BPE"
+                    : node["max_input_chars_per_word"] != nil
+                        ? "WordPiece" : node["vocab"]?.isArray == true ? "Unigram" : "WordLevel"
+            }
+            switch type {
+            case "BPE": return .bpe(try bpeModel(node))
+            case "Unigram": return .unigram(try unigramModel(node))
+            case "WordPiece":
+                let vocabulary = try vocabulary(node)
+                let characters = node["max_input_chars_per_word"]?.int ?? 100
+                return .wordPiece(
+                    WordPieceModel(
+                        vocabulary: vocabulary,
+                        unknownID: vocabulary.id(node["unk_token"]?.string ?? "[UNK]"),
+                        continuingPrefix: Array((node["continuing_subword_prefix"]?.string ?? "##").utf8),
+                        maximumCharacters: characters))
+            case "WordLevel":
+                let vocabulary = try vocabulary(node)
+                return .wordLevel(
+                    WordLevelModel(
+                        vocabulary: vocabulary, unknownID: vocabulary.id(node["unk_token"]?.string ?? "<unk>")
+                    ))
+            default: throw unsupported("the model \"\(type ?? "")\"")
+            }
+        }
+    }
+
+    private func unigramModel(_ node: JSONNode) throws(UserError) -> UnigramModel {
+        guard let entries = node["vocab"], entries.isArray else {
+            throw malformed("the model's vocab must be an array of tokens and scores")
+        }
+        var blob: [UInt8] = []
+        var tokens: [(start: Int, length: Int, id: Int)] = []
+        var scores: [Double] = []
+        try entries.forEachElement { (entry) throws(UserError) in
+            let parts = entry.elements
+            guard parts.count == 2, let score = parts[1].double, parts[0].isString else {
+                throw malformed("entry \(tokens.count) of the vocabulary is not a token with a score")
+            }
+            _ = parts[0].withUTF8 { token in
+                tokens.append((blob.count, token.count, tokens.count))
+                blob.append(contentsOf: token)
+            }
+            scores.append(score)
+        }
+        let unknownID = node["unk_id"]?.int
+        if let unknownID, !scores.indices.contains(unknownID) {
+            throw malformed("unk_id is \(unknownID), but the vocabulary has \(scores.count) tokens")
+        }
+        return UnigramModel(
+            vocabulary: try Vocabulary(blob: blob, tokens: tokens, source: path, keepsRepeated: true),
+            scores: scores,
+            unknownID: unknownID.map { Int32($0) },
+            hasByteFallback: bool(node, "byte_fallback", default: false))
+    }
+
     func bpeModel(_ node: JSONNode) throws(UserError) -> BPEModel {
         if let dropout = node["dropout"]?.double, dropout > 0 {
             throw UserError(
@@ -40,15 +104,13 @@ extension TokenizerFile {
         }
         let vocabulary = try vocabulary(node)
         let prefix = node["continuing_subword_prefix"]?.string ?? ""
-        var unknownID: Int32?
-        if let unknown = node["unk_token"]?.string {
-            // A missing one matters only when it is met; the Rust library fails then.
-            unknownID = vocabulary.id(unknown)
-            if unknownID == nil { throw malformed("the unk_token \"\(unknown)\" is not in the vocabulary") }
+        var unknown = BPEModel.Unknown.vanishes
+        if let token = node["unk_token"]?.string {
+            unknown = vocabulary.id(token).map { .token($0) } ?? .fails
         }
         return BPEModel(
             vocabulary: vocabulary, merges: try merges(node, vocabulary, prefixCount: prefix.utf8.count),
-            unknownID: unknownID, fusesUnknown: bool(node, "fuse_unk", default: false),
+            unknown: unknown, fusesUnknown: bool(node, "fuse_unk", default: false),
             hasByteFallback: bool(node, "byte_fallback", default: false),
             ignoresMerges: bool(node, "ignore_merges", default: false), continuingPrefix: prefix,
             endOfWordSuffix: node["end_of_word_suffix"]?.string ?? "")

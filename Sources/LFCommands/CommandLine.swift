@@ -1,0 +1,80 @@
+import Foundation
+import LFConfig
+import LFDiagnostics
+import LFTorch
+import LFWorkflows
+
+/// Runs one command and says with which status the process ends.
+///
+/// - Parameter arguments: What follows the program's name.
+/// - Returns: 0 for success, 64 for a wrong command line or configuration, 1 for a run that failed, 130 after Ctrl-C.
+public func runCommand(_ arguments: [String]) -> Int32 {
+    do {
+        try bootstrapLogging()
+        // A full quota is an error to report, not a reason to die.
+        signal(SIGXFSZ, SIG_IGN)
+        return try dispatch(arguments)
+    } catch let error as UserErrors {
+        for problem in error.errors { report("error: \(problem)") }
+        return error.exitStatus
+    } catch let error as UserError {
+        report("error: \(error)")
+        return error.exitStatus
+    } catch let error as TorchError {
+        report("error: \(explained(error))")
+        return 1
+    } catch {
+        report("error: \(error)")
+        return 1
+    }
+}
+
+private func dispatch(_ arguments: [String]) throws -> Int32 {
+    let rest = Array(arguments.dropFirst())
+    switch arguments.first {
+    case nil, "help", "-h", "--help":
+        print(usage)
+        return 0
+    case "version", "--version":
+        print(versionText)
+        return 0
+    case "env":
+        print(environmentText)
+        return 0
+    case "train":
+        if rest.contains("-h") || rest.contains("--help") {
+            print(argumentHelp())
+            return 0
+        }
+        return try runTraining(resolveConfig(arguments: rest)).isInterrupted ? 130 : 0
+    case "arguments":
+        print(argumentReference(), terminator: "")
+        return 0
+    case let command?:
+        let known = ["train", "version", "env", "help", "arguments"]
+        let planned = ["api", "chat", "eval", "export", "webchat", "webui"]
+        if planned.contains(command) {
+            throw UserError(
+                .configuration, "The command \"\(command)\" is not supported yet.",
+                remedy: "Supported are \(known.joined(separator: ", ")).")
+        }
+        let hint = nearestName(to: command, among: known).map { "Did you mean \"\($0)\"?" }
+        throw UserError(
+            .configuration, "Unknown command: \(command).",
+            remedy: hint ?? "Supported are \(known.joined(separator: ", ")).")
+    }
+}
+
+private func report(_ text: String) {
+    FileHandle.standardError.write(Data((text + "\n").utf8))
+}
+
+/// libtorch's failure with what a person can do about it.
+private func explained(_ error: TorchError) -> String {
+    switch error.kind {
+    case .outOfMemory:
+        "\(error). Lower per_device_train_batch_size or cutoff_len, or raise gradient_accumulation_steps instead."
+    case .invalidArgument, .internalError:
+        "\(error). This is a defect of the program; please report it with the configuration."
+    }
+}

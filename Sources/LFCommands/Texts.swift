@@ -1,0 +1,38 @@
+import Foundation
+import LFTorch
+import LFWorkflows
+
+let usage = """
+    Fine-tune language models from a YAML file. One binary, no Python.
+
+    Usage: llamafactory-cli COMMAND [ARGUMENTS]    (short name: lmf)
+
+      train CONFIG.yaml [key=value …]   train (pt, sft or dpo); also CONFIG.json, or --key value flags
+      train --help                      every argument with its default
+      version                           this program's version and libtorch's
+      env                               what a bug report should hold
+      arguments                         the reference of all arguments as Markdown
+      help                              this text
+
+    Exit status: 0 success, 64 wrong command line or configuration, 1 a run that failed, 130 after Ctrl-C.
+    """
+
+var versionText: String {
+    "LlamaFactory for Swift \(programVersion) (libtorch \(TorchRuntime.version))"
+}
+
+var environmentText: String {
+    var lines = [
+        ("llamafactory version", programVersion),
+        ("Platform", "\(ProcessInfo.processInfo.operatingSystemVersionString)"),
+        ("libtorch version", TorchRuntime.version),
+        ("Processors", "\(ProcessInfo.processInfo.activeProcessorCount)"),
+        ("Threads", "\(TorchRuntime.threads)"),
+        ("Memory", "\(ProcessInfo.processInfo.physicalMemory >> 30) GiB"),
+        ("GPU", Device.hasCUDA ? "CUDA" : "none"),
+        ("float32 products", TorchRuntime.routesFloat32Matmul ? "oneDNN" : "libtorch's BLAS"),
+    ]
+    let hasData = FileManager.default.fileExists(atPath: "data/dataset_info.json")
+    lines.append(("Default data directory", hasData ? "detected" : "not detected"))
+    return lines.map { "- \($0): \($1)" }.joined(separator: "\n")
+}

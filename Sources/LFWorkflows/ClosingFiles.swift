@@ -1,0 +1,52 @@
+import Foundation
+import LFConfig
+import LFDiagnostics
+import LFReport
+import LFTorch
+
+/// The files that end a run: results, state, plots and model card.
+struct ClosingFiles {
+    let config: ResolvedConfig
+    let stage: Stage
+
+    private var folder: String { config.training.outputDir }
+
+    func saveTraining(_ metrics: LogEntry, state: TrainerState) throws {
+        try show(metrics, split: "train")
+        try state.save(in: folder)
+        if config.finetuning.plotLoss {
+            try plotLoss(history: state.logHistory, outputDir: folder, keys: stage.plotKeys)
+        }
+    }
+
+    func saveEvaluation(_ metrics: LogEntry) throws {
+        var metrics = metrics
+        if stage.hidesRewards {
+            for name in metrics.names where name.contains("rewards") { metrics[name] = nil }
+        }
+        if stage.reportsPerplexity {
+            for name in metrics.names where name.hasSuffix("_loss") {
+                guard let loss = metrics[name] else { continue }
+                metrics[String(name.dropLast("loss".count)) + "perplexity"] = exp(loss)
+            }
+        }
+        try show(metrics, split: "eval")
+    }
+
+    func saveModelCard(history: [LogEntry]) throws {
+        try ModelCard(
+            config: config, history: history,
+            frameworkVersions: [
+                .init("LlamaFactory for Swift", programVersion), .init("libtorch", TorchRuntime.version),
+            ]
+        ).save(in: folder)
+    }
+
+    private func show(_ metrics: LogEntry, split: String) throws {
+        for line in metrics.metricsTable(split: split) { Console.standard.writeLine(line) }
+        try metrics.saveMetrics(split: split, in: folder)
+    }
+}
+
+/// The version of this program.
+public let programVersion = "0.1.0"

@@ -1,0 +1,29 @@
+import LFConfig
+import LFDiagnostics
+import LFModels
+import LFTorch
+
+/// Where a run computes and in which types (upstream `model/patcher.py` and `extras/misc.py`).
+struct ComputePlan {
+    let device: Device
+    /// What products run in, and what frozen weights are held in.
+    let dtype: DType
+    /// What trained weights are held in: float32, unless `pure_bf16`.
+    let trainedDType: DType
+
+    init(_ config: ResolvedConfig, model: ModelConfig) throws {
+        device = Device.hasCUDA && !config.training.useCPU ? .cuda : .cpu
+        switch config.model.computeDType {
+        case .float32: dtype = .float32
+        case .bfloat16: dtype = .bfloat16
+        case .float16:
+            throw UserError(
+                .configuration, "fp16 mixed precision is not supported.",
+                remedy: "Set bf16: true, or leave both out for float32.")
+        case nil:
+            // Half precision without being asked for it only where the device is made for it.
+            dtype = device == .cuda && model.declaredDType == "bfloat16" ? .bfloat16 : .float32
+        }
+        trainedDType = config.finetuning.pureBF16 ? .bfloat16 : .float32
+    }
+}

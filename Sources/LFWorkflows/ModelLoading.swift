@@ -1,0 +1,178 @@
+import Foundation
+import LFAdapters
+import LFCheckpoint
+import LFConfig
+import LFDiagnostics
+import LFJSON
+import LFModels
+import LFNN
+import LFTorch
+import LFTrainer
+import Logging
+
+/// A model ready for its run: loaded, adapted, with the weights that are trained.
+struct PreparedModel {
+    let model: LanguageModel
+    let trainable: TrainableWeights
+    /// Set when the run trains or continues an adapter.
+    let adapter: LoRAAdapterConfig?
+    let plan: ComputePlan
+    /// What dropout draws from; adapters have been drawn from it.
+    let generator: Generator
+}
+
+/// Loads models as the configuration asks for them.
+struct ModelLoader {
+    let config: ResolvedConfig
+    let logger = Logger(label: "llamafactory.model")
+
+    /// The model that is trained, or evaluated.
+    func load() throws -> PreparedModel {
+        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+        let modelConfig = try configuration(folder)
+        let plan = try ComputePlan(config, model: modelConfig)
+        let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
+        let model: LanguageModel
+        if config.model.trainFromScratch {
+            logger.info("Training from scratch: weights are drawn, not loaded")
+            model = try LanguageModel(
+                modelConfig, weights: FreshWeights(generator, deviation: modelConfig.initializerRange),
+                storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+        } else {
+            model = try self.model(modelConfig, folder: folder, plan: plan)
+        }
+        let (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        let all = model.parameterCount + newParameters(trainable, model)
+        logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
+        return PreparedModel(
+            model: model, trainable: trainable, adapter: adapter, plan: plan, generator: generator)
+    }
+
+    /// A frozen model to compare with: `ref_model`, else another copy of the base model.
+    func loadReference(plan: ComputePlan) throws -> LanguageModel {
+        let settings = config.finetuning.preference
+        let name = settings.refModel ?? config.model.modelNameOrPath
+        let folder = try localFolder(name, key: settings.refModel == nil ? "model_name_or_path" : "ref_model")
+        let model = try self.model(configuration(folder), folder: folder, plan: plan)
+        for adapter in settings.refModelAdapters {
+            try merge(adapter, into: model, key: "ref_model_adapters")
+        }
+        logger.info("Created reference model from \(name)")
+        return model
+    }
+
+    // MARK: Parts
+
+    private func configuration(_ folder: String) throws -> ModelConfig {
+        try scaledPositions(ModelConfig.read(directory: folder), config, logger)
+    }
+
+    private func model(_ modelConfig: ModelConfig, folder: String, plan: ComputePlan) throws -> LanguageModel
+    {
+        let weights = CheckpointWeights(try WeightStore.open(directory: folder), location: folder)
+        let model = try LanguageModel(
+            modelConfig, weights: weights, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+        let unused = weights.unusedNames.filter {
+            !$0.hasSuffix(".rotary_emb.inv_freq") && $0 != "lm_head.weight"
+        }
+        if !unused.isEmpty {
+            logger.warning(
+                "\(unused.count) tensors of \(folder) are not part of a \(modelConfig.modelType) model and were left out, \(unused[0]) for one."
+            )
+        }
+        return model
+    }
+
+    private func prepareTraining(
+        of model: LanguageModel, plan: ComputePlan, generator: Generator
+    ) throws -> (TrainableWeights, LoRAAdapterConfig?) {
+        let finetuning = config.finetuning
+        guard finetuning.type == .lora else {
+            guard config.training.doTrain else { return (TrainableWeights(), nil) }
+            logger.info("Fine-tuning method: \(finetuning.type == .full ? "Full" : "Freeze")")
+            return finetuning.type == .full
+                ? (try model.trainAll(dtype: plan.trainedDType), nil)
+                : (try model.trainLayers(finetuning.freeze, dtype: plan.trainedDType), nil)
+        }
+        var names = config.model.adapterNameOrPath
+        let continued = config.training.doTrain && !finetuning.lora.createNewAdapter ? names.popLast() : nil
+        for name in names { try merge(name, into: model, key: "adapter_name_or_path") }
+        guard config.training.doTrain else { return (TrainableWeights(), nil) }
+        logger.info("Fine-tuning method: LoRA")
+        if let continued {
+            let folder = try localFolder(continued, key: "adapter_name_or_path")
+            let files = try LoRAAdapterFiles(directory: folder)
+            let trainable = try model.loadLoRA(files, location: folder, dtype: plan.trainedDType)
+            logger.info("Loaded adapter \(continued)")
+            return (trainable, files.config)
+        }
+        let lora = finetuning.lora
+        let adapter = LoRAAdapterConfig(
+            r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
+            targetModules: lora.target == ["all"] ? model.allLinearNames : lora.target,
+            modulesToSave: lora.additionalTarget.isEmpty ? nil : lora.additionalTarget,
+            usesRSLoRA: lora.usesRSLoRA,
+            baseModelNameOrPath: config.model.modelNameOrPath)
+        try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
+        return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)
+    }
+
+    private func merge(_ name: String, into model: LanguageModel, key: String) throws {
+        let folder = try localFolder(name, key: key)
+        _ = try model.loadLoRA(LoRAAdapterFiles(directory: folder), location: folder, dtype: .float32)
+        try model.mergeLoRA()
+        logger.info("Merged adapter \(name)")
+    }
+
+    private func newParameters(_ trainable: TrainableWeights, _ model: LanguageModel) -> Int {
+        let own = Set(model.parameters.map { ObjectIdentifier($0) })
+        return trainable.entries.filter { !own.contains(ObjectIdentifier($0.parameter)) }.reduce(0) {
+            $0 + $1.parameter.tensor.count
+        }
+    }
+}
+
+/// The folder that a model or adapter name stands for.
+///
+/// - Throws: `UserError` naming the argument when there is no such folder.
+func localFolder(_ name: String, key: String) throws -> String {
+    var isDirectory: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory), isDirectory.boolValue
+    else {
+        throw UserError(
+            .configuration, "\(key) names \"\(name)\", which is no folder.",
+            remedy: "Give the path of a downloaded model; fetching from a hub is not supported yet.")
+    }
+    return name
+}
+
+/// Applies `rope_scaling` of the arguments (upstream `model/model_utils/rope.py`).
+private func scaledPositions(
+    _ model: ModelConfig, _ config: ResolvedConfig, _ logger: Logger
+) throws -> ModelConfig {
+    guard let kind = config.model.ropeScaling else { return model }
+    let oldLimit = model.json["rope_scaling"]?["original_max_position_embeddings"]?.int ?? model.maxPositions
+    var factor = 2.0
+    if config.training.doTrain, let length = config.model.modelMaxLength {
+        guard length > oldLimit else {
+            logger.warning(
+                "cutoff_len \(length) is within the model's \(oldLimit) positions: rope_scaling is not applied."
+            )
+            return model
+        }
+        factor = (Double(length) / Double(oldLimit)).rounded(.up)
+        if kind == .dynamic { logger.warning("Dynamic NTK scaling may not work well with fine-tuning.") }
+    }
+    var scaling: JSONObject = ["rope_type": .string(kind.rawValue), "factor": .double(factor)]
+    if kind != .linear { scaling["original_max_position_embeddings"] = .int(Int64(oldLimit)) }
+    if kind == .llama3 {
+        scaling["low_freq_factor"] = 1.0
+        scaling["high_freq_factor"] = 4.0
+    }
+    let newLimit = Int(Double(oldLimit) * factor)
+    var json = model.json
+    json["rope_scaling"] = .object(scaling)
+    json["max_position_embeddings"] = .int(Int64(newLimit))
+    logger.info("Positions are scaled (\(kind.rawValue)) by \(factor): \(oldLimit) become \(newLimit)")
+    return try ModelConfig(json, path: config.model.modelNameOrPath + "/config.json")
+}

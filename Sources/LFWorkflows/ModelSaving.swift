@@ -1,0 +1,62 @@
+import Foundation
+import LFAdapters
+import LFCheckpoint
+import LFConfig
+import LFDiagnostics
+import LFJSON
+import LFModels
+import LFNN
+import LFReport
+import LFTemplate
+import LFTokenizer
+import LFTorch
+
+/// Writes what a later run, or Python, loads: the adapter or the whole model, its configuration and tokenizer.
+struct ModelSaver {
+    let prepared: PreparedModel
+    let setup: TemplateSetup
+    let config: ResolvedConfig
+
+    /// Hugging Face's default size of a shard, in bytes.
+    private static let shardSize = 50_000_000_000
+
+    func save(in folder: String) throws {
+        try createDirectories(at: folder)
+        if let adapter = prepared.adapter {
+            try prepared.model.adapterFiles(adapter).write(to: folder)
+        } else {
+            let tensors = try prepared.model.parameters.map {
+                (name: $0.name, tensor: try $0.tensor.detached())
+            }
+            try writeShardedSafetensors(tensors, shardSize: Self.shardSize, to: folder)
+            try writeFileAtomically(
+                JSONValue.object(modelJSON).serialized(indent: 2) + "\n", to: folder + "/config.json")
+            try writeFileAtomically(
+                JSONValue.object(try generationJSON()).serialized(indent: 2) + "\n",
+                to: folder + "/generation_config.json")
+        }
+        try setup.tokenizer.save(to: folder, chatTemplate: setup.chatTemplate)
+        try config.save(in: folder)
+    }
+
+    private var modelJSON: JSONObject {
+        var json = prepared.model.config.json
+        let dtype = prepared.model.parameters.first?.tensor.dtype ?? .float32
+        json.removeValue(forKey: "torch_dtype")
+        json["dtype"] = .string(dtype.rawValue)
+        return json
+    }
+
+    /// The base model's `generation_config.json`, or one made of its special tokens.
+    private func generationJSON() throws -> JSONObject {
+        let path = config.model.modelNameOrPath + "/generation_config.json"
+        if FileManager.default.fileExists(atPath: path), let object = try JSONValue.read(path: path).object {
+            return object
+        }
+        var json: JSONObject = ["_from_model_config": true]
+        for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
+            if let value = prepared.model.config.json[key], !value.isNull { json[key] = value }
+        }
+        return json
+    }
+}

@@ -1,0 +1,130 @@
+import Foundation
+import LFCheckpoint
+public import LFConfig
+import LFData
+import LFDiagnostics
+import LFModels
+public import LFReport
+import LFTemplate
+import LFTokenizer
+import LFTorch
+import LFTrainer
+import Logging
+
+/// What a run left behind, for tests and embedding programs; everything is in `output_dir` too.
+public struct TrainingResult: Sendable {
+    public var state: TrainerState
+    /// Whether Ctrl-C ended the run before its plan.
+    public var isInterrupted: Bool
+}
+
+/// Runs a training configuration: data, model, training, evaluation and files (upstream `train/tuner.py`, `run_exp`).
+///
+/// - Throws: `UserError` for whatever a person can mend; nothing half-written is left under a final name.
+@discardableResult
+public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
+    let logger = Logger(label: "llamafactory.train")
+    for warning in config.warnings { logger.warning("\(warning)") }
+    let checkpoint = try resumableCheckpoint(config, logger)
+    try requireWritable(config.training.outputDir)
+    TorchRuntime.keepFreedMemory()
+    if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
+
+    let tokenizerFolder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+    let setup = try TemplateSetup(
+        config.data,
+        tokenizer: Tokenizer.load(
+            directory: tokenizerFolder, splitSpecialTokens: config.model.splitSpecialTokens))
+    for note in setup.notes { logger.info("\(note)") }
+    for warning in setup.warnings { logger.warning("\(warning)") }
+
+    let data = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+    for warning in data.warnings { logger.warning("\(warning)") }
+    for line in data.firstExampleText { Console.standard.writeLine(line) }
+
+    let loader = ModelLoader(config: config)
+    let prepared = try loader.load()
+    logger.info(
+        """
+        Process rank: 0, world size: 1, device: \(prepared.plan.device.rawValue), distributed training: False, \
+        compute dtype: \(prepared.plan.dtype.rawValue)
+        """)
+    try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
+
+    let stage = try Stage(config, prepared: prepared, loader: loader)
+    let saver = ModelSaver(prepared: prepared, setup: setup, config: config)
+    let trainer = Trainer(
+        model: prepared.model, objective: stage.objective, trainable: prepared.trainable,
+        arguments: config.training,
+        shuffles: !config.finetuning.disableShuffling, trainSet: data.train ?? [], evalSets: data.eval,
+        loraDropout: stage.dropsOut ? prepared.adapter?.loraDropout ?? 0 : 0,
+        dropoutGenerator: prepared.generator,
+        keepsActivations: config.model.disableGradientCheckpointing,
+        saveModel: { try saver.save(in: $0) })
+
+    Interruption.watch()
+    let closing = ClosingFiles(config: config, stage: stage)
+    if config.training.doTrain {
+        guard let metrics = try trainer.train(resumingFrom: checkpoint) else {
+            return TrainingResult(state: trainer.state, isInterrupted: true)
+        }
+        try saver.save(in: config.training.outputDir)
+        try closing.saveTraining(metrics, state: trainer.state)
+    }
+    if config.training.doEval {
+        try closing.saveEvaluation(trainer.evaluate())
+    }
+    if config.training.doTrain { try closing.saveModelCard(history: trainer.state.logHistory) }
+    return TrainingResult(state: trainer.state, isInterrupted: false)
+}
+
+/// The checkpoint to go on from: the newest that is whole, damaged ones named and passed over.
+private func resumableCheckpoint(_ config: ResolvedConfig, _ logger: Logger) throws -> TrainingCheckpoint? {
+    let decision = try resolveResume(config)
+    guard let path = decision.checkpoint else {
+        for message in decision.messages { logger.info("\(message)") }
+        return nil
+    }
+    if case .checkpoint = config.training.resume {
+        for message in decision.messages { logger.info("\(message)") }
+        return try TrainingCheckpoint(path: path)
+    }
+    _ = removeAbandonedTemporaries(in: config.training.outputDir, includingOwn: true)
+    let (checkpoint, refused) = newestUsableCheckpoint(in: config.training.outputDir)
+    for error in refused { logger.warning("\(error) The checkpoint before it is used.") }
+    guard let checkpoint else {
+        throw UserError(
+            .failedRun, "None of the checkpoints can be resumed from.", at: config.training.outputDir,
+            remedy: "Remove them, or set overwrite_output_dir: true to start from the beginning.")
+    }
+    logger.info("Resuming training from \(checkpoint.path)")
+    logger.info("Change output_dir or use overwrite_output_dir to avoid.")
+    return checkpoint
+}
+
+/// Fails before anything is loaded when the results could not be written.
+private func requireWritable(_ folder: String) throws {
+    try createDirectories(at: folder)
+    let probe = folder + "/.write-test-\(ProcessInfo.processInfo.processIdentifier)"
+    try writeFileAtomically("", to: probe)
+    removeTree(probe)
+}
+
+/// Fails when the data holds a token that the model has no embedding for.
+private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
+    for example in (data.train ?? []) + data.eval.flatMap(\.examples) {
+        let sequences: [LabeledSequence] =
+            switch example {
+            case .supervised(let sequences): sequences
+            case .pairwise(let chosen, let rejected): [chosen, rejected]
+            }
+        for sequence in sequences {
+            guard let id = sequence.inputIDs.first(where: { $0 < 0 || $0 >= vocabSize }) else { continue }
+            throw UserError(
+                .failedRun, "The data holds the token \(id), but the model knows only \(vocabSize) tokens.",
+                remedy:
+                    "Choose a template whose special tokens the model knows, or a model made for this template."
+            )
+        }
+    }
+}
