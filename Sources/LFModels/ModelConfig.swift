@@ -43,7 +43,9 @@ public struct ModelConfig: Sendable {
         let path = directory + "/config.json"
         let value = try JSONValue.read(path: path)
         guard let object = value.object else {
-            throw UserError(.failedRun, "The file holds \(value.kind), not an object.", at: path, remedy: "Restore the model's config.json.")
+            throw UserError(
+                .failedRun, "The file holds \(value.kind), not an object.", at: path,
+                remedy: "Restore the model's config.json.")
         }
         return try ModelConfig(object, path: path)
     }
@@ -58,7 +60,8 @@ public struct ModelConfig: Sendable {
         }
         if let quantization = object["quantization_config"], !quantization.isNull {
             throw UserError(
-                .failedRun, "The checkpoint is quantized (quantization_config).", at: path, remedy: "Use the unquantized checkpoint.")
+                .failedRun, "The checkpoint is quantized (quantization_config).", at: path,
+                remedy: "Use the unquantized checkpoint.")
         }
         vocabSize = try reader.count("vocab_size")
         hiddenSize = try reader.count("hidden_size")
@@ -69,19 +72,23 @@ public struct ModelConfig: Sendable {
         headDim = try reader.optionalCount("head_dim") ?? hiddenSize / headCount
         guard headCount % kvHeadCount == 0, headDim % 2 == 0, headDim > 0 else {
             throw UserError(
-                .failedRun, "\(headCount) heads of \(headDim) dimensions do not fit \(kvHeadCount) key-value heads.", at: path,
+                .failedRun,
+                "\(headCount) heads of \(headDim) dimensions do not fit \(kvHeadCount) key-value heads.",
+                at: path,
                 remedy: "Restore the model's own config.json.")
         }
         let activation = object["hidden_act"]?.string ?? "silu"
         guard activation == "silu" else {
             throw UserError(
-                .failedRun, "The activation \"\(activation)\" is not supported for \(modelType).", at: path, remedy: "Use a model with silu.")
+                .failedRun, "The activation \"\(activation)\" is not supported for \(modelType).", at: path,
+                remedy: "Use a model with silu.")
         }
         normEpsilon = try reader.number("rms_norm_eps", default: 1e-6)
         maxPositions = try reader.optionalCount("max_position_embeddings") ?? 2048
         let rope = object["rope_parameters"]?.object
         ropeTheta = try rope?["rope_theta"]?.double ?? reader.number("rope_theta", default: 10_000)
-        ropeScaling = try Self.scaling(rope ?? object["rope_scaling"]?.object, maxPositions: maxPositions, path: path)
+        ropeScaling = try Self.scaling(
+            rope ?? object["rope_scaling"]?.object, maxPositions: maxPositions, path: path)
         tiesEmbeddings = object["tie_word_embeddings"]?.bool ?? false
         let attentionBias = object["attention_bias"]?.bool ?? false
         hasQKVBias = modelType == "qwen2" || (modelType != "mistral" && attentionBias)
@@ -105,7 +112,8 @@ public struct ModelConfig: Sendable {
             if let types = reader.object["layer_types"]?.array {
                 guard types.count == layerCount else {
                     throw UserError(
-                        .failedRun, "layer_types lists \(types.count) layers of \(layerCount).", at: reader.path,
+                        .failedRun, "layer_types lists \(types.count) layers of \(layerCount).",
+                        at: reader.path,
                         remedy: "Restore the model's own config.json.")
                 }
                 return types.map { $0.string == "sliding_attention" ? window : nil }
@@ -132,7 +140,8 @@ public struct ModelConfig: Sendable {
         switch kind {
         case "default": return .none
         case "linear": return .linear(factor: try required("factor"))
-        case "dynamic": return .dynamic(factor: try required("factor"), originalLimit: originalLimit ?? maxPositions)
+        case "dynamic":
+            return .dynamic(factor: try required("factor"), originalLimit: originalLimit ?? maxPositions)
         case "llama3":
             return .llama3(
                 factor: try required("factor"), lowFrequencyFactor: try required("low_freq_factor"),
@@ -141,7 +150,8 @@ public struct ModelConfig: Sendable {
         case "yarn":
             return .yarn(
                 factor: try required("factor"), originalLimit: originalLimit ?? maxPositions,
-                attentionFactor: object["attention_factor"]?.double, betaFast: object["beta_fast"]?.double ?? 32,
+                attentionFactor: object["attention_factor"]?.double,
+                betaFast: object["beta_fast"]?.double ?? 32,
                 betaSlow: object["beta_slow"]?.double ?? 1, mscale: object["mscale"]?.double,
                 mscaleAllDim: object["mscale_all_dim"]?.double, truncate: object["truncate"]?.bool ?? true)
         default:
@@ -167,7 +177,9 @@ struct ConfigReader {
     }
     func optionalCount(_ key: String) throws -> Int? {
         guard let value = object[key], !value.isNull else { return nil }
-        guard let count = value.int, count > 0, count < 1 << 32 else { throw missing(key, "a positive integer") }
+        guard let count = value.int, count > 0, count < 1 << 32 else {
+            throw missing(key, "a positive integer")
+        }
         return count
     }
     func number(_ key: String, default fallback: Double) throws -> Double {
@@ -176,6 +188,8 @@ struct ConfigReader {
         return number
     }
     private func missing(_ key: String, _ kind: String) -> UserError {
-        UserError(.failedRun, "\"\(key)\" must be \(kind).", at: path, remedy: "Restore the model's own config.json.")
+        UserError(
+            .failedRun, "\"\(key)\" must be \(kind).", at: path,
+            remedy: "Restore the model's own config.json.")
     }
 }
