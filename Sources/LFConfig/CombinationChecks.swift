@@ -144,7 +144,8 @@ private let methodRules: [CombinationRule] = [
     CombinationRule(
         "template", "stage", message: "Please specify which `template` to use.",
         remedy: "Name the template that the model was made with, such as `llama3` or `qwen`."
-    ) { $0.string("stage") != "pt" && $0.isNull("template")
+    ) {
+        $0.string("stage") != "pt" && $0.isNull("template")
             && ($0.bool("do_train") || $0.bool("do_eval") || $0.bool("do_predict"))
     },
 ]

@@ -57,7 +57,8 @@ public struct Collator: Sendable {
             let start = stream.tokenCount
             prefix = stream.segments.count
             stream.append(
-                chosen.inputIDs[..<shared], firstPosition: 0, prefix: nil, sequences: [chosenNumber, rejectedNumber])
+                chosen.inputIDs[..<shared], firstPosition: 0, prefix: nil,
+                sequences: [chosenNumber, rejectedNumber])
             stream.setLastRow(ofSequence: chosenNumber, start + shared - 1)
             stream.setLastRow(ofSequence: rejectedNumber, start + shared - 1)
             for (sequence, number) in [(chosen, chosenNumber), (rejected, rejectedNumber)] {

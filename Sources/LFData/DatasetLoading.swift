@@ -198,8 +198,10 @@ struct DatasetLoader {
         }
         guard form != .feedback || entry.columns.ktoTag != nil else {
             throw UserError(
-                .failedRun, "The dataset \"\(name)\" has no verdicts on its answers, which the stage kto needs.",
-                at: info?.path, remedy: "Name the column of true and false under columns.kto_tag in its entry.")
+                .failedRun,
+                "The dataset \"\(name)\" has no verdicts on its answers, which the stage kto needs.",
+                at: info?.path,
+                remedy: "Name the column of true and false under columns.kto_tag in its entry.")
         }
         let converter = ConversationConverter(entry: entry)
         try converter.checkEntry()

@@ -37,6 +37,8 @@ public final class ValueHead {
     ) throws(TorchError) -> Tensor {
         var input = hidden
         if let generator, dropout > 0 { input = try input * input.dropoutMask(dropout, generator) }
-        return try linear(input.to(weight.tensor.dtype), weight.tensor, bias: bias.tensor).reshaped([hidden.dim(0)])
+        return try linear(input.to(weight.tensor.dtype), weight.tensor, bias: bias.tensor).reshaped([
+            hidden.dim(0)
+        ])
     }
 }

@@ -12,7 +12,8 @@ public final class FeedbackObjective: Objective {
     private let reference: ReferencePolicy
     private let settings: FinetuningArguments.Preference
 
-    public init(_ model: LanguageModel, reference: ReferencePolicy, settings: FinetuningArguments.Preference) {
+    public init(_ model: LanguageModel, reference: ReferencePolicy, settings: FinetuningArguments.Preference)
+    {
         self.model = model
         self.reference = reference
         self.settings = settings
@@ -21,13 +22,19 @@ public final class FeedbackObjective: Objective {
     /// Every batch of the step counts the same.
     public func lossDivisor(of batches: [TokenStream]) -> Double { Double(max(1, batches.count)) }
 
-    public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome { try outcome(batch) }
+    public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
+        try outcome(batch)
+    }
 
-    public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome { try outcome(batch) }
+    public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
+        try outcome(batch)
+    }
 
     /// The margin is the difference of the two kinds' means over the whole interval: a batch may hold only one kind.
     public func derivedMetrics(of averages: [String: Double]) -> [(name: String, value: Double)] {
-        guard let chosen = averages["rewards/chosen"], let rejected = averages["rewards/rejected"] else { return [] }
+        guard let chosen = averages["rewards/chosen"], let rejected = averages["rewards/rejected"] else {
+            return []
+        }
         return [("rewards/margins", chosen - rejected)]
     }
 

@@ -15,7 +15,8 @@ public final class PreferenceObjective: Objective {
     private var baseline = RunningMean()
 
     /// - Parameter reference: None for ORPO and SimPO.
-    public init(_ model: LanguageModel, reference: ReferencePolicy, settings: FinetuningArguments.Preference) {
+    public init(_ model: LanguageModel, reference: ReferencePolicy, settings: FinetuningArguments.Preference)
+    {
         self.model = model
         self.reference = reference
         self.settings = settings

@@ -34,7 +34,9 @@ public enum ReferencePolicy {
 
 extension LanguageModel {
     /// Log-probabilities of the stream's targets from the start, `[N]` in nats.
-    func logProbs(_ batch: DeviceStream) throws(TorchError) -> Tensor { try logProbs(hiddenStates(batch), batch) }
+    func logProbs(_ batch: DeviceStream) throws(TorchError) -> Tensor {
+        try logProbs(hiddenStates(batch), batch)
+    }
 
     /// Mean logits over the vocabulary and over all tokens of the sequences that are members, shared tokens counted for each; `[]`.
     func meanLogits(

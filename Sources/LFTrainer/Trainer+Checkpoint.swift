@@ -78,7 +78,9 @@ extension Trainer {
         let stores = try weightStores(of: path)
         var sources: [Tensor] = []
         for entry in trainable.entries {
-            guard let store = stores.first(where: { $0.shape(of: entry.name) == entry.parameter.tensor.shape }) else {
+            guard
+                let store = stores.first(where: { $0.shape(of: entry.name) == entry.parameter.tensor.shape })
+            else {
                 throw UserError(
                     .failedRun,
                     "The checkpoint does not hold the trained tensor \"\(entry.name)\" in this run's shape.",

@@ -46,7 +46,8 @@ struct ModelLoader {
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
         var valueHead: ValueHead?
         if config.finetuning.stage == .rm {
-            let head = try self.valueHead(for: model, generator: generator, isTrained: config.training.doTrain)
+            let head = try self.valueHead(
+                for: model, generator: generator, isTrained: config.training.doTrain)
             if config.training.doTrain {
                 trainable.entries += head.parameters.map { .init(name: $0.name, parameter: $0) }
             }

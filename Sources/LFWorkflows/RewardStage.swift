@@ -4,7 +4,9 @@ import LFTrainer
 extension Stage {
     /// Reward modelling: scores of answers, learned from pairs (upstream `train/rm`).
     static func reward(_ config: ResolvedConfig, _ prepared: PreparedModel) -> Stage {
-        guard let head = prepared.valueHead else { preconditionFailure("the loader gives stage rm a value head") }
+        guard let head = prepared.valueHead else {
+            preconditionFailure("the loader gives stage rm a value head")
+        }
         let sets =
             config.data.evalOnEachDataset ? config.data.evalDataset.map { "eval_\($0)" } : ["eval"]
         var stage = Stage(

@@ -10,7 +10,9 @@ import LFTrainer
 ///
 /// - Returns: `predict_loss`, `predict_accuracy`, run time and rates; with several sets, `predict_<name>_…`.
 /// - Throws: `UserError` naming a file that cannot be written.
-func predictScores(of sets: [DatasetModule.Evaluation], by trainer: Trainer, into folder: String) throws -> LogEntry {
+func predictScores(
+    of sets: [DatasetModule.Evaluation], by trainer: Trainer, into folder: String
+) throws -> LogEntry {
     var lines: [String] = []
     var all = LogEntry()
     for set in sets {
@@ -19,7 +21,8 @@ func predictScores(of sets: [DatasetModule.Evaluation], by trainer: Trainer, int
             guard let scores = try outcome.scores?.doubles() else { return }
             for (chosen, rejected) in zip(scores.prefix(scores.count / 2), scores.suffix(scores.count / 2)) {
                 let line: JSONValue = [
-                    "chosen": .double(roundedToHundredths(chosen)), "rejected": .double(roundedToHundredths(rejected)),
+                    "chosen": .double(roundedToHundredths(chosen)),
+                    "rejected": .double(roundedToHundredths(rejected)),
                 ]
                 lines.append(line.serialized())
             }

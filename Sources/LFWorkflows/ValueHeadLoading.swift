@@ -35,7 +35,8 @@ extension ModelLoader {
             if let store {
                 guard store.shape(of: name) == shape else {
                     throw UserError(
-                        .failedRun, "The file holds no tensor \"\(name)\" of shape \(shape), which the model needs.",
+                        .failedRun,
+                        "The file holds no tensor \"\(name)\" of shape \(shape), which the model needs.",
                         at: path, remedy: "Use a value head that was trained on this model.")
                 }
                 tensor = try store.tensor(name).to(.float32)

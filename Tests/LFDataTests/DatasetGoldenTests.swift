@@ -31,7 +31,7 @@ enum TrainingGolden {
         "sft_lora_eval", "sft_full_qwen2", "sft_lora_gemma2", "sft_thinking", "sft_interleave_over",
         "sft_interleave_under", "seed_sft_full_val", "seed_sft_epochs", "sft_lora_packing",
         "sft_lora_neat_packing",
-        "pt_full_packing", "pt_lora", "dpo_sigmoid",
+        "pt_full_packing", "pt_lora", "dpo_sigmoid", "rm_lora", "kto_lora",
     ])
     func firstExamplesAreUpstreams(run: String) throws {
         let recorded = try JSONValue.read(path: "\(TrainingGolden.folder)/runs/\(run)/examples.json")
@@ -67,6 +67,12 @@ enum TrainingGolden {
                 #expect(row["chosen_labels"] == json(chosen.labels), place)
                 #expect(row["rejected_input_ids"] == json(rejected.inputIDs), place)
                 #expect(row["rejected_labels"] == json(rejected.labels), place)
+            case .feedback(let answer, let unrelated, let isDesirable):
+                #expect(row["input_ids"] == json(answer.inputIDs), place)
+                #expect(row["labels"] == json(answer.labels), place)
+                #expect(row["kl_input_ids"] == json(unrelated.inputIDs), place)
+                #expect(row["kl_labels"] == json(unrelated.labels), place)
+                #expect(row["kto_tags"] == .bool(isDesirable), place)
             }
         }
     }
