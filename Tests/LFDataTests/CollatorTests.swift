@@ -16,8 +16,9 @@ import Testing
         #expect(stream.positions == [0, 1, 2, 3, 4, 3])
         #expect(
             stream.segments == [
-                TokenStream.Segment(range: 0..<3), TokenStream.Segment(range: 3..<5, prefix: 0),
-                TokenStream.Segment(range: 5..<6, prefix: 0),
+                TokenStream.Segment(range: 0..<3, sequences: [0, 1]),
+                TokenStream.Segment(range: 3..<5, prefix: 0, sequences: [0]),
+                TokenStream.Segment(range: 5..<6, prefix: 0, sequences: [1]),
             ])
         #expect(stream.targetRows == [2, 3, 2])
         #expect(stream.targetIDs == [7, 8, 9])
@@ -53,7 +54,8 @@ import Testing
         let stream = Collator().stream(of: [pair])
         #expect(
             stream.segments == [
-                TokenStream.Segment(range: 0..<2), TokenStream.Segment(range: 2..<3, prefix: 0),
+                TokenStream.Segment(range: 0..<2, sequences: [0, 1]),
+                TokenStream.Segment(range: 2..<3, prefix: 0, sequences: [1]),
             ])
         #expect(stream.targetCounts == [1, 2])
         let equal = Collator().stream(of: [
@@ -69,7 +71,11 @@ import Testing
         let pair = Example.pairwise(
             chosen: Self.sequence([1, 5], learnedFrom: 1), rejected: Self.sequence([2, 6], learnedFrom: 1))
         let stream = Collator().stream(of: [pair])
-        #expect(stream.segments == [TokenStream.Segment(range: 0..<2), TokenStream.Segment(range: 2..<4)])
+        #expect(
+            stream.segments == [
+                TokenStream.Segment(range: 0..<2, sequences: [0]),
+                TokenStream.Segment(range: 2..<4, sequences: [1]),
+            ])
         #expect(stream.targetRows == [0, 2])
         #expect(stream.positions == [0, 1, 0, 1])
     }
