@@ -45,18 +45,21 @@ import Testing
                 "unk_id is 3, but the vocabulary has 1 tokens"
             ),
             (
-                #"{"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false}}"#,
+                #"{"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false}, "model": {"type": "WordLevel", "vocab": {}}}"#,
                 "the regular expression \"(\" is invalid"
             ),
             (
-                #"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA////"}}"#,
+                #"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA////"}, "model": {"type": "WordLevel", "vocab": {}}}"#,
                 "precompiled_charsmap is no valid map"
             ),
             (
                 #"{"model": {"type": "WordLevel", "vocab": {}}, "decoder": {"type": "Nothing"}}"#,
                 #"the decoder "Nothing" is not supported."#
             ),
-            (#"{"added_tokens": [{"id": 0}], "model": {}}"#, "an added token has no content"),
+            (
+                #"{"added_tokens": [{"id": 0}], "model": {"type": "WordLevel", "vocab": {}}}"#,
+                "an added token has no content"
+            ),
         ]
         for (json, expected) in cases {
             let found = try message(json)
