@@ -1,20 +1,29 @@
-# One line per task; `make setup` is called by every target that builds.
+# One line per task; everything that builds calls `setup` first, which does nothing the second time.
 SWIFT ?= swift
 CONFIGURATION ?= release
-BUILD = $(SWIFT) build -c $(CONFIGURATION) --product llamafactory-cli
 PREFIX ?= /usr/local
 CLI = .build/$(CONFIGURATION)/llamafactory-cli
 
-.PHONY: setup build test format lint install clean
+.PHONY: setup build demo test bench docs format lint install clean
 
 setup:
 	@bash Tools/setup/setup.sh $(if $(CUDA),cuda,cpu)
 
 build: setup
-	$(BUILD)
+	$(SWIFT) build -c $(CONFIGURATION) --product llamafactory-cli
+
+demo: build
+	@bash demo/run
 
 test: setup
-	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
+	$(SWIFT) build -c $(CONFIGURATION) --build-tests
+	$(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest
+
+bench: build
+	@bash Benchmarks/compare/run.sh
+
+docs: build
+	$(CLI) arguments > docs/arguments.md
 
 format:
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
@@ -23,7 +32,8 @@ lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
 
 install: build
-	install -D $(CLI) $(DESTDIR)$(PREFIX)/bin/llamafactory-cli && ln -sf llamafactory-cli $(DESTDIR)$(PREFIX)/bin/lmf
+	install -D $(CLI) $(DESTDIR)$(PREFIX)/bin/llamafactory-cli
+	ln -sf llamafactory-cli $(DESTDIR)$(PREFIX)/bin/lmf
 
 clean:
 	rm -rf .build

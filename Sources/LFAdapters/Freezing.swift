@@ -37,7 +37,8 @@ extension LanguageModel {
         return try train(dtype) { name in patterns.contains { name.contains($0) } }
     }
 
-    private func train(_ dtype: DType, where chosen: (String) -> Bool) throws(TorchError) -> TrainableWeights {
+    private func train(_ dtype: DType, where chosen: (String) -> Bool) throws(TorchError) -> TrainableWeights
+    {
         var trainable = TrainableWeights()
         for parameter in parameters where chosen(parameter.name) {
             try parameter.makeTrainable(dtype)
@@ -52,6 +53,7 @@ extension LanguageModel {
 
     private func unknown(_ module: String, in names: Set<String>) -> UserError {
         UserError(
-            .failedRun, "Module \(module) is not found.", remedy: "Please choose from \(names.sorted().joined(separator: ", ")).")
+            .failedRun, "Module \(module) is not found.",
+            remedy: "Please choose from \(names.sorted().joined(separator: ", ")).")
     }
 }

@@ -17,7 +17,9 @@ extension LanguageModel {
     ///   - generator: Seeded with the run's seed.
     ///   - dtype: What the adapters are trained in.
     /// - Throws: `UserError` when a target names no layer.
-    public func addLoRA(_ setup: LoRAAdapterConfig, generator: Generator, dtype: DType) throws -> TrainableWeights {
+    public func addLoRA(
+        _ setup: LoRAAdapterConfig, generator: Generator, dtype: DType
+    ) throws -> TrainableWeights {
         let bound: (Int) -> Double = { 1 / Double($0).squareRoot() }
         return try attach(setup, dtype: dtype) { _, layer in
             let a = try Tensor.zeros([setup.r, layer.inputSize])
@@ -33,11 +35,13 @@ extension LanguageModel {
     /// Puts saved adapters on their layers.
     ///
     /// - Throws: `UserError` naming a tensor that is missing, misshapen or belongs to no layer.
-    public func loadLoRA(_ files: LoRAAdapterFiles, location: String, dtype: DType) throws -> TrainableWeights {
+    public func loadLoRA(_ files: LoRAAdapterFiles, location: String, dtype: DType) throws -> TrainableWeights
+    {
         func fits(_ tensor: Tensor, _ name: String, _ shape: [Int]) throws -> Tensor {
             guard tensor.shape == shape else {
                 throw UserError(
-                    .failedRun, "The tensor \"\(name)\" has shape \(tensor.shape), but the model needs \(shape).",
+                    .failedRun,
+                    "The tensor \"\(name)\" has shape \(tensor.shape), but the model needs \(shape).",
                     at: location, remedy: "Use an adapter that was trained on this model.")
             }
             return tensor
@@ -65,7 +69,8 @@ extension LanguageModel {
         }
         if let stray = unused.min() {
             throw UserError(
-                .failedRun, "The adapter holds \"\(stray)\", which belongs to no adapted layer of the model.", at: location,
+                .failedRun, "The adapter holds \"\(stray)\", which belongs to no adapted layer of the model.",
+                at: location,
                 remedy: "Use an adapter that was trained on this model.")
         }
         return trainable
@@ -76,7 +81,8 @@ extension LanguageModel {
         var matrices: [String: LoRAMatrices] = [:]
         for (name, layer) in linears {
             guard let adapter = layer.adapter else { continue }
-            matrices[name] = LoRAMatrices(a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached())
+            matrices[name] = LoRAMatrices(
+                a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached())
         }
         var replacements: [NamedTensor] = []
         for parameter in parameters where parameter.control != nil {
@@ -111,18 +117,22 @@ extension LanguageModel {
         for module in setup.modulesToSave ?? [] {
             let found = parameters.filter { matches(moduleName($0.name), module) }
             guard !found.isEmpty else {
-                let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(separator: ", ")
+                let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(
+                    separator: ", ")
                 throw UserError(
-                    .failedRun, "additional_target names \"\(module)\", but the model has no such module.", remedy: "Choose from \(names).")
+                    .failedRun, "additional_target names \"\(module)\", but the model has no such module.",
+                    remedy: "Choose from \(names).")
             }
             guard !(config.tiesEmbeddings && found.contains { $0 === embedTokens.weight }) else {
                 throw UserError(
-                    .failedRun, "additional_target names \"\(module)\", whose weight the model shares between embedding and head.",
+                    .failedRun,
+                    "additional_target names \"\(module)\", whose weight the model shares between embedding and head.",
                     remedy: "Leave it out: training a shared weight beside an adapter is not supported.")
             }
             for parameter in found {
                 try parameter.makeTrainable(dtype, keepingOriginalFor: adapters)
-                trainable.entries.append(.init(name: Self.adapterPrefix + parameter.name, parameter: parameter))
+                trainable.entries.append(
+                    .init(name: Self.adapterPrefix + parameter.name, parameter: parameter))
             }
         }
         return trainable
@@ -133,7 +143,8 @@ extension LanguageModel {
         try withoutGrad { () throws(TorchError) in
             for (_, layer) in linears {
                 guard let adapter = layer.adapter else { continue }
-                let update = try adapter.b.tensor.to(.float32).matmul(adapter.a.tensor.to(.float32)) * adapter.scale
+                let update =
+                    try adapter.b.tensor.to(.float32).matmul(adapter.a.tensor.to(.float32)) * adapter.scale
                 let base = layer.weight.tensor
                 layer.weight.replace(with: try (base.to(.float32) + update).to(base.dtype))
                 layer.adapter = nil
@@ -144,7 +155,9 @@ extension LanguageModel {
 }
 
 func lastComponent(_ name: String) -> String { name.split(separator: ".").last.map(String.init) ?? name }
-func moduleName(_ parameter: String) -> String { parameter.split(separator: ".").dropLast().joined(separator: ".") }
+func moduleName(_ parameter: String) -> String {
+    parameter.split(separator: ".").dropLast().joined(separator: ".")
+}
 
 /// PEFT's rule: a target is a whole module name or the end of one, at a dot.
 func matches(_ name: String, _ target: String) -> Bool { name == target || name.hasSuffix("." + target) }

@@ -30,5 +30,6 @@ public func trainableParametersLine(trainable: Int, all: Int) -> String {
     let tenThousandths = all == 0 ? 0 : (1_000_000 * Double(trainable) / Double(all)).rounded()
     let whole = Int(tenThousandths) / 10_000
     let fraction = String(String(10_000 + Int(tenThousandths) % 10_000).dropFirst())
-    return "trainable params: \(grouped(trainable)) || all params: \(grouped(all)) || trainable%: \(whole).\(fraction)"
+    return
+        "trainable params: \(grouped(trainable)) || all params: \(grouped(all)) || trainable%: \(whole).\(fraction)"
 }

@@ -55,11 +55,13 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
         let planned = ["api", "chat", "eval", "export", "webchat", "webui"]
         if planned.contains(command) {
             throw UserError(
-                .configuration, "The command \"\(command)\" is not supported yet.", remedy: "Supported are \(known.joined(separator: ", ")).")
+                .configuration, "The command \"\(command)\" is not supported yet.",
+                remedy: "Supported are \(known.joined(separator: ", ")).")
         }
         let hint = nearestName(to: command, among: known).map { "Did you mean \"\($0)\"?" }
         throw UserError(
-            .configuration, "Unknown command: \(command).", remedy: hint ?? "Supported are \(known.joined(separator: ", ")).")
+            .configuration, "Unknown command: \(command).",
+            remedy: hint ?? "Supported are \(known.joined(separator: ", ")).")
     }
 }
 

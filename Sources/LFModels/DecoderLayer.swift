@@ -68,7 +68,9 @@ final class GatedMLP {
     }
 
     /// - Parameter x: `[T, hidden]`; returns the same shape.
-    func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor { try downProj(siluMul(gateProj(x), upProj(x))) }
+    func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
+        try downProj(siluMul(gateProj(x), upProj(x)))
+    }
 }
 
 /// Attention and feed-forward, each on the normalised stream and added to it.
@@ -81,7 +83,8 @@ final class DecoderLayer {
     init(_ config: ModelConfig, index: Int, _ weights: WeightScope) throws {
         selfAttention = try SelfAttention(config, layer: index, weights / "self_attn")
         mlp = try GatedMLP(config, weights / "mlp")
-        inputLayerNorm = try RMSNorm(config.hiddenSize, epsilon: config.normEpsilon, weights / "input_layernorm")
+        inputLayerNorm = try RMSNorm(
+            config.hiddenSize, epsilon: config.normEpsilon, weights / "input_layernorm")
         postAttentionLayerNorm = try RMSNorm(
             config.hiddenSize, epsilon: config.normEpsilon, weights / "post_attention_layernorm")
     }

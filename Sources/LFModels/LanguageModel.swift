@@ -31,7 +31,8 @@ public final class LanguageModel {
     ///   - computeDType: What products run in.
     /// - Throws: `UserError` naming a tensor that is missing or has another shape than `config` asks for.
     public init(
-        _ config: ModelConfig, weights provider: any WeightProvider, storedDType: DType, computeDType: DType, on device: Device
+        _ config: ModelConfig, weights provider: any WeightProvider, storedDType: DType, computeDType: DType,
+        on device: Device
     ) throws {
         let registry = WeightScope.Registry(provider, dtype: storedDType, device: device)
         let root = WeightScope(registry)
@@ -40,7 +41,9 @@ public final class LanguageModel {
         self.device = device
         let decoder = root / "model"
         embedTokens = try Embedding(config.vocabSize, config.hiddenSize, decoder / "embed_tokens")
-        layers = try (0..<config.layerCount).map { try DecoderLayer(config, index: $0, decoder / "layers" / $0) }
+        layers = try (0..<config.layerCount).map {
+            try DecoderLayer(config, index: $0, decoder / "layers" / $0)
+        }
         norm = try RMSNorm(config.hiddenSize, epsilon: config.normEpsilon, decoder / "norm")
         head =
             config.tiesEmbeddings
@@ -59,7 +62,10 @@ public final class LanguageModel {
         var x = try embedTokens(stream.inputIDs)
         for (index, layer) in layers.enumerated() {
             if index < recomputedLayers && recordsGrad {
-                x = try recomputed(x) { (input: Tensor) throws(TorchError) in try layer(input, context) }
+                let replay = adapters.replayedDropout()
+                x = try recomputed(x) { (input: Tensor) throws(TorchError) in
+                    try replay { () throws(TorchError) in try layer(input, context) }
+                }
             } else {
                 x = try layer(x, context)
             }
@@ -76,7 +82,8 @@ public final class LanguageModel {
     public func logProbsAndAccuracy(
         _ hidden: Tensor, _ stream: DeviceStream
     ) throws(TorchError) -> (logProbs: Tensor, correct: Tensor) {
-        try headLogProbsAndAccuracy(hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
+        try headLogProbsAndAccuracy(
+            hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
     }
 
     /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.

@@ -43,7 +43,9 @@ public struct ModelConfig: Sendable {
         let path = directory + "/config.json"
         let value = try JSONValue.read(path: path)
         guard let object = value.object else {
-            throw UserError(.failedRun, "The file holds \(value.kind), not an object.", at: path, remedy: "Restore the model's config.json.")
+            throw UserError(
+                .failedRun, "The file holds \(value.kind), not an object.", at: path,
+                remedy: "Restore the model's config.json.")
         }
         return try ModelConfig(object, path: path)
     }
@@ -58,30 +60,35 @@ public struct ModelConfig: Sendable {
         }
         if let quantization = object["quantization_config"], !quantization.isNull {
             throw UserError(
-                .failedRun, "The checkpoint is quantized (quantization_config).", at: path, remedy: "Use the unquantized checkpoint.")
+                .failedRun, "The checkpoint is quantized (quantization_config).", at: path,
+                remedy: "Use the unquantized checkpoint.")
         }
         vocabSize = try reader.count("vocab_size")
         hiddenSize = try reader.count("hidden_size")
         intermediateSize = try reader.count("intermediate_size")
-        layerCount = try reader.count("num_hidden_layers")
+        layerCount = try reader.count("num_hidden_layers", below: 1 << 16)
         headCount = try reader.count("num_attention_heads")
         kvHeadCount = try reader.optionalCount("num_key_value_heads") ?? headCount
         headDim = try reader.optionalCount("head_dim") ?? hiddenSize / headCount
         guard headCount % kvHeadCount == 0, headDim % 2 == 0, headDim > 0 else {
             throw UserError(
-                .failedRun, "\(headCount) heads of \(headDim) dimensions do not fit \(kvHeadCount) key-value heads.", at: path,
+                .failedRun,
+                "\(headCount) heads of \(headDim) dimensions do not fit \(kvHeadCount) key-value heads.",
+                at: path,
                 remedy: "Restore the model's own config.json.")
         }
         let activation = object["hidden_act"]?.string ?? "silu"
         guard activation == "silu" else {
             throw UserError(
-                .failedRun, "The activation \"\(activation)\" is not supported for \(modelType).", at: path, remedy: "Use a model with silu.")
+                .failedRun, "The activation \"\(activation)\" is not supported for \(modelType).", at: path,
+                remedy: "Use a model with silu.")
         }
         normEpsilon = try reader.number("rms_norm_eps", default: 1e-6)
         maxPositions = try reader.optionalCount("max_position_embeddings") ?? 2048
         let rope = object["rope_parameters"]?.object
         ropeTheta = try rope?["rope_theta"]?.double ?? reader.number("rope_theta", default: 10_000)
-        ropeScaling = try Self.scaling(rope ?? object["rope_scaling"]?.object, maxPositions: maxPositions, path: path)
+        ropeScaling = try Self.scaling(
+            rope ?? object["rope_scaling"]?.object, maxPositions: maxPositions, path: path)
         tiesEmbeddings = object["tie_word_embeddings"]?.bool ?? false
         let attentionBias = object["attention_bias"]?.bool ?? false
         hasQKVBias = modelType == "qwen2" || (modelType != "mistral" && attentionBias)
@@ -97,7 +104,10 @@ public struct ModelConfig: Sendable {
     private static func windows(_ reader: ConfigReader, modelType: String, layerCount: Int) throws -> [Int?] {
         let window = try reader.optionalCount("sliding_window")
         switch modelType {
-        case "mistral": return Array(repeating: window, count: layerCount)
+        case "mistral":
+            // Left out is not null: the architecture's default is a window.
+            let window = reader.object["sliding_window"] == nil ? 4096 : window
+            return Array(repeating: window, count: layerCount)
         case "qwen2", "qwen3":
             guard reader.object["use_sliding_window"]?.bool ?? false, let window else {
                 return Array(repeating: nil, count: layerCount)
@@ -105,12 +115,13 @@ public struct ModelConfig: Sendable {
             if let types = reader.object["layer_types"]?.array {
                 guard types.count == layerCount else {
                     throw UserError(
-                        .failedRun, "layer_types lists \(types.count) layers of \(layerCount).", at: reader.path,
+                        .failedRun, "layer_types lists \(types.count) layers of \(layerCount).",
+                        at: reader.path,
                         remedy: "Restore the model's own config.json.")
                 }
                 return types.map { $0.string == "sliding_attention" ? window : nil }
             }
-            let first = try reader.optionalCount("max_window_layers") ?? 28
+            let first = try reader.optionalCount("max_window_layers", from: 0) ?? 28
             return (0..<layerCount).map { $0 >= first ? window : nil }
         default: return Array(repeating: nil, count: layerCount)
         }
@@ -128,20 +139,24 @@ public struct ModelConfig: Sendable {
             }
             return value
         }
-        let originalLimit = object["original_max_position_embeddings"]?.int
+        let originalLimit = try ConfigReader(object: object, path: path).optionalCount(
+            "original_max_position_embeddings")
         switch kind {
         case "default": return .none
         case "linear": return .linear(factor: try required("factor"))
-        case "dynamic": return .dynamic(factor: try required("factor"), originalLimit: originalLimit ?? maxPositions)
+        case "dynamic":
+            return .dynamic(factor: try required("factor"), originalLimit: originalLimit ?? maxPositions)
         case "llama3":
             return .llama3(
                 factor: try required("factor"), lowFrequencyFactor: try required("low_freq_factor"),
                 highFrequencyFactor: try required("high_freq_factor"),
-                originalLimit: Int(try required("original_max_position_embeddings")))
+                originalLimit: try ConfigReader(object: object, path: path).count(
+                    "original_max_position_embeddings"))
         case "yarn":
             return .yarn(
                 factor: try required("factor"), originalLimit: originalLimit ?? maxPositions,
-                attentionFactor: object["attention_factor"]?.double, betaFast: object["beta_fast"]?.double ?? 32,
+                attentionFactor: object["attention_factor"]?.double,
+                betaFast: object["beta_fast"]?.double ?? 32,
                 betaSlow: object["beta_slow"]?.double ?? 1, mscale: object["mscale"]?.double,
                 mscaleAllDim: object["mscale_all_dim"]?.double, truncate: object["truncate"]?.bool ?? true)
         default:
@@ -161,13 +176,18 @@ struct ConfigReader {
         guard let value = object[key]?.string else { throw missing(key, "a string") }
         return value
     }
-    func count(_ key: String) throws -> Int {
-        guard let value = try optionalCount(key) else { throw missing(key, "a positive integer") }
+    func count(_ key: String, below limit: Int = 1 << 32) throws -> Int {
+        guard let value = try optionalCount(key, below: limit) else {
+            throw missing(key, "a positive integer")
+        }
         return value
     }
-    func optionalCount(_ key: String) throws -> Int? {
+    func optionalCount(_ key: String, from first: Int = 1, below limit: Int = 1 << 32) throws -> Int? {
         guard let value = object[key], !value.isNull else { return nil }
-        guard let count = value.int, count > 0, count < 1 << 32 else { throw missing(key, "a positive integer") }
+        guard let count = value.int, count >= first, count < limit else {
+            let kind = first > 0 ? "a positive integer" : "an integer that is not negative"
+            throw missing(key, limit < 1 << 32 ? "\(kind) below \(limit)" : kind)
+        }
         return count
     }
     func number(_ key: String, default fallback: Double) throws -> Double {
@@ -176,6 +196,8 @@ struct ConfigReader {
         return number
     }
     private func missing(_ key: String, _ kind: String) -> UserError {
-        UserError(.failedRun, "\"\(key)\" must be \(kind).", at: path, remedy: "Restore the model's own config.json.")
+        UserError(
+            .failedRun, "\"\(key)\" must be \(kind).", at: path,
+            remedy: "Restore the model's own config.json.")
     }
 }

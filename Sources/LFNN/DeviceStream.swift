@@ -23,7 +23,8 @@ public final class DeviceStream {
         inputIDs = try Tensor(stream.inputIDs.map { Int64($0) }).to(device)
         positions = try Tensor(stream.positions.map { Int64($0) }).to(device)
         longestSequence = Int(stream.positions.max() ?? -1) + 1
-        segments = try SegmentMap(ranges: stream.segments.map(\.range), prefixes: stream.segments.map(\.prefix))
+        segments = try SegmentMap(
+            ranges: stream.segments.map(\.range), prefixes: stream.segments.map(\.prefix))
         targetRows = try Tensor(stream.targetRows.map { Int64($0) }).to(device)
         targetIDs = try Tensor(stream.targetIDs.map { Int64($0) }).to(device)
         targetSequences = try Tensor(stream.targetSequences.map { Int64($0) }).to(device)

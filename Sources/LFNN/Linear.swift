@@ -18,6 +18,25 @@ public final class AdapterSwitch {
     }
 }
 
+extension AdapterSwitch {
+    /// A scope for a region that runs twice: the second run draws the dropout masks of the first.
+    public func replayedDropout() -> (() throws(TorchError) -> Tensor) throws(TorchError) -> Tensor {
+        var beginning: Tensor?
+        return { (body: () throws(TorchError) -> Tensor) throws(TorchError) -> Tensor in
+            guard let generator = self.dropout?.generator else { return try body() }
+            guard let first = beginning else {
+                beginning = try generator.state()
+                return try body()
+            }
+            let now = try generator.state()
+            try generator.restore(first)
+            let result = try body()
+            try generator.restore(now)
+            return result
+        }
+    }
+}
+
 /// A low-rank update of a linear layer: `scale · B·A` (Hu et al. 2021, arXiv 2106.09685).
 public final class LoRAAdapter {
     /// `[rank, in]`
@@ -64,10 +83,13 @@ public final class Linear {
 
     /// - Parameter x: `[tokens, in]`; returns `[tokens, out]`.
     public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
-        guard let adapter, adapter.control.isEnabled else { return try linear(x, weight.tensor, bias: bias?.tensor) }
+        guard let adapter, adapter.control.isEnabled else {
+            return try linear(x, weight.tensor, bias: bias?.tensor)
+        }
         guard let dropout = adapter.control.dropout else {
             return try loraLinear(
-                x, weight.tensor, bias: bias?.tensor, a: adapter.a.tensor, b: adapter.b.tensor, scale: adapter.scale)
+                x, weight.tensor, bias: bias?.tensor, a: adapter.a.tensor, b: adapter.b.tensor,
+                scale: adapter.scale)
         }
         let kept = try x * x.dropoutMask(dropout.probability, dropout.generator)
         let update = try linear(linear(kept, adapter.a.tensor), adapter.b.tensor)
@@ -94,7 +116,9 @@ public final class RMSNorm {
     }
 
     /// - Parameter x: `[…, size]`; returns the same shape.
-    public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor { try rmsNorm(x, weight.tensor, eps: epsilon) }
+    public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
+        try rmsNorm(x, weight.tensor, eps: epsilon)
+    }
 }
 
 /// Token embeddings.
@@ -107,5 +131,7 @@ public final class Embedding {
     }
 
     /// - Parameter ids: int64 `[tokens]`; returns `[tokens, hidden]`.
-    public func callAsFunction(_ ids: Tensor) throws(TorchError) -> Tensor { try weight.tensor.embedding(ids) }
+    public func callAsFunction(_ ids: Tensor) throws(TorchError) -> Tensor {
+        try weight.tensor.embedding(ids)
+    }
 }

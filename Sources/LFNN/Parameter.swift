@@ -26,7 +26,9 @@ public final class Parameter {
     /// Gives the parameter memory of its own in `dtype` and has gradients recorded for it.
     ///
     /// - Parameter control: Where given, the present value stays and is used while the switch is off.
-    public func makeTrainable(_ dtype: DType, keepingOriginalFor control: AdapterSwitch? = nil) throws(TorchError) {
+    public func makeTrainable(
+        _ dtype: DType, keepingOriginalFor control: AdapterSwitch? = nil
+    ) throws(TorchError) {
         if let control { (self.control, original) = (control, current) }
         let converted = try current.detached().to(dtype)
         current = try current.dtype == dtype ? converted.cloned() : converted

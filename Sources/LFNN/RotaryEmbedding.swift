@@ -10,7 +10,8 @@ public enum RopeScaling: Sendable, Equatable {
     case dynamic(factor: Double, originalLimit: Int)
     /// Peng et al. 2023, arXiv 2309.00071.
     case yarn(
-        factor: Double, originalLimit: Int, attentionFactor: Double?, betaFast: Double, betaSlow: Double, mscale: Double?,
+        factor: Double, originalLimit: Int, attentionFactor: Double?, betaFast: Double, betaSlow: Double,
+        mscale: Double?,
         mscaleAllDim: Double?, truncate: Bool)
     /// Llama 3.1's smooth interpolation between scaled and unscaled frequencies.
     case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLimit: Int)
@@ -84,7 +85,8 @@ public final class RotaryEmbedding {
             }
             return (scaled, 1)
         case .yarn(
-            let factor, let originalLimit, let attentionFactor, let betaFast, let betaSlow, let mscale, let mscaleAllDim,
+            let factor, let originalLimit, let attentionFactor, let betaFast, let betaSlow, let mscale,
+            let mscaleAllDim,
             let truncate):
             func magnitude(_ weight: Double) -> Double { factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1 }
             let attention: Double =

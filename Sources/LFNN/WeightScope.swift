@@ -79,12 +79,16 @@ public final class CheckpointWeights: WeightProvider {
         let tensor = try store.tensor(name)
         guard tensor.shape == shape else {
             throw UserError(
-                .failedRun, "The tensor \"\(name)\" has shape \(tensor.shape), but config.json asks for \(shape).", at: location,
+                .failedRun,
+                "The tensor \"\(name)\" has shape \(tensor.shape), but config.json asks for \(shape).",
+                at: location,
                 remedy: "Use the config.json that belongs to these weights.")
         }
         guard tensor.dtype.isFloatingPoint else {
             throw UserError(
-                .failedRun, "The tensor \"\(name)\" has type \(tensor.dtype), which is not a floating-point type.", at: location,
+                .failedRun,
+                "The tensor \"\(name)\" has type \(tensor.dtype), which is not a floating-point type.",
+                at: location,
                 remedy: "Use a checkpoint that is not quantized.")
         }
         used.insert(name)

@@ -101,10 +101,12 @@ public func referenceFreeOutcome(
     let losses: Tensor
     switch loss {
     case .orpo:
-        let logOdds = try (policy.chosen - policy.rejected) - (log1mExp(policy.chosen) - log1mExp(policy.rejected))
+        let logOdds =
+            try (policy.chosen - policy.rejected) - (log1mExp(policy.chosen) - log1mExp(policy.rejected))
         losses = try -policy.chosen - logOdds.logSigmoid() * beta
     case .simpo(let gamma): losses = try -((policy.chosen - policy.rejected) * beta - gamma).logSigmoid()
-    case .sigmoid, .hinge, .ipo, .ktoPair: preconditionFailure("these losses need a reference; see preferenceOutcome")
+    case .sigmoid, .hinge, .ipo, .ktoPair:
+        preconditionFailure("these losses need a reference; see preferenceOutcome")
     }
     return PreferenceOutcome(
         losses: losses, chosenRewards: try (policy.chosen * beta).detached(),
@@ -112,7 +114,9 @@ public func referenceFreeOutcome(
 }
 
 /// `log(1 - eˣ)` for x < 0, finite up to the type's last step before 0.
-private func log1mExp(_ x: Tensor) throws(TorchError) -> Tensor { try (-(x.clamped(max: -1e-7).expm1())).log() }
+private func log1mExp(_ x: Tensor) throws(TorchError) -> Tensor {
+    try (-(x.clamped(max: -1e-7).expm1())).log()
+}
 
 /// Binary classifier loss around a running reward baseline (Jung et al. 2024, arXiv 2404.04656, eq. 8), `[pairs]`.
 ///

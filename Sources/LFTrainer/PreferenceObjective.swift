@@ -52,7 +52,8 @@ public final class PreferenceObjective: Objective {
         }
     }
 
-    private func outcome(_ batch: DeviceStream, updatesBaseline: Bool) throws(TorchError) -> ObjectiveOutcome {
+    private func outcome(_ batch: DeviceStream, updatesBaseline: Bool) throws(TorchError) -> ObjectiveOutcome
+    {
         let pairs = batch.host.sequenceCount / 2
         let lengths = batch.host.targetCounts
         let lengthTensor = try Tensor(lengths.map { Float(max($0, 1)) }).to(model.device)
@@ -73,7 +74,8 @@ public final class PreferenceObjective: Objective {
                 if updatesBaseline { baseline.add(mean) }
                 let classifier = try binaryClassifierLosses(
                     policy: policy, reference: frozen, beta: settings.beta, baseline: baseline.mean)
-                result.losses = try (result.losses + classifier * settings.bcoWeight) / (1 + settings.bcoWeight)
+                result.losses =
+                    try (result.losses + classifier * settings.bcoWeight) / (1 + settings.bcoWeight)
             }
         } else {
             result = try referenceFreeOutcome(loss, policy: policy, beta: settings.beta)
@@ -87,14 +89,17 @@ public final class PreferenceObjective: Objective {
     }
 
     private func metrics(
-        _ result: PreferenceOutcome, _ policy: PairLogProbs, _ likelihood: Tensor, _ hidden: Tensor, _ batch: DeviceStream
+        _ result: PreferenceOutcome, _ policy: PairLogProbs, _ likelihood: Tensor, _ hidden: Tensor,
+        _ batch: DeviceStream
     ) throws(TorchError) -> [Metric] {
         try withoutGrad { () throws(TorchError) in
             let (chosenLogits, rejectedLogits) = try meanLogits(hidden, batch)
             var metrics = [
                 Metric("rewards/chosen", try result.chosenRewards.mean()),
                 Metric("rewards/rejected", try result.rejectedRewards.mean()),
-                Metric("rewards/accuracies", try (result.chosenRewards .> result.rejectedRewards).to(.float32).mean()),
+                Metric(
+                    "rewards/accuracies",
+                    try (result.chosenRewards .> result.rejectedRewards).to(.float32).mean()),
                 Metric("rewards/margins", try (result.chosenRewards - result.rejectedRewards).mean()),
                 Metric("logps/chosen", try policy.chosen.detached().mean()),
                 Metric("logps/rejected", try policy.rejected.detached().mean()),
@@ -104,7 +109,9 @@ public final class PreferenceObjective: Objective {
             if loss == .orpo {
                 metrics.append(Metric("sft_loss", try likelihood.detached().mean()))
                 metrics.append(
-                    Metric("odds_ratio_loss", try ((result.losses - likelihood) / settings.beta).detached().mean()))
+                    Metric(
+                        "odds_ratio_loss",
+                        try ((result.losses - likelihood) / settings.beta).detached().mean()))
             }
             return metrics
         }
@@ -149,7 +156,8 @@ public final class PreferenceObjective: Objective {
     }
 
     /// Tokens beyond the shorter answer's length count `ld_alpha` (Liu et al. 2024, arXiv 2409.06411, eq. 7); `[N]`.
-    private func lengthDesensitisation(_ batch: DeviceStream, _ lengths: [Int]) throws(TorchError) -> Tensor? {
+    private func lengthDesensitisation(_ batch: DeviceStream, _ lengths: [Int]) throws(TorchError) -> Tensor?
+    {
         guard let alpha = settings.ldAlpha else { return nil }
         let pairs = lengths.count / 2
         var seen = Array(repeating: 0, count: lengths.count)

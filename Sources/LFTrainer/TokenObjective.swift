@@ -34,7 +34,8 @@ public final class TokenObjective: Objective {
         // The mean over examples of each one's share of right tokens.
         let counts = batch.host.targetCounts
         let scored = counts.count { $0 > 0 }
-        let shares = try correct.to(.float32).groupSum(batch.targetSequences, count: counts.count)
+        let shares =
+            try correct.to(.float32).groupSum(batch.targetSequences, count: counts.count)
             / Tensor(counts.map { Float(max($0, 1)) }).to(model.device)
         let accuracy = try shares.sum() / Double(max(scored, 1))
         return ObjectiveOutcome(

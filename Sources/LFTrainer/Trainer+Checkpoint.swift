@@ -40,13 +40,17 @@ extension Trainer {
     /// Takes over everything that `saveCheckpoint` wrote.
     ///
     /// - Throws: `UserError` naming a tensor that the checkpoint lacks or holds in another shape.
-    func restore(from checkpoint: TrainingCheckpoint, into optimizer: any Optimizer, plan: TrainingPlan) throws {
+    func restore(
+        from checkpoint: TrainingCheckpoint, into optimizer: any Optimizer, plan: TrainingPlan
+    ) throws {
         let saved = try checkpoint.state()
         let old = try TrainerState.load(from: checkpoint.path)
         guard old.globalStep <= plan.totalSteps else {
             throw UserError(
-                .failedRun, "The checkpoint is at step \(old.globalStep), but this run ends at step \(plan.totalSteps).",
-                at: checkpoint.path, remedy: "Raise num_train_epochs or max_steps, or choose another output_dir.")
+                .failedRun,
+                "The checkpoint is at step \(old.globalStep), but this run ends at step \(plan.totalSteps).",
+                at: checkpoint.path,
+                remedy: "Raise num_train_epochs or max_steps, or choose another output_dir.")
         }
         try loadWeights(from: checkpoint.path)
         try optimizer.load(saved.optimizer)
@@ -78,7 +82,9 @@ extension Trainer {
         for entry in trainable.entries {
             guard let shape = store.shape(of: entry.name), shape == entry.parameter.tensor.shape else {
                 throw UserError(
-                    .failedRun, "The checkpoint does not hold the trained tensor \"\(entry.name)\" in this run's shape.", at: path,
+                    .failedRun,
+                    "The checkpoint does not hold the trained tensor \"\(entry.name)\" in this run's shape.",
+                    at: path,
                     remedy: "Resume with the settings of the first run, or choose another output_dir.")
             }
         }
@@ -91,10 +97,13 @@ extension Trainer {
             metrics.append(["name": .string(name), "sum": .double(sum), "weight": .double(weight)])
         }
         var running = JSONObject()
-        for (name, value) in objective.runningValues.sorted(by: { $0.key < $1.key }) { running[name] = .double(value) }
+        for (name, value) in objective.runningValues.sorted(by: { $0.key < $1.key }) {
+            running[name] = .double(value)
+        }
         return [
             "global_step": .int(Int64(state.globalStep)), "loss_since_log": .double(progress.lossSinceLog),
-            "total_loss": .double(progress.totalLoss), "last_logged_step": .int(Int64(progress.lastLoggedStep)),
+            "total_loss": .double(progress.totalLoss),
+            "last_logged_step": .int(Int64(progress.lastLoggedStep)),
             "floating_point_operations": .double(progress.floatingPointOperations),
             "tokens_trained": .int(Int64(progress.tokensTrained)), "metrics": .array(metrics),
             "running_values": .object(running),
@@ -103,7 +112,8 @@ extension Trainer {
 
     private func restoreProgress(_ json: JSONValue, source: String) throws {
         guard let lossSinceLog = json["loss_since_log"]?.double, let totalLoss = json["total_loss"]?.double,
-            let lastLoggedStep = json["last_logged_step"]?.int, let operations = json["floating_point_operations"]?.double,
+            let lastLoggedStep = json["last_logged_step"]?.int,
+            let operations = json["floating_point_operations"]?.double,
             let tokens = json["tokens_trained"]?.int
         else {
             throw UserError(
@@ -117,7 +127,8 @@ extension Trainer {
         progress.tokensTrained = tokens
         progress.metrics = MetricAverages(
             (json["metrics"]?.array ?? []).compactMap { entry in
-                guard let name = entry["name"]?.string, let sum = entry["sum"]?.double, let weight = entry["weight"]?.double
+                guard let name = entry["name"]?.string, let sum = entry["sum"]?.double,
+                    let weight = entry["weight"]?.double
                 else { return nil }
                 return (name, sum, weight)
             })

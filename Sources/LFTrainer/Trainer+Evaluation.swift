@@ -50,7 +50,8 @@ extension Trainer {
         entry["\(prefix)_loss"] = loss / Double(max(examples.count, 1))
         entry.merge(
             speedEntry(
-                prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count), steps: Double(batches.count)))
+                prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count),
+                steps: Double(batches.count)))
         for (name, value) in try metrics.averages() { entry["\(prefix)_\(name)"] = value }
         return entry
     }
@@ -63,7 +64,8 @@ extension Trainer {
         let name = wanted.hasPrefix("eval_") ? wanted : "eval_\(wanted)"
         guard let value = metrics[name] else {
             throw UserError(
-                .failedRun, "metric_for_best_model names \"\(wanted)\", but the evaluation gives no \"\(name)\".",
+                .failedRun,
+                "metric_for_best_model names \"\(wanted)\", but the evaluation gives no \"\(name)\".",
                 remedy: "Choose from \(metrics.names.filter { $0 != "epoch" }.joined(separator: ", ")).")
         }
         let greaterIsBetter = arguments.greaterIsBetter ?? !name.hasSuffix("loss")

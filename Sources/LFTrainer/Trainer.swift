@@ -25,7 +25,9 @@ public final class Trainer {
     let saveModel: (_ folder: String) throws -> Void
     /// Dropout's random stream, part of every checkpoint.
     let dropoutGenerator: Generator
-    let lossIsDropped: Double
+    let loraDropout: Double
+    /// Whether activations are kept whatever memory says (`disable_gradient_checkpointing`).
+    let keepsActivations: Bool
     let logger = Logger(label: "llamafactory.trainer")
 
     public internal(set) var state = TrainerState()
@@ -35,10 +37,13 @@ public final class Trainer {
     /// - Parameters:
     ///   - loraDropout: Probability with which adapters' inputs are dropped in training; 0 for preference learning.
     ///   - dropoutGenerator: The stream that dropout draws from.
+    ///   - keepsActivations: Never recompute layers, even where memory may not suffice.
     public init(
-        model: LanguageModel, objective: any Objective, trainable: TrainableWeights, arguments: TrainingArguments,
+        model: LanguageModel, objective: any Objective, trainable: TrainableWeights,
+        arguments: TrainingArguments,
         shuffles: Bool, trainSet: [Example], evalSets: [DatasetModule.Evaluation], loraDropout: Double,
-        dropoutGenerator: Generator, saveModel: @escaping (_ folder: String) throws -> Void
+        dropoutGenerator: Generator, keepsActivations: Bool = false,
+        saveModel: @escaping (_ folder: String) throws -> Void
     ) {
         self.model = model
         self.objective = objective
@@ -49,7 +54,8 @@ public final class Trainer {
         self.evalSets = evalSets
         self.saveModel = saveModel
         self.dropoutGenerator = dropoutGenerator
-        lossIsDropped = loraDropout
+        self.loraDropout = loraDropout
+        self.keepsActivations = keepsActivations
     }
 
     /// Trains to the end of the plan.
@@ -66,9 +72,11 @@ public final class Trainer {
         if let checkpoint { try restore(from: checkpoint, into: optimizer, plan: plan) }
 
         announce(plan, resumes: checkpoint != nil)
+        planActivations()
         let reporter = try TrainingReporter(
             outputDir: arguments.outputDir, totalSteps: plan.totalSteps, resumedStep: state.globalStep,
-            resumedTokens: state.numInputTokensSeen, discardsOldLog: arguments.overwriteOutputDir && checkpoint == nil,
+            resumedTokens: state.numInputTokensSeen,
+            discardsOldLog: arguments.overwriteOutputDir && checkpoint == nil,
             showsProgress: !arguments.disableTqdm)
         self.reporter = reporter
         defer { self.reporter = nil }
@@ -88,7 +96,8 @@ public final class Trainer {
     private func run(_ plan: TrainingPlan, optimizer: any Optimizer, schedule: LRSchedule) throws {
         guard plan.batchesPerEpoch > 0 else {
             throw UserError(
-                .failedRun, "\(trainSet.count) examples do not fill one batch of \(arguments.perDeviceTrainBatchSize).",
+                .failedRun,
+                "\(trainSet.count) examples do not fill one batch of \(arguments.perDeviceTrainBatchSize).",
                 remedy: "Lower per_device_train_batch_size or set dataloader_drop_last: false.")
         }
         var epoch = state.globalStep / plan.stepsPerEpoch
@@ -121,10 +130,12 @@ public final class Trainer {
     }
 
     /// Forward and backward over the step's batches, clipping and one update. Returns the gradients' norm before clipping.
-    private func optimizerStep(_ batches: [ArraySlice<Int>], _ optimizer: any Optimizer, _ rate: Double) throws -> Tensor {
+    private func optimizerStep(
+        _ batches: [ArraySlice<Int>], _ optimizer: any Optimizer, _ rate: Double
+    ) throws -> Tensor {
         let streams = batches.map { rows in objective.collator.stream(of: rows.map { trainSet[$0] }) }
         let divisor = objective.lossDivisor(of: streams)
-        model.adapters.dropout = lossIsDropped > 0 ? (lossIsDropped, dropoutGenerator) : nil
+        model.adapters.dropout = loraDropout > 0 ? (loraDropout, dropoutGenerator) : nil
         defer { model.adapters.dropout = nil }
         for stream in streams {
             let outcome = try objective.trainingLoss(DeviceStream(stream, on: model.device))
@@ -146,7 +157,8 @@ public final class Trainer {
     private func checkFinite(_ norm: Tensor) throws {
         guard progress.lossSinceLog.isFinite, try norm.item().isFinite else {
             throw UserError(
-                .failedRun, "The \(progress.lossSinceLog.isFinite ? "gradient" : "loss") is no longer a number at step \(state.globalStep + 1).",
+                .failedRun,
+                "The \(progress.lossSinceLog.isFinite ? "gradient" : "loss") is no longer a number at step \(state.globalStep + 1).",
                 at: arguments.outputDir,
                 remedy: "Lower learning_rate, or train in float32; checkpoints up to here are intact.")
         }
@@ -165,7 +177,8 @@ public final class Trainer {
         progress.lastStep = (gradNorm: try gradNorm.item(), learningRate: learningRate)
         if logs { try logProgress() }
         let evaluates =
-            arguments.evalStrategy == .steps && (step % plan.evalSteps == 0 || isLast) && arguments.evalDelay <= Double(step)
+            arguments.evalStrategy == .steps && (step % plan.evalSteps == 0 || isLast)
+            && arguments.evalDelay <= Double(step)
         if evaluates { try evaluateAndLog() }
         let saves = arguments.saveStrategy == .steps && (step % plan.saveSteps == 0 || isLast)
         let interrupted = Interruption.isRequested && !isLast
@@ -173,7 +186,8 @@ public final class Trainer {
         if interrupted {
             progress.isInterrupted = true
             logger.warning(
-                "Interrupted after step \(step); checkpoint-\(step) is saved. Run the same command again to go on from there.")
+                "Interrupted after step \(step); checkpoint-\(step) is saved. Run the same command again to go on from there."
+            )
         }
     }
 
@@ -199,7 +213,9 @@ public final class Trainer {
 
     func log(_ entry: LogEntry) throws {
         var entry = entry
-        if arguments.includeNumInputTokensSeen { entry.set("num_input_tokens_seen", integer: state.numInputTokensSeen) }
+        if arguments.includeNumInputTokensSeen {
+            entry.set("num_input_tokens_seen", integer: state.numInputTokensSeen)
+        }
         let recorded = state.log(entry)
         try reporter?.logged(recorded, tokensSeen: state.numInputTokensSeen)
     }
@@ -233,11 +249,29 @@ public final class Trainer {
         state.trainBatchSize = arguments.perDeviceTrainBatchSize
     }
 
+    private func planActivations() {
+        guard !keepsActivations else {
+            model.recomputedLayers = 0
+            return
+        }
+        let longest = trainSet.map(\.tokenCount).max() ?? 0
+        let memory = ActivationMemory(
+            tokens: longest * arguments.perDeviceTrainBatchSize,
+            available: model.device == .cpu ? ActivationMemory.availableOnHost() : nil)
+        model.recomputedLayers = memory.recomputedLayers(of: model)
+        if model.recomputedLayers > 0 {
+            logger.info(
+                "Activations of \(model.recomputedLayers) of \(model.config.layerCount) layers are recomputed to save memory (disable_gradient_checkpointing keeps them)"
+            )
+        }
+    }
+
     private func announce(_ plan: TrainingPlan, resumes: Bool) {
         let banner = TrainingBanner(
             exampleCount: trainSet.count, epochCount: plan.epochs, stepsPerEpoch: plan.stepsPerEpoch,
             batchSizePerDevice: arguments.perDeviceTrainBatchSize,
-            totalBatchSize: arguments.perDeviceTrainBatchSize * plan.accumulation, accumulationSteps: plan.accumulation,
+            totalBatchSize: arguments.perDeviceTrainBatchSize * plan.accumulation,
+            accumulationSteps: plan.accumulation,
             totalSteps: plan.totalSteps, trainableParameterCount: trainable.count,
             resumption: resumes
                 ? .init(
@@ -257,7 +291,9 @@ extension LanguageModel {
     /// Trained weights that are not the model's own.
     func adaptersParameterCount(_ trainable: TrainableWeights) -> Int {
         let own = Set(parameters.map { ObjectIdentifier($0) })
-        return trainable.entries.reduce(0) { $0 + (own.contains(ObjectIdentifier($1.parameter)) ? 0 : $1.parameter.tensor.count) }
+        return trainable.entries.reduce(0) {
+            $0 + (own.contains(ObjectIdentifier($1.parameter)) ? 0 : $1.parameter.tensor.count)
+        }
     }
 }
 

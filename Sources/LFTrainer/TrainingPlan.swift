@@ -14,7 +14,8 @@ public struct TrainingPlan: Sendable, Equatable {
 
     public init(_ arguments: TrainingArguments, exampleCount: Int) {
         let size = arguments.perDeviceTrainBatchSize
-        batchesPerEpoch = arguments.dataloaderDropLast ? exampleCount / size : (exampleCount + size - 1) / size
+        batchesPerEpoch =
+            arguments.dataloaderDropLast ? exampleCount / size : (exampleCount + size - 1) / size
         accumulation = arguments.gradientAccumulationSteps
         stepsPerEpoch = max(1, (batchesPerEpoch + accumulation - 1) / accumulation)
         if arguments.maxSteps > 0 {
@@ -25,7 +26,9 @@ public struct TrainingPlan: Sendable, Equatable {
             epochs = Int(arguments.numTrainEpochs.rounded(.up))
         }
         let total = totalSteps
-        func resolved(_ steps: Double) -> Int { steps < 1 ? Int((steps * Double(total)).rounded(.up)) : Int(steps) }
+        func resolved(_ steps: Double) -> Int {
+            steps < 1 ? Int((steps * Double(total)).rounded(.up)) : Int(steps)
+        }
         loggingSteps = max(1, resolved(arguments.loggingSteps))
         evalSteps = max(1, resolved(arguments.evalSteps ?? arguments.loggingSteps))
         saveSteps = max(1, resolved(arguments.saveSteps))

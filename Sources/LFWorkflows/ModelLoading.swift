@@ -54,7 +54,9 @@ struct ModelLoader {
         let name = settings.refModel ?? config.model.modelNameOrPath
         let folder = try localFolder(name, key: settings.refModel == nil ? "model_name_or_path" : "ref_model")
         let model = try self.model(configuration(folder), folder: folder, plan: plan)
-        for adapter in settings.refModelAdapters { try merge(adapter, into: model, key: "ref_model_adapters") }
+        for adapter in settings.refModelAdapters {
+            try merge(adapter, into: model, key: "ref_model_adapters")
+        }
         logger.info("Created reference model from \(name)")
         return model
     }
@@ -65,7 +67,8 @@ struct ModelLoader {
         try scaledPositions(ModelConfig.read(directory: folder), config, logger)
     }
 
-    private func model(_ modelConfig: ModelConfig, folder: String, plan: ComputePlan) throws -> LanguageModel {
+    private func model(_ modelConfig: ModelConfig, folder: String, plan: ComputePlan) throws -> LanguageModel
+    {
         let weights = CheckpointWeights(try WeightStore.open(directory: folder), location: folder)
         let model = try LanguageModel(
             modelConfig, weights: weights, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
@@ -134,7 +137,8 @@ struct ModelLoader {
 /// - Throws: `UserError` naming the argument when there is no such folder.
 func localFolder(_ name: String, key: String) throws -> String {
     var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory), isDirectory.boolValue else {
+    guard FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory), isDirectory.boolValue
+    else {
         throw UserError(
             .configuration, "\(key) names \"\(name)\", which is no folder.",
             remedy: "Give the path of a downloaded model; fetching from a hub is not supported yet.")
@@ -152,7 +156,8 @@ private func scaledPositions(
     if config.training.doTrain, let length = config.model.modelMaxLength {
         guard length > oldLimit else {
             logger.warning(
-                "cutoff_len \(length) is within the model's \(oldLimit) positions: rope_scaling is not applied.")
+                "cutoff_len \(length) is within the model's \(oldLimit) positions: rope_scaling is not applied."
+            )
             return model
         }
         factor = (Double(length) / Double(oldLimit)).rounded(.up)

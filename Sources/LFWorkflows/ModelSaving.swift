@@ -25,7 +25,9 @@ struct ModelSaver {
         if let adapter = prepared.adapter {
             try prepared.model.adapterFiles(adapter).write(to: folder)
         } else {
-            let tensors = try prepared.model.parameters.map { (name: $0.name, tensor: try $0.tensor.detached()) }
+            let tensors = try prepared.model.parameters.map {
+                (name: $0.name, tensor: try $0.tensor.detached())
+            }
             try writeShardedSafetensors(tensors, shardSize: Self.shardSize, to: folder)
             try writeFileAtomically(
                 JSONValue.object(modelJSON).serialized(indent: 2) + "\n", to: folder + "/config.json")

@@ -59,6 +59,7 @@ public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
         shuffles: !config.finetuning.disableShuffling, trainSet: data.train ?? [], evalSets: data.eval,
         loraDropout: stage.dropsOut ? prepared.adapter?.loraDropout ?? 0 : 0,
         dropoutGenerator: prepared.generator,
+        keepsActivations: config.model.disableGradientCheckpointing,
         saveModel: { try saver.save(in: $0) })
 
     Interruption.watch()
@@ -122,7 +123,8 @@ private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
             throw UserError(
                 .failedRun, "The data holds the token \(id), but the model knows only \(vocabSize) tokens.",
                 remedy:
-                    "Choose a template whose special tokens the model knows, or a model made for this template.")
+                    "Choose a template whose special tokens the model knows, or a model made for this template."
+            )
         }
     }
 }

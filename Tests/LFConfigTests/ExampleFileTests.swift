@@ -1,0 +1,61 @@
+import Foundation
+import LFConfig
+import LFDiagnostics
+import Testing
+
+/// The configurations that users copy: those of `examples/` and of `demo/`.
+@Suite("Example configurations")
+struct ExampleFileTests {
+    static let files = ["examples", "demo"].flatMap { folder in
+        (FileManager.default.enumerator(atPath: "\(projectFolder)/\(folder)")?.compactMap { $0 as? String }
+            ?? [])
+            .filter { $0.hasSuffix(".yaml") }.map { "\(folder)/\($0)" }
+    }.sorted()
+
+    @Test("Upstream's names are there")
+    func names() {
+        for name in ["pretrain", "sft", "dpo"] {
+            #expect(Self.files.contains("examples/train_lora/llama3_lora_\(name).yaml"))
+            #expect(Self.files.contains("examples/train_lora/qwen3_lora_\(name).yaml"))
+        }
+        #expect(Self.files.contains("examples/train_full/llama3_full_sft.yaml"))
+        #expect(Self.files.contains("demo/dpo_lora.yaml"))
+    }
+
+    @Test("Each starts with the command that runs it, and is accepted", arguments: files)
+    func accepted(file: String) throws {
+        let path = "\(projectFolder)/\(file)"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(text.hasPrefix("# llamafactory-cli train \(file)"))
+        #expect(problems([path]) == [])
+    }
+
+    @Test("Each names data sets that are in the repository", arguments: files)
+    func dataSets(file: String) throws {
+        let config = try resolveConfig(arguments: ["\(projectFolder)/\(file)"])
+        let folder = "\(projectFolder)/\(config.data.datasetDir)"
+        let contents = try Data(contentsOf: URL(fileURLWithPath: folder + "/dataset_info.json"))
+        let info = try #require(try JSONSerialization.jsonObject(with: contents) as? [String: [String: Any]])
+        let names = config.data.dataset + config.data.evalDataset
+        #expect(!names.isEmpty)
+        for name in names {
+            let entry = try #require(info[name], "\(name) is not in \(folder)/dataset_info.json")
+            #expect((entry["ranking"] as? Bool ?? false) == (config.finetuning.stage == .dpo))
+            let dataFile = try #require(entry["file_name"] as? String)
+            #expect(FileManager.default.fileExists(atPath: "\(folder)/\(dataFile)"))
+        }
+    }
+
+    @Test(
+        "An example runs on the demo's model by naming it",
+        arguments: files.filter { $0.hasPrefix("examples") })
+    func onTheDemoModel(file: String) throws {
+        let text = try String(contentsOfFile: "\(projectFolder)/\(file)", encoding: .utf8)
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("# On the demo's model: ") })
+        let arguments = line.split(separator: " ").drop { $0 != "train" }.dropFirst().map(String.init)
+        #expect(arguments.first == file)
+        let config = try resolveConfig(arguments: ["\(projectFolder)/\(file)"] + arguments.dropFirst())
+        #expect(config.model.modelNameOrPath == "demo/model")
+        #expect(config.data.template == "llama3" || config.finetuning.stage == .pt)
+    }
+}
