@@ -116,7 +116,7 @@ let package = Package(
             "LFParityTests",
             [
                 "LFWorkflows", "LFTrainer", "LFModels", "LFCheckpoint", "LFTorch", "LFData", "LFConfig",
-                "LFJSON", "LFNN", "LFAdapters", "LFDiagnostics",
+                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFDiagnostics",
             ]),
         tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),
     ],

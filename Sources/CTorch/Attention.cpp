@@ -154,12 +154,13 @@ void lf_segments_free(lf_segments_t segments) { delete segments; }
 
 lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, double scale, int64_t window,
                                double softcap, lf_tensor_t *out) {
-    return returning(out, [&] {
+    return returning(out, [&]() -> at::Tensor {
         const auto &query = q->value, &key = k->value, &value = v->value;
         int64_t covered = segments->list.empty() ? 0 : segments->list.back().start + segments->list.back().length;
         TORCH_CHECK(query.dim() == 3 && key.dim() == 3 && value.sizes() == key.sizes() && query.size(0) == covered && key.size(0) == covered &&
-                        query.size(2) == key.size(2) && query.size(1) % key.size(1) == 0,
+                        query.size(2) == key.size(2) && key.size(1) > 0 && query.size(1) % key.size(1) == 0,
                     "queries, keys and values do not fit each other or the segments");
+        if (covered == 0) return at::zeros_like(query);
         bool plain = softcap <= 0 && (window <= 0 || window >= segments->longest_chain);
         if (plain && query.is_cpu()) return SegmentAttention::apply(query, key, value, c10::make_intrusive<Plan>(segments->list), scale);
         return explicit_attention(query, key, value, *segments, scale, window, softcap);

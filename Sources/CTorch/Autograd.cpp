@@ -14,7 +14,10 @@ using torch::autograd::variable_list;
 bool lf_requires_grad(lf_tensor_t tensor) { return tensor->value.requires_grad(); }
 
 lf_status lf_set_requires_grad(lf_tensor_t tensor, bool enabled) {
-    return guarded([&] { tensor->value.set_requires_grad(enabled); });
+    return guarded([&] {
+        TORCH_CHECK(tensor->value.is_leaf() || enabled, "only tensors that no operation made can be frozen; detach this one");
+        tensor->value.set_requires_grad(enabled);
+    });
 }
 
 lf_status lf_grad(lf_tensor_t tensor, lf_tensor_t *out) {
@@ -58,7 +61,9 @@ struct Region : torch::CustomClassHolder {
     at::Tensor run(const at::Tensor &input) {
         lf_tensor argument{input};
         lf_tensor_t result = nullptr;
-        if (body(context, &argument, &result) != LF_OK) throw std::runtime_error(lf_last_error());
+        lf_status status = body(context, &argument, &result);
+        TORCH_CHECK_WITH(OutOfMemoryError, status != LF_OUT_OF_MEMORY, lf_last_error());
+        if (status != LF_OK) throw std::runtime_error(lf_last_error());
         at::Tensor value = result->value;
         delete result;
         return value;

@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/DeviceType.h>
 #include <c10/core/GradMode.h>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,7 +33,10 @@ template <typename Body> lf_status guarded(Body &&body) noexcept {
     } catch (const c10::OutOfMemoryError &error) {
         return fail(LF_OUT_OF_MEMORY, error.what_without_backtrace());
     } catch (const c10::Error &error) {
-        return fail(LF_INVALID, error.what_without_backtrace());
+        // The CPU allocator reports exhaustion as a plain error.
+        const char *message = error.what_without_backtrace();
+        bool is_exhausted = std::strstr(message, "can't allocate memory") || std::strstr(message, "not enough memory");
+        return fail(is_exhausted ? LF_OUT_OF_MEMORY : LF_INVALID, message);
     } catch (const std::bad_alloc &error) {
         return fail(LF_OUT_OF_MEMORY, error.what());
     } catch (const std::exception &error) {

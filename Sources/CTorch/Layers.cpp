@@ -236,7 +236,7 @@ using namespace lf;
 
 lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double eps, lf_tensor_t *out) {
     return returning(out, [&] {
-        TORCH_CHECK(w->value.dim() == 1 && x->value.size(-1) == w->value.size(0), "the norm's weight does not fit the last dimension");
+        TORCH_CHECK(w->value.dim() == 1 && w->value.size(0) > 0 && x->value.size(-1) == w->value.size(0), "the norm's weight does not fit the last dimension");
         return RMSNorm::apply(x->value, w->value, eps);
     });
 }

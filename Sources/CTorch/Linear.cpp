@@ -139,6 +139,14 @@ struct AdaptedLinear : Function<AdaptedLinear> {
     }
 };
 
+/// oneDNN does not say in words what does not fit.
+void check_shapes(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
+    TORCH_CHECK(x.dim() == 2 && w.dim() == 2 && x.size(1) == w.size(1), "an input of shape ", x.sizes(), " does not fit a weight of shape ",
+                w.sizes());
+    TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == w.size(0)), "a bias of shape ", bias->sizes(), " does not fit a weight of shape ",
+                w.sizes());
+}
+
 std::optional<at::Tensor> optional(lf_tensor_t tensor) {
     return tensor ? std::optional<at::Tensor>(tensor->value) : std::nullopt;
 }
@@ -152,9 +160,18 @@ bool lf_routes_float32_matmul(void) { return routing(); }
 void lf_set_routes_float32_matmul(bool routed) { routing() = routed; }
 
 lf_status lf_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t *out) {
-    return returning(out, [&] { return PlainLinear::apply(x->value, w->value, optional(bias)); });
+    return returning(out, [&] {
+        check_shapes(x->value, w->value, optional(bias));
+        return PlainLinear::apply(x->value, w->value, optional(bias));
+    });
 }
 
 lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t a, lf_tensor_t b, double scale, lf_tensor_t *out) {
-    return returning(out, [&] { return AdaptedLinear::apply(x->value, w->value, optional(bias), a->value, b->value, scale); });
+    return returning(out, [&] {
+        check_shapes(x->value, w->value, optional(bias));
+        TORCH_CHECK(a->value.dim() == 2 && b->value.dim() == 2 && a->value.size(1) == w->value.size(1) && b->value.size(0) == w->value.size(0) &&
+                        a->value.size(0) == b->value.size(1),
+                    "an adapter of shapes ", a->value.sizes(), " and ", b->value.sizes(), " does not fit a weight of shape ", w->value.sizes());
+        return AdaptedLinear::apply(x->value, w->value, optional(bias), a->value, b->value, scale);
+    });
 }

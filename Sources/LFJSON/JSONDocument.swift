@@ -34,6 +34,10 @@ public final class JSONDocument: @unchecked Sendable {
         try self.init(PaddedBytes(copying: bytes), source: source)
     }
 
+    public convenience init(_ bytes: [UInt8], source: String) throws(UserError) {
+        try self.init(bytes.withUnsafeBytes { PaddedBytes(copying: $0) }, source: source)
+    }
+
     init(_ text: PaddedBytes, source: String) throws(UserError) {
         self.source = source
         let parser = TapeParser()

@@ -66,7 +66,7 @@ public struct ModelConfig: Sendable {
         vocabSize = try reader.count("vocab_size")
         hiddenSize = try reader.count("hidden_size")
         intermediateSize = try reader.count("intermediate_size")
-        layerCount = try reader.count("num_hidden_layers")
+        layerCount = try reader.count("num_hidden_layers", below: 1 << 16)
         headCount = try reader.count("num_attention_heads")
         kvHeadCount = try reader.optionalCount("num_key_value_heads") ?? headCount
         headDim = try reader.optionalCount("head_dim") ?? hiddenSize / headCount
@@ -104,7 +104,10 @@ public struct ModelConfig: Sendable {
     private static func windows(_ reader: ConfigReader, modelType: String, layerCount: Int) throws -> [Int?] {
         let window = try reader.optionalCount("sliding_window")
         switch modelType {
-        case "mistral": return Array(repeating: window, count: layerCount)
+        case "mistral":
+            // Left out is not null: the architecture's default is a window.
+            let window = reader.object["sliding_window"] == nil ? 4096 : window
+            return Array(repeating: window, count: layerCount)
         case "qwen2", "qwen3":
             guard reader.object["use_sliding_window"]?.bool ?? false, let window else {
                 return Array(repeating: nil, count: layerCount)
@@ -118,7 +121,7 @@ public struct ModelConfig: Sendable {
                 }
                 return types.map { $0.string == "sliding_attention" ? window : nil }
             }
-            let first = try reader.optionalCount("max_window_layers") ?? 28
+            let first = try reader.optionalCount("max_window_layers", from: 0) ?? 28
             return (0..<layerCount).map { $0 >= first ? window : nil }
         default: return Array(repeating: nil, count: layerCount)
         }
@@ -136,7 +139,8 @@ public struct ModelConfig: Sendable {
             }
             return value
         }
-        let originalLimit = object["original_max_position_embeddings"]?.int
+        let originalLimit = try ConfigReader(object: object, path: path).optionalCount(
+            "original_max_position_embeddings")
         switch kind {
         case "default": return .none
         case "linear": return .linear(factor: try required("factor"))
@@ -146,7 +150,8 @@ public struct ModelConfig: Sendable {
             return .llama3(
                 factor: try required("factor"), lowFrequencyFactor: try required("low_freq_factor"),
                 highFrequencyFactor: try required("high_freq_factor"),
-                originalLimit: Int(try required("original_max_position_embeddings")))
+                originalLimit: try ConfigReader(object: object, path: path).count(
+                    "original_max_position_embeddings"))
         case "yarn":
             return .yarn(
                 factor: try required("factor"), originalLimit: originalLimit ?? maxPositions,
@@ -171,14 +176,17 @@ struct ConfigReader {
         guard let value = object[key]?.string else { throw missing(key, "a string") }
         return value
     }
-    func count(_ key: String) throws -> Int {
-        guard let value = try optionalCount(key) else { throw missing(key, "a positive integer") }
+    func count(_ key: String, below limit: Int = 1 << 32) throws -> Int {
+        guard let value = try optionalCount(key, below: limit) else {
+            throw missing(key, "a positive integer")
+        }
         return value
     }
-    func optionalCount(_ key: String) throws -> Int? {
+    func optionalCount(_ key: String, from first: Int = 1, below limit: Int = 1 << 32) throws -> Int? {
         guard let value = object[key], !value.isNull else { return nil }
-        guard let count = value.int, count > 0, count < 1 << 32 else {
-            throw missing(key, "a positive integer")
+        guard let count = value.int, count >= first, count < limit else {
+            let kind = first > 0 ? "a positive integer" : "an integer that is not negative"
+            throw missing(key, limit < 1 << 32 ? "\(kind) below \(limit)" : kind)
         }
         return count
     }

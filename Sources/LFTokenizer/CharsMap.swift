@@ -6,7 +6,7 @@ struct CharsMap: Sendable {
 
     /// - Returns: Nil where the map is cut short or not base64.
     init?(base64: String) {
-        guard let bytes = Self.decode(base64) else { return nil }
+        guard let bytes = Self.decode(Array(base64.utf8)) else { return nil }
         self.init(bytes)
     }
 
@@ -87,12 +87,13 @@ struct CharsMap: Sendable {
         if isChanged { text.transform(changes) }
     }
 
-    private static func decode(_ base64: String) -> [UInt8]? {
+    /// The bytes that base64 stands for; nil where it has other characters.
+    static func decode(_ base64: some Collection<UInt8>) -> [UInt8]? {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(base64.utf8.count * 3 / 4)
+        bytes.reserveCapacity(base64.count * 3 / 4)
         var bits: UInt32 = 0
         var bitCount: UInt32 = 0
-        for character in base64.utf8 {
+        for character in base64 {
             let value: UInt8
             switch character {
             case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = character - UInt8(ascii: "A")
@@ -111,5 +112,18 @@ struct CharsMap: Sendable {
             }
         }
         return bytes
+    }
+
+    static func base64(_ bytes: [UInt8]) -> String {
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+        var text: [UInt8] = []
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let group = bytes[start..<min(start + 3, bytes.count)]
+            let word = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
+            for index in 0..<4 {
+                text.append(index > group.count ? UInt8(ascii: "=") : alphabet[word >> (18 - 6 * index) & 63])
+            }
+        }
+        return String(decoding: text, as: UTF8.self)
     }
 }

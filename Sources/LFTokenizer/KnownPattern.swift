@@ -60,6 +60,11 @@ enum KnownPattern: Sendable, Equatable {
         return known
     }()
 
+    /// - Parameter digits: How many digits a word has: `{1,3}`, or nothing for one.
+    static func llama3Expression(digits: String) -> String {
+        contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"# + digits + #"| ?[^\s\p{L}\p{N}]+[\r\n]*"# + spaces
+    }
+
     /// What this pattern's expression is, for comparison with Oniguruma; nil where it is more than one.
     var expression: String? { Self.known.first { $0.value == self }?.key }
 
@@ -100,8 +105,8 @@ enum KnownPattern: Sendable, Equatable {
         }
     }
 
-    /// Numbers and runs of Chinese and Japanese are cut out first; the last pattern sees what lies between them as
-    /// texts of their own.
+    /// Numbers and runs of Chinese and Japanese are cut out first; the last pattern sees the runs and what lies between
+    /// as texts of their own.
     private static func scanDeepSeek(_ text: UTF8Text, _ body: (Range<Int>) -> Void) {
         let scanned = ScannedText(text: text)
         var start = 0
@@ -122,6 +127,7 @@ enum KnownPattern: Sendable, Equatable {
             start = position
             if isNumber {
                 position = scanned.endOfDigits(from: position + length, upTo: 2)
+                body(start..<position)
             } else {
                 position += length
                 while position < text.count {
@@ -129,8 +135,9 @@ enum KnownPattern: Sendable, Equatable {
                     if !isCJK(next.value) { break }
                     position += next.length
                 }
+                // The last pattern cuts symbols such as U+30FB out of the run.
+                flush()
             }
-            body(start..<position)
             start = position
         }
         flush()

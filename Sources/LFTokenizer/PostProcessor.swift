@@ -1,3 +1,5 @@
+import LFJSON
+
 /// What is put around the ids of a text when special tokens are asked for.
 struct PostProcessor: Sendable {
     enum Piece: Sendable, Equatable {
@@ -15,6 +17,39 @@ struct PostProcessor: Sendable {
     var trimmings: [OffsetTrimming] = []
 
     static let none = PostProcessor()
+
+    init() {}
+
+    /// Puts a beginning before a text and an end behind it, or only one of them.
+    init(bos: Int32?, eos: Int32?) {
+        single = (bos.map { [.special([$0])] } ?? []) + [.text] + (eos.map { [.special([$0])] } ?? [])
+    }
+
+    /// How `tokenizer.json` writes that.
+    static func description(
+        bos: (content: String, id: Int32)?, eos: (content: String, id: Int32)?
+    ) -> JSONValue {
+        func piece(_ token: (content: String, id: Int32)?, _ type: Int64) -> [JSONValue] {
+            token.map { [["SpecialToken": ["id": .string($0.content), "type_id": .int(type)]]] } ?? []
+        }
+        func sequence(_ name: JSONValue, _ type: Int64) -> [JSONValue] {
+            [["Sequence": ["id": name, "type_id": .int(type)]]]
+        }
+        let single = piece(bos, 0) + sequence("A", 0) + piece(eos, 0)
+        var tokens = JSONObject()
+        for token in [bos, eos] {
+            guard let token else { continue }
+            tokens[token.content] = [
+                "id": .string(token.content), "ids": [.int(Int64(token.id))],
+                "tokens": [.string(token.content)],
+            ]
+        }
+        return [
+            "type": "TemplateProcessing", "single": .array(single),
+            "pair": .array(single + piece(bos, 1) + sequence("B", 1) + piece(eos, 1)),
+            "special_tokens": .object(tokens),
+        ]
+    }
 
     func process(_ ids: [Int32]) -> [Int32] {
         if single == [.text] { return ids }

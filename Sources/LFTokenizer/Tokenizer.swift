@@ -13,8 +13,7 @@ public final class Tokenizer: Sendable {
     let postProcessor: PostProcessor
     let decoder: Decoder?
     let added: AddedVocabulary
-    /// Set where words can be found and encoded without the steps in between.
-    let wordEncoder: WordEncoder?
+    let wordEncoder: WordEncoder
     private let states = EncoderStates()
 
     /// Reads the tokenizer of a model folder.
@@ -22,33 +21,25 @@ public final class Tokenizer: Sendable {
     /// - Parameter splitSpecialTokens: Whether text that spells a special token is tokenized as any other text.
     /// - Throws: A `UserError` that names the file and what is wrong.
     public static func load(directory: String, splitSpecialTokens: Bool = false) throws -> Tokenizer {
-        let path = directory + "/tokenizer.json"
-        guard isFile(path) else {
-            throw UserError(
-                .failedRun, "the folder has no tokenizer.json.", at: directory,
-                remedy: "Name a model folder that has one.")
-        }
-        let file = try TokenizerFile(path: path)
-        let known = try file.addedTokens
-        let config = try TokenizerConfig(directory: directory, known: known)
-        return try Tokenizer(file, config, known, directory, splitSpecialTokens: splitSpecialTokens)
+        let blueprint = try TokenizerBlueprint(directory: directory)
+        let config = try TokenizerConfig(
+            directory: directory, known: blueprint.addedTokens, defaults: blueprint.defaultTokens)
+        return try Tokenizer(blueprint, config, directory, splitSpecialTokens: splitSpecialTokens)
     }
 
     private init(
-        _ file: TokenizerFile, _ config: TokenizerConfig, _ known: [AddedToken], _ directory: String,
+        _ blueprint: TokenizerBlueprint, _ config: TokenizerConfig, _ directory: String,
         splitSpecialTokens: Bool
     ) throws(UserError) {
         self.directory = directory
-        parts = file.parts
         self.config = config
-        let normalizer = try file.normalizer
+        let normalizer = try blueprint.file.normalizer
+        let preTokenizer = try blueprint.file.preTokenizer
+        let model = blueprint.model
         self.normalizer = normalizer
-        let preTokenizer = try file.preTokenizer
         self.preTokenizer = preTokenizer
-        let model = try file.tokenModel
         self.model = model
-        postProcessor = try file.postProcessor
-        decoder = try file.decoder
+        decoder = try blueprint.file.decoder
         wordEncoder = WordEncoder(model: model, normalizer: normalizer, preTokenizer: preTokenizer)
 
         var added = AddedVocabulary()
@@ -58,7 +49,7 @@ public final class Tokenizer: Sendable {
                 tokens, modelID: model.vocabulary.id, modelSize: model.vocabulary.count,
                 normalize: { normalizer?.normalized($0) ?? Array($0.utf8) })
         }
-        add(known)
+        add(blueprint.addedTokens)
         // As transformers does: what the configuration names and the file lacks is added behind.
         var missing = config.addedTokens
         for token in config.specialTokens.map(\.token) + config.extraSpecialTokens
@@ -68,6 +59,25 @@ public final class Tokenizer: Sendable {
         }
         if !missing.isEmpty { add(missing) }
         self.added = added
+
+        var parts = blueprint.file.parts
+        var postProcessor = try blueprint.file.postProcessor
+        if blueprint.followsConfiguredEnds {
+            func end(_ key: String, _ name: String) -> (content: String, id: Int32)? {
+                guard config.fields[key]?.bool == true,
+                    let content = config.specialTokens.first(where: { $0.key == name })?.token.content,
+                    let id = added.id(of: content) ?? model.vocabulary.id(content)
+                else { return nil }
+                return (content, id)
+            }
+            let (bos, eos) = (end("add_bos_token", "bos_token"), end("add_eos_token", "eos_token"))
+            if bos != nil || eos != nil {
+                postProcessor = PostProcessor(bos: bos?.id, eos: eos?.id)
+                parts.postProcessor = PostProcessor.description(bos: bos, eos: eos)
+            }
+        }
+        self.postProcessor = postProcessor
+        self.parts = parts
     }
 
     private init(_ other: Tokenizer, added: AddedVocabulary, config: TokenizerConfig) {
@@ -153,8 +163,10 @@ public final class Tokenizer: Sendable {
     private func encodeSegment(
         _ text: UTF8Text, start: Int, into output: inout [Int32], _ scratch: EncoderScratch
     ) {
-        if let wordEncoder, !added.hasNormalizedTokens, wordEncoder.leavesUnchanged(text) {
-            return wordEncoder.encode(text, into: &output, scratch)
+        if !added.hasNormalizedTokens,
+            wordEncoder.encodeDirectly(text, startsText: start == 0, into: &output, scratch)
+        {
+            return
         }
         var normalized = NormalizedText(
             text, originalStart: start, tracksOffsets: preTokenizer?.asksForStart ?? false)
@@ -163,14 +175,18 @@ public final class Tokenizer: Sendable {
         for segment in segments {
             if let id = segment.id {
                 output.append(id)
-            } else if let wordEncoder {
-                normalized.withText { wordEncoder.encode($0.slice(segment.range), into: &output, scratch) }
-            } else {
-                var pieces = PreTokenizedText(
-                    segments.count == 1 ? normalized : normalized.slice(segment.range))
-                preTokenizer?.apply(to: &pieces)
-                pieces.text.withText { text in
-                    for piece in pieces.pieces { model.encode(text.slice(piece), into: &output, scratch) }
+                continue
+            }
+            let isDone = normalized.withText {
+                wordEncoder.encodeNormalized($0.slice(segment.range), into: &output, scratch)
+            }
+            if isDone { continue }
+            var pieces = PreTokenizedText(
+                segments.count == 1 ? normalized : normalized.slice(segment.range))
+            preTokenizer?.apply(to: &pieces)
+            pieces.text.withText { text in
+                for piece in pieces.pieces {
+                    wordEncoder.encodePiece(text.slice(piece), into: &output, scratch)
                 }
             }
         }

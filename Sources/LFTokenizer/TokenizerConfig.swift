@@ -25,8 +25,12 @@ struct TokenizerConfig: Sendable {
     var cleansUpSpaces = false
     var splitsSpecialTokens = false
 
-    /// - Parameter known: The added tokens of `tokenizer.json`, whose flags a token that is given by its text keeps.
-    init(directory: String, known: [AddedToken]) throws(UserError) {
+    /// - Parameters:
+    ///   - known: The added tokens of `tokenizer.json`, whose flags a token that is given by its text keeps.
+    ///   - defaults: Named special tokens that count where the files name none.
+    init(
+        directory: String, known: [AddedToken], defaults: [(key: String, content: String)] = []
+    ) throws(UserError) {
         let path = directory + "/tokenizer_config.json"
         if isFile(path) {
             guard let object = try JSONValue.read(path: path).object else {
@@ -51,6 +55,7 @@ struct TokenizerConfig: Sendable {
             try readAddedTokens(directory + "/added_tokens.json", values: values, byContent: &byContent)
             for token in known { byContent[ByteString(token.content)] = token }
         }
+        for (key, content) in defaults where values[key] == nil { values[key] = .string(content) }
         try readSpecialTokens(values, path: path, byContent: byContent)
         cleansUpSpaces = fields["clean_up_tokenization_spaces"]?.bool ?? false
         splitsSpecialTokens = fields["split_special_tokens"]?.bool ?? false
@@ -156,13 +161,9 @@ func isFile(_ path: String) -> Bool {
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
 }
 
-/// Reads a whole file of UTF-8 text.
-func readText(_ path: String) throws(UserError) -> String {
-    guard let file = fopen(path, "rb") else {
-        throw UserError(
-            .failedRun, "the file cannot be opened: \(String(cString: strerror(errno))).", at: path,
-            remedy: "Check the path and its permissions.")
-    }
+/// Reads a whole file.
+func readBytes(_ path: String) throws(UserError) -> [UInt8] {
+    guard let file = fopen(path, "rb") else { throw .file(path, notBe: "opened", errorNumber: errno) }
     defer { fclose(file) }
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
@@ -171,7 +172,13 @@ func readText(_ path: String) throws(UserError) -> String {
         if count == 0 { break }
         bytes.append(contentsOf: buffer[..<count])
     }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
+    guard ferror(file) == 0 else { throw .file(path, notBe: "read", errorNumber: errno) }
+    return bytes
+}
+
+/// Reads a whole file of UTF-8 text.
+func readText(_ path: String) throws(UserError) -> String {
+    guard let text = String(validating: try readBytes(path), as: UTF8.self) else {
         throw UserError(.failedRun, "the file is not valid UTF-8.", at: path, remedy: "Save it as UTF-8.")
     }
     return text

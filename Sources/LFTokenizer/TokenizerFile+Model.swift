@@ -17,6 +17,10 @@ extension TokenizerFile {
         guard let entries = node["vocab"], entries.isObject else {
             throw malformed("the model's vocab must be an object")
         }
+        return try vocabulary(entries: entries)
+    }
+
+    func vocabulary(entries: JSONNode) throws(UserError) -> Vocabulary {
         var blob: [UInt8] = []
         var tokens: [(start: Int, length: Int, id: Int)] = []
         try entries.forEachMember { (token, value) throws(UserError) in

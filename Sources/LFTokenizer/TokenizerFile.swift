@@ -15,6 +15,20 @@ struct TokenizerFile {
         }
     }
 
+    /// The same for steps that come from elsewhere.
+    ///
+    /// - Parameter path: The file that they stand for.
+    init(parts: TokenizerFileParts, path: String) throws(UserError) {
+        let value: JSONValue = [
+            "truncation": parts.truncation, "padding": parts.padding, "normalizer": parts.normalizer,
+            "pre_tokenizer": parts.preTokenizer, "post_processor": parts.postProcessor,
+            "decoder": parts.decoder,
+            "model": .object(parts.model),
+        ]
+        document = try JSONDocument(Array(value.serialized().utf8), source: path)
+        self.path = path
+    }
+
     func malformed(_ problem: String) -> UserError {
         UserError(
             .failedRun, "\(problem).", at: path,

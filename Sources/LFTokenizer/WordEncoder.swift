@@ -1,82 +1,112 @@
-/// A short way through the pipeline for tokenizers whose words can be found in the text as it is.
+/// Encodes pieces of text and remembers the ids of words; for common tokenizers it also finds the words without the
+/// steps in between.
 ///
-/// It gives the same ids as the steps that it leaves out, and remembers the ids of words.
+/// It gives the same ids as the steps that it leaves out.
 struct WordEncoder: Sendable {
-    private enum Words: Sendable {
-        /// A pattern's words, written in GPT-2's byte alphabet.
-        case bytes(KnownPattern)
-        /// The whole text is one word for the model, but no merge reaches across the start of a run of this character.
-        case runs(of: [UInt8])
+    private enum Shortcut: Sendable {
+        /// The words of a pattern, written in GPT-2's byte alphabet.
+        case bytes(BPEModel, KnownPattern)
+        /// The whole text is one piece, with spaces replaced by the mark.
+        case metaspace(MetaspacePrepending)
     }
 
-    private let words: Words
-    private let model: BPEModel
+    private let model: Model
     private let normalizer: Normalizer?
+    private let shortcut: Shortcut?
+    /// No merge reaches across the start of a run of this character, so that pieces can be cut there.
+    private let mark: [UInt8]?
 
-    /// - Returns: Nil where there is no short way.
-    init?(model: Model, normalizer: Normalizer?, preTokenizer: PreTokenizer?) {
-        guard case .bpe(let model) = model else { return nil }
+    init(model: Model, normalizer: Normalizer?, preTokenizer: PreTokenizer?) {
         self.model = model
         self.normalizer = normalizer
-        if let pattern = Self.bytePattern(of: preTokenizer) {
-            words = .bytes(pattern)
-        } else if preTokenizer == nil, let mark = Self.wordMark(of: normalizer),
-            model.neverMerges(across: mark)
-        {
-            words = .runs(of: mark)
-        } else {
-            return nil
+        var mark: [UInt8]?
+        if case .bpe(let model) = model {
+            mark = Self.mark(of: normalizer, preTokenizer)
+            if mark.map(model.neverMerges) == false { mark = nil }
         }
-    }
-
-    private static func bytePattern(of preTokenizer: PreTokenizer?) -> KnownPattern? {
-        switch preTokenizer {
-        case .byteLevel(addsPrefixSpace: false, splits: true): return .gpt2
-        case .sequence(let parts) where parts.count == 2:
-            guard case .split(.words(let pattern), .isolated, inverted: false) = parts[0],
+        self.mark = mark
+        switch (model, preTokenizer) {
+        case (.bpe(let model), .byteLevel(addsPrefixSpace: false, splits: true)):
+            shortcut = .bytes(model, .gpt2)
+        case (.bpe(let model), .sequence(let parts)) where parts.count == 2:
+            if case .split(.words(let pattern), .isolated, inverted: false) = parts[0],
                 case .byteLevel(addsPrefixSpace: false, splits: false) = parts[1]
-            else { return nil }
-            return pattern
-        default: return nil
+            {
+                shortcut = .bytes(model, pattern)
+            } else {
+                shortcut = nil
+            }
+        case (_, .metaspace(_, let prepends, splits: false)) where mark != nil && normalizer == nil:
+            shortcut = .metaspace(prepends)
+        default: shortcut = nil
         }
     }
 
     /// What spaces are replaced by.
-    private static func wordMark(of normalizer: Normalizer?) -> [UInt8]? {
+    private static func mark(of normalizer: Normalizer?, _ preTokenizer: PreTokenizer?) -> [UInt8]? {
+        if case .metaspace(let replacement, _, _) = preTokenizer {
+            var mark: [UInt8] = []
+            mark.append(scalar: replacement)
+            return mark
+        }
         switch normalizer {
         case .replace(.string([0x20]), let mark): return mark
-        case .sequence(let normalizers): return normalizers.lazy.compactMap { wordMark(of: $0) }.first
+        case .sequence(let normalizers): return normalizers.lazy.compactMap { Self.mark(of: $0, nil) }.first
         default: return nil
         }
     }
 
-    /// Whether the normalizer leaves a text as it is.
-    func leavesUnchanged(_ text: UTF8Text) -> Bool {
-        switch normalizer {
-        case nil: true
-        case .form(.nfc): !NormalizationData.mayChangeInNFC(text)
-        default: false
+    /// Appends the ids of a text between tokens, where there is a short way that starts with the text as it is.
+    ///
+    /// - Parameter startsText: Whether the text is the start of the whole.
+    /// - Returns: False where there is none.
+    func encodeDirectly(
+        _ text: UTF8Text, startsText: Bool, into output: inout [Int32], _ scratch: EncoderScratch
+    ) -> Bool {
+        switch shortcut {
+        case .bytes:
+            switch normalizer {
+            case nil: break
+            case .form(.nfc): if NormalizationData.mayChangeInNFC(text) { return false }
+            default: return false
+            }
+            return encodeNormalized(text, into: &output, scratch)
+        case .metaspace(let prepends):
+            guard let mark else { return false }
+            var replaced: [UInt8] = []
+            replaced.reserveCapacity(text.count + text.count / 2 + 8)
+            let hasMark = text.buffer.first == 0x20 || isMark(in: text, at: 0, mark)
+            if !hasMark, prepends == .always || prepends == .first && startsText { replaced += mark }
+            for byte in text.buffer {
+                if byte == 0x20 { replaced.append(contentsOf: mark) } else { replaced.append(byte) }
+            }
+            replaced.withUnsafeBufferPointer { encodePiece(UTF8Text($0), into: &output, scratch) }
+            return true
+        case nil: return false
         }
     }
 
-    /// Appends the ids of normalized text.
-    func encode(_ text: UTF8Text, into output: inout [Int32], _ scratch: EncoderScratch) {
-        switch words {
-        case .bytes(let pattern):
-            pattern.forEachWord(of: text) { range in
-                encode(text.slice(range), into: &output, scratch) { word, output in
-                    model.encodeBytes(word.buffer, into: &output, scratch)
-                }
+    /// Appends the ids of a normalized text between tokens, where there is a short way; returns false where there is
+    /// none.
+    func encodeNormalized(_ text: UTF8Text, into output: inout [Int32], _ scratch: EncoderScratch) -> Bool {
+        guard case .bytes(let model, let pattern) = shortcut else { return false }
+        pattern.forEachWord(of: text) { range in
+            encode(text.slice(range), into: &output, scratch) { word, output in
+                model.encodeBytes(word.buffer, into: &output, scratch)
             }
-        case .runs(let mark):
-            var start = 0
-            while start < text.count {
-                let end = endOfWord(in: text, from: start, mark)
-                encode(text.slice(start..<end), into: &output, scratch) { word, output in
-                    model.encode(word, into: &output, ranges: nil, scratch)
-                }
-                start = end
+        }
+        return true
+    }
+
+    /// Appends the ids of a piece that the pre-tokenizer made.
+    func encodePiece(_ piece: UTF8Text, into output: inout [Int32], _ scratch: EncoderScratch) {
+        var start = 0
+        while start < piece.count {
+            let end = mark.map { endOfWord(in: piece, from: start, $0) } ?? piece.count
+            encode(piece.slice(start..<end), into: &output, scratch) { word, output in
+                model.encode(word, into: &output, scratch)
             }
+            start = end
         }
     }
 

@@ -35,6 +35,11 @@ public final class SegmentMap {
 
     /// Segment i covers `ranges[i]`, consecutive and not empty, and continues segment `prefixes[i]`, if any, which is before it.
     public init(ranges: [Range<Int>], prefixes: [Int?]) throws(TorchError) {
+        guard ranges.count == prefixes.count else {
+            throw TorchError(
+                kind: .invalidArgument, operation: "segments",
+                message: "\(ranges.count) segments have \(prefixes.count) prefixes")
+        }
         let starts = ranges.map { Int64($0.lowerBound) }
         let ends = ranges.map { Int64($0.upperBound) }
         let parents = prefixes.map { Int64($0 ?? -1) }

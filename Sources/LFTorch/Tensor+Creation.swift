@@ -52,7 +52,7 @@ extension Tensor {
     public convenience init(
         copying bytes: UnsafeRawBufferPointer, _ shape: [Int], _ dtype: DType
     ) throws(TorchError) {
-        guard shape.reduce(1, *) * dtype.size == bytes.count else {
+        guard byteCount(of: shape, dtype) == bytes.count else {
             throw TorchError(
                 kind: .invalidArgument, operation: "tensor from bytes",
                 message: "\(bytes.count) bytes do not hold \(shape) elements of type \(dtype)")
@@ -67,7 +67,7 @@ extension Tensor {
     private convenience init<Element>(elements: [Element], _ shape: [Int], _ dtype: DType) throws(TorchError)
     {
         var raw: lf_tensor_t?
-        guard shape.reduce(1, *) == elements.count else {
+        guard byteCount(of: shape, dtype) == elements.count * dtype.size else {
             throw TorchError(
                 kind: .invalidArgument, operation: "tensor from array",
                 message: "\(elements.count) values do not fill the shape \(shape)")
@@ -87,7 +87,7 @@ extension Tensor {
     public convenience init(
         noCopy bytes: UnsafeRawBufferPointer, _ shape: [Int], _ dtype: DType, owner: AnyObject
     ) throws(TorchError) {
-        guard let base = bytes.baseAddress, shape.reduce(1, *) * dtype.size == bytes.count else {
+        guard let base = bytes.baseAddress, byteCount(of: shape, dtype) == bytes.count else {
             throw TorchError(
                 kind: .invalidArgument, operation: "tensor on mapped memory",
                 message: "\(bytes.count) bytes do not hold \(shape) elements of type \(dtype)")
@@ -102,4 +102,15 @@ extension Tensor {
         guard let raw else { preconditionFailure("a successful creation yields a handle") }
         self.init(adopting: raw)
     }
+}
+
+/// The bytes that a shape takes; nil for a negative size and where the product overflows.
+private func byteCount(of shape: [Int], _ dtype: DType) -> Int? {
+    var count = dtype.size
+    for size in shape {
+        let (product, overflows) = count.multipliedReportingOverflow(by: size)
+        guard size >= 0, !overflows else { return nil }
+        count = product
+    }
+    return count
 }

@@ -54,6 +54,9 @@ DEEPSEEK = [
     r"|\s*[\r\n]+|\s+(?!\S)|\s+",
 ]
 
+# What vocabulary sizes are multiplied by.
+SCALE = [1.0]
+
 WORDS = (
     "the The THE of and hello world tokenizer don't I'LL we've they're naïve café 123 3.14 1,000,000 x=y+z "
     "def return import self.value != == -> // <html> &amp; https://example.com/a?b=c user@mail.org "
@@ -136,12 +139,12 @@ def byte_level(pattern=None, prefix=False, behavior="isolated"):
     )
 
 
-def train_bpe(normalizer, pre_tokenizer, decoder, lines, vocab=1500, alphabet=True, limit=None, tokens=(), **options):
+def train_bpe(normalizer, pre_tokenizer, decoder, lines, vocab=None, alphabet=True, limit=None, tokens=(), **options):
     tokenizer = Tokenizer(models.BPE(**options))
     set_parts(tokenizer, normalizer, pre_tokenizer, decoder)
     extra = {key: options[key] for key in ("continuing_subword_prefix", "end_of_word_suffix") if key in options}
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab,
+        vocab_size=int((vocab or 1500) * SCALE[0]),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet() if alphabet else [],
         special_tokens=list(tokens),
         show_progress=False,
@@ -187,20 +190,36 @@ def template(tokenizer, single, names):
     )
 
 
-def charsmap():
-    """The normalization rules that SentencePiece compiles by default."""
-    import sentencepiece
+# Normalization rules of our own: code points, and what becomes of them.
+RULES = """41 30A\tC5
+AD\t
+A0\t20
+BD\t31 2F 32
+E9\t65
+3231\t28 682A 29
+FB01\t66 69
+FF21\t41
+1F600\t3A 29
+"""
 
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["a b c d e f g h i j k"] * 50),
-        model_writer=model,
-        vocab_size=20,
-        minloglevel=2,
-        hard_vocab_limit=False,
-    )
+
+def charsmap(rules):
+    """Normalization rules as SentencePiece compiles them: the given ones, or for None those that it has by default."""
+    import sentencepiece
     from sentencepiece import sentencepiece_model_pb2
 
+    model = io.BytesIO()
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
+        file.write(rules or "")
+        file.flush()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["a b c d e f g h i j k"] * 50),
+            model_writer=model,
+            vocab_size=20,
+            minloglevel=2,
+            hard_vocab_limit=False,
+            **({"normalization_rule_tsv": file.name} if rules else {}),
+        )
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model.getvalue())
     return proto.normalizer_spec.precompiled_charsmap
@@ -228,7 +247,9 @@ GLUE = (
 ).split("|") + ["<|im_start|>", "<|im", "<|im_end|>"]
 
 
-def build(seed):
+def build(seed, scale=1.0, rules=None):
+    """Tokenizers by name; `scale` makes their vocabularies smaller, `rules` are those of Precompiled."""
+    SCALE[0] = scale
     lines = list(corpus(seed))
     unigram_tokens = ["<unk>", "<s>", "</s>"]
     pre = pre_tokenizers
@@ -314,14 +335,14 @@ def build(seed):
         trained = train_other(
             models.Unigram(),
             trainers.UnigramTrainer(
-                vocab_size=1200, special_tokens=list(tokens), unk_token="<unk>", show_progress=False
+                vocab_size=int(1200 * SCALE[0]), special_tokens=list(tokens), unk_token="<unk>", show_progress=False
             ),
             normalizer, pre_tokenizer, decoder, lines,
         )
         return with_model(trained, byte_fallback=byte_fallback)
 
     made["t5"] = unigram(
-        norm.Sequence([norm.Precompiled(charsmap()), norm.Strip(left=False), norm.Replace(Regex(" {2,}"), "▁")]),
+        norm.Sequence([norm.Precompiled(charsmap(rules)), norm.Strip(left=False), norm.Replace(Regex(" {2,}"), "▁")]),
         pre.Metaspace(), decoders.Metaspace(),
     )
     template(made["t5"], "$A </s>", ["</s>"])
@@ -338,7 +359,7 @@ def build(seed):
         return train_other(
             models.WordPiece(unk_token="[UNK]"),
             trainers.WordPieceTrainer(
-                vocab_size=1500, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False
+                vocab_size=int(1500 * SCALE[0]), special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False
             ),
             normalizer, pre_tokenizer, decoder, lines,
         )
@@ -356,7 +377,7 @@ def build(seed):
     def wordlevel(normalizer, pre_tokenizer, decoder):
         return train_other(
             models.WordLevel(unk_token="<unk>"),
-            trainers.WordLevelTrainer(vocab_size=1500, special_tokens=["<unk>"], show_progress=False),
+            trainers.WordLevelTrainer(vocab_size=int(1500 * SCALE[0]), special_tokens=["<unk>"], show_progress=False),
             normalizer, pre_tokenizer, decoder, lines,
         )
 

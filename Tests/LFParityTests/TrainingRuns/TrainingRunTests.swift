@@ -1,0 +1,106 @@
+import Foundation
+import LFAdapters
+import LFCheckpoint
+import LFConfig
+import LFModels
+import LFNN
+import LFReport
+import LFTorch
+import LFWorkflows
+import Testing
+
+/// Whole runs, step by step against the original's (`train/runs`).
+@Suite struct TrainingRunTests {
+    static let runs = [
+        "dpo_sigmoid", "dpo_sigmoid_ls", "dpo_sigmoid_ftx", "dpo_sigmoid_bco", "dpo_sigmoid_ld", "dpo_hinge",
+        "dpo_ipo",
+        "dpo_kto_pair", "dpo_orpo", "dpo_simpo", "dpo_full_ref", "sft_lora", "sft_full", "sft_freeze",
+        "sft_freeze_extra",
+        "sft_lora_qwen2", "sft_full_qwen2", "pt_full_packing", "pt_lora", "sched_constant_with_warmup",
+        "sched_cosine_with_min_lr", "sched_cosine_with_restarts", "sched_inverse_sqrt", "sched_linear",
+        "sched_polynomial", "sched_warmup_stable_decay", "sft_lora_eval", "seed_dpo_lora", "seed_sft_lora",
+        "seed_sft_full_val", "seed_sft_epochs", "seed_pt_full", "sft_rslora", "sft_lora_neat_packing",
+        "sft_lora_mask_history", "sft_lora_train_on_prompt", "sft_lora_tools", "sft_thinking",
+        "sft_lora_two_datasets",
+        "sft_interleave_over", "sft_interleave_under", "sft_lora_batch1_ga1_epochs", "sft_sgd",
+    ].map { RecordedRun(name: $0) }
+
+    /// Times and rates differ, and the original's operation count and mean logits took padding in.
+    static func isComparable(_ name: String) -> Bool {
+        !["runtime", "per_second", "total_flos", "logits/"].contains { name.contains($0) }
+    }
+
+    static func isWithinTolerance(_ actual: Double, _ expected: Double, _ name: String) -> Bool {
+        switch name {
+        case "learning_rate", "epoch", "step": isClose(actual, expected, absolute: 1e-12)
+        case "grad_norm": isClose(actual, expected, relative: 1e-3)
+        // Sums over a hundred tokens of log-probabilities near -7.
+        case "logps/chosen", "logps/rejected": isClose(actual, expected, absolute: 2e-4, relative: 1e-5)
+        default: isClose(actual, expected, absolute: 2e-4)
+        }
+    }
+
+    @Test(arguments: runs) func followsTheRecordedRun(_ run: RecordedRun) throws {
+        let output = try ScratchFolder()
+        let result = try runTraining(run.config(output: output.path))
+        let expected = try run.log()
+        // The closing evaluation comes after the file is written, here as there.
+        let actual = try TrainerState.load(from: output.path).logHistory
+        #expect(!result.isInterrupted)
+        #expect(Array(result.state.logHistory.prefix(actual.count)) == actual)
+        try #require(actual.map(\.step) == expected.map(\.step))
+        for (ours, theirs) in zip(actual, expected) {
+            let step = theirs.step ?? 0
+            for name in theirs.names where Self.isComparable(name) {
+                guard let value = ours[name], let wanted = theirs[name] else {
+                    Issue.record("step \(step) lacks \(name)")
+                    continue
+                }
+                #expect(
+                    Self.isWithinTolerance(value, wanted, name),
+                    "step \(step): \(name) is \(value), not \(wanted)")
+            }
+            for name in ours.names { #expect(ours[name]?.isFinite == true, "step \(step): \(name)") }
+        }
+        try expectWeights(in: output.path, of: run)
+    }
+
+    /// The saved weights are the recorded ones.
+    private func expectWeights(in folder: String, of run: RecordedRun) throws {
+        let adapter = folder + "/adapter_model.safetensors"
+        let isAdapter = FileManager.default.fileExists(atPath: adapter)
+        let store = isAdapter ? try WeightStore.open(file: adapter) : try WeightStore.open(directory: folder)
+        let samples = try run.finalSamples()
+        if isAdapter { #expect(Set(store.names) == Set(samples.map(\.name))) }
+        for sample in samples { try sample.expectMatch(store.tensor(sample.name), within: 1e-4) }
+        let whole = run.folder + "/final_adapter_model.safetensors"
+        guard FileManager.default.fileExists(atPath: whole) else { return }
+        let recorded = try WeightStore.open(file: whole)
+        #expect(Set(recorded.names) == Set(store.names))
+        for name in recorded.names {
+            let difference = try (store.tensor(name) - recorded.tensor(name)).abs().max().item()
+            #expect(isClose(difference, 0, absolute: 1e-4), "\(name) is off by \(difference)")
+        }
+    }
+
+    @Test(
+        arguments: ["seed_sft_lora", "seed_dpo_lora", "seed_sft_epochs", "seed_sft_lora_dropout"].map {
+            RecordedRun(name: $0)
+        })
+    func newAdaptersAreTheRecordedOnes(_ run: RecordedRun) throws {
+        let output = try ScratchFolder()
+        let config = try run.config(output: output.path)
+        let model = try loadModel(config.model.modelNameOrPath)
+        let trainable = try model.addLoRA(
+            LoRAAdapterConfig(
+                r: config.finetuning.lora.rank, loraAlpha: Double(config.finetuning.lora.alpha),
+                targetModules: model.allLinearNames, baseModelNameOrPath: nil),
+            generator: Generator(seed: 42), dtype: .float32)
+        let samples = try run.initialSamples()
+        #expect(trainable.entries.map(\.name).sorted() == samples.map(\.name).sorted())
+        for sample in samples {
+            let entry = try #require(trainable.entries.first { $0.name == sample.name })
+            try sample.expectMatch(entry.parameter.tensor, within: 0)
+        }
+    }
+}
