@@ -56,10 +56,13 @@ public final class LanguageModel {
     }
 
     /// The stream through all layers and the last norm: `[T, hidden]` in `computeDType`.
-    public func hiddenStates(_ stream: DeviceStream) throws(TorchError) -> Tensor {
+    ///
+    /// - Parameter noise: Added to the embeddings.
+    public func hiddenStates(_ stream: DeviceStream, noise: EmbeddingNoise? = nil) throws(TorchError) -> Tensor {
         let (cos, sin) = try rotary(stream)
         let context = ForwardContext(stream: stream, cos: cos, sin: sin, computeDType: computeDType)
         var x = try embedTokens(stream.inputIDs)
+        if let noise { x = try x + noise(stream, like: x) }
         for (index, layer) in layers.enumerated() {
             if index < recomputedLayers && recordsGrad {
                 let replay = adapters.replayedDropout()
@@ -78,12 +81,21 @@ public final class LanguageModel {
         try headLogProbs(hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
     }
 
-    /// The same, and whether each target is the likeliest token, bool `[N]`.
-    public func logProbsAndAccuracy(
-        _ hidden: Tensor, _ stream: DeviceStream
-    ) throws(TorchError) -> (logProbs: Tensor, correct: Tensor) {
-        try headLogProbsAndAccuracy(
-            hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
+    /// The same, with what else the head can say about the targets.
+    public func tokenScores(
+        _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil
+    ) throws(TorchError) -> TokenScores {
+        try headScores(
+            hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs, accuracy: accuracy,
+            entropyOfTop: entropyOfTop)
+    }
+
+    /// `KL(q ‖ p)` at the targets' rows, `[N]` in nats: p this model's distribution, q that of another model's hidden states
+    /// and head.
+    public func divergence(
+        _ hidden: Tensor, from reference: (hidden: Tensor, head: Tensor), _ stream: DeviceStream
+    ) throws(TorchError) -> Tensor {
+        try headDivergence(hidden, head.effectiveWeight(), from: reference, rows: stream.targetRows)
     }
 
     /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.

@@ -53,9 +53,14 @@ public protocol Objective: AnyObject {
 
     /// Running values that a checkpoint must hold for an exact resume.
     var runningValues: [String: Double] { get set }
+
+    /// Random streams of its own, which a checkpoint must hold.
+    var generators: [(name: String, generator: Generator)] { get }
 }
 
 extension Objective {
+    public var generators: [(name: String, generator: Generator)] { [] }
+
     public func derivedMetrics(of averages: [String: Double]) -> [(name: String, value: Double)] { [] }
 
     public var runningValues: [String: Double] {

@@ -29,7 +29,7 @@ extension Trainer {
             ? nil
             : TrainingState(
                 optimizer: optimizer.state(), scheduler: try progressJSON(),
-                generators: [("dropout", try dropoutGenerator.state())])
+                generators: try generators.map { ($0.name, try $0.generator.state()) })
         try TrainingCheckpoint.write(to: path, state: resumeState) { folder in
             try saveModel(folder)
             try state.save(in: folder)
@@ -57,8 +57,9 @@ extension Trainer {
         }
         try loadWeights(from: checkpoint.path)
         try optimizer.load(saved.optimizer)
-        if let stream = saved.generators.first(where: { $0.name == "dropout" }) {
-            try dropoutGenerator.restore(stream.tensor)
+        for (name, generator) in generators {
+            guard let stream = saved.generators.first(where: { $0.name == name }) else { continue }
+            try generator.restore(stream.tensor)
         }
         let fresh = state
         state = old
@@ -77,6 +78,11 @@ extension Trainer {
     }
 
     /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.
+    /// The random streams that the run draws from.
+    private var generators: [(name: String, generator: Generator)] {
+        [("dropout", dropoutGenerator)] + objective.generators
+    }
+
     func loadBest() throws {
         guard let path = state.bestModelCheckpoint else {
             logger.warning("No checkpoint was evaluated: load_best_model_at_end keeps the last weights.")

@@ -1,6 +1,7 @@
 import LFConfig
 public import LFData
 import LFDiagnostics
+import LFJSON
 import LFModels
 import LFNN
 public import LFReport
@@ -75,9 +76,26 @@ extension Trainer {
         }
         let greaterIsBetter = arguments.greaterIsBetter ?? !name.hasSuffix("loss")
         let isBetter = state.bestMetric.map { greaterIsBetter ? value > $0 : value < $0 } ?? true
+        countPatience(isBetter: isBetter)
         if isBetter {
             state.bestMetric = value
             state.bestGlobalStep = state.globalStep
         }
+    }
+
+    /// Counts evaluations without a better score, where the checkpoint finds the count again.
+    private func countPatience(isBetter: Bool) {
+        guard let patience = earlyStoppingPatience else { return }
+        let name = "EarlyStoppingCallback"
+        let counter = "early_stopping_patience_counter"
+        let count = isBetter ? 0 : (state.callbacks[name]?["attributes"]?[counter]?.int ?? 0) + 1
+        state.callbacks[name] = [
+            "args": ["early_stopping_patience": .int(Int64(patience)), "early_stopping_threshold": 0.0],
+            "attributes": [counter: .int(Int64(count))],
+        ]
+        guard count >= patience else { return }
+        progress.stopsEarly = true
+        logger.info(
+            "Stopping at step \(state.globalStep): \(count) evaluations in a row were not better (early_stopping_steps)")
     }
 }

@@ -28,6 +28,8 @@ public final class Trainer {
     let loraDropout: Double
     /// Whether activations are kept whatever memory says (`disable_gradient_checkpointing`).
     let keepsActivations: Bool
+    /// After how many evaluations without a better score training ends.
+    let earlyStoppingPatience: Int?
     let logger = Logger(label: "llamafactory.trainer")
 
     public internal(set) var state = TrainerState()
@@ -40,11 +42,13 @@ public final class Trainer {
     ///   - loraDropout: Probability with which adapters' inputs are dropped in training; 0 for preference learning.
     ///   - dropoutGenerator: The stream that dropout draws from.
     ///   - keepsActivations: Never recompute layers, even where memory may not suffice.
+    ///   - earlyStoppingPatience: Training ends after so many evaluations in a row without a better score.
     public init(
         model: LanguageModel, objective: any Objective, trainable: TrainableWeights,
         arguments: TrainingArguments,
         shuffles: Bool, trainSet: [Example], evalSets: [DatasetModule.Evaluation], loraDropout: Double,
         dropoutGenerator: Generator, keepsActivations: Bool = false,
+        earlyStoppingPatience: Int? = nil,
         saveModel: @escaping (_ folder: String) throws -> Void
     ) {
         self.model = model
@@ -58,6 +62,7 @@ public final class Trainer {
         self.dropoutGenerator = dropoutGenerator
         self.loraDropout = loraDropout
         self.keepsActivations = keepsActivations
+        self.earlyStoppingPatience = earlyStoppingPatience
     }
 
     /// Trains to the end of the plan.
@@ -132,9 +137,10 @@ public final class Trainer {
                 reporter?.stepCompleted(state.globalStep)
                 try endStep(plan, gradNorm: gradNorm, learningRate: rate, optimizer: optimizer)
                 if progress.isInterrupted { return }
-                if state.globalStep >= plan.totalSteps { break }
+                if state.globalStep >= plan.totalSteps || progress.stopsEarly { break }
             }
             try endEpoch(plan, optimizer: optimizer)
+            if progress.stopsEarly { return }
             if progress.isInterrupted { return }
             epoch += 1
             firstStep = 0

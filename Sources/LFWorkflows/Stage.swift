@@ -18,8 +18,8 @@ struct Stage {
 
     init(_ config: ResolvedConfig, prepared: PreparedModel, loader: ModelLoader) throws {
         switch config.finetuning.stage {
-        case .pt: self = Stage.pretraining(prepared)
-        case .sft: self = Stage.supervised(config, prepared)
+        case .pt: self = try Stage.pretraining(config, prepared)
+        case .sft: self = try Stage.supervised(config, prepared, loader)
         case .dpo: self = try Stage.preference(config, prepared, loader)
         case .rm: self = Stage.reward(config, prepared)
         case .kto: self = try Stage.feedback(config, prepared, loader)

@@ -73,6 +73,7 @@ private func run(
         loraDropout: stage.dropsOut ? prepared.adapter?.loraDropout ?? 0 : 0,
         dropoutGenerator: prepared.generator,
         keepsActivations: config.model.disableGradientCheckpointing,
+        earlyStoppingPatience: config.finetuning.earlyStoppingSteps,
         saveModel: { try saver.save(in: $0) })
 
     let closing = ClosingFiles(config: config, stage: stage)
@@ -151,6 +152,7 @@ private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) thro
             switch example {
             case .supervised(let sequences): sequences
             case .pairwise(let chosen, let rejected): [chosen, rejected]
+            case .feedback(let answer, let unrelated, _): [answer, unrelated]
             }
         return sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
     }

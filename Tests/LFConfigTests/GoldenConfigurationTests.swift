@@ -14,10 +14,9 @@ struct GoldenConfigurationTests {
         "ppo_lora": "`stage: ppo`",
         "sft_adafactor": "`optim: adafactor`", "sft_adam_mini": "`use_adam_mini`",
         "sft_apollo_random": "`use_apollo`",
-        "sft_apollo_svd": "`use_apollo`", "sft_asft": "`use_asft_loss`", "sft_badam_layer": "`use_badam`",
-        "sft_dft": "`use_dft_loss`", "sft_eaft": "`use_eaft_loss`", "sft_galore": "`use_galore`",
+        "sft_apollo_svd": "`use_apollo`", "sft_badam_layer": "`use_badam`",
+        "sft_galore": "`use_galore`",
         "sft_loraplus": "`loraplus_lr_ratio`", "sft_muon": "`use_muon`",
-        "sft_neftune": "`neftune_noise_alpha`",
         "sft_oft": "`finetuning_type: oft`", "sft_pissa_svd": "`pissa_init`",
     ]
 

@@ -41,7 +41,7 @@ extension ArgumentCatalogue {
         warmup_steps | float >=0 | 0 | yes | Steps of rising learning rate; below 1, a share of all steps.
         warmup_ratio | float? >=0 <=1 | - | yes | Former name: share of all steps. Goes before `warmup_steps`.
         label_smoothing_factor | float >=0 <1 | 0.0 | no | Smooth the targets of the cross-entropy.
-        neftune_noise_alpha | float? >=0 | - | no | Noise on the embeddings while training (NEFTune).
+        neftune_noise_alpha | float? >=0 | - | yes | Noise on the embeddings while training (NEFTune).
         ## Precision and memory
         bf16 | bool | false | yes | Compute in bfloat16 with float32 trainable weights.
         fp16 | bool | false | no: Use `bf16: true`. | Compute in float16 with scaled losses.
