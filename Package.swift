@@ -116,7 +116,8 @@ let package = Package(
             "LFParityTests",
             [
                 "LFWorkflows", "LFTrainer", "LFModels", "LFCheckpoint", "LFTorch", "LFData", "LFConfig",
-                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFDiagnostics",
+                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate", "LFTokenizer",
+                "LFDiagnostics",
             ]),
         tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),
     ],

@@ -55,9 +55,12 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
         ))
     groups.append(
         (
-            !["dpo", "kto"].contains(stage), ["pref_beta", "pref_ftx", "ref_model", "ref_model_adapters"],
-            "stage is \(stage)"
+            !["dpo", "kto"].contains(stage) && !arguments.bool("use_asft_loss"),
+            ["ref_model", "ref_model_adapters"], "stage is \(stage)"
         ))
+    groups.append((!["dpo", "kto"].contains(stage), ["pref_beta", "pref_ftx"], "stage is \(stage)"))
+    groups.append((!arguments.bool("use_asft_loss"), ["asft_alpha"], "use_asft_loss is not set"))
+    groups.append((!arguments.bool("use_eaft_loss"), ["eaft_alpha"], "use_eaft_loss is not set"))
     groups.append((stage != "kto", ["kto_chosen_weight", "kto_rejected_weight"], "stage is \(stage)"))
     groups.append((stage == "dpo" && loss != "simpo", ["simpo_gamma"], "pref_loss is \(loss)"))
     groups.append(
@@ -67,8 +70,7 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
         ))
     groups.append(
         (
-            ["dpo", "kto"].contains(stage) && arguments.isNull("ref_model"), ["ref_model_adapters"],
-            "ref_model is not set"
+            arguments.isNull("ref_model"), ["ref_model_adapters"], "ref_model is not set"
         ))
     groups.append((["rm", "dpo", "kto"].contains(stage), ["packing"], "stage is \(stage)"))
     groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))

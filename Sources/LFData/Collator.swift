@@ -138,12 +138,14 @@ extension Example {
         if case .feedback(_, _, let isDesirable) = self { isDesirable } else { true }
     }
 
-    /// Tokens of all its sequences, shared ones counted twice.
-    public var tokenCount: Int {
+    public var sequences: [LabeledSequence] {
         switch self {
-        case .supervised(let sequences): sequences.reduce(0) { $0 + $1.inputIDs.count }
-        case .pairwise(let chosen, let rejected): chosen.inputIDs.count + rejected.inputIDs.count
-        case .feedback(let answer, let unrelated, _): answer.inputIDs.count + unrelated.inputIDs.count
+        case .supervised(let sequences): sequences
+        case .pairwise(let chosen, let rejected): [chosen, rejected]
+        case .feedback(let answer, let unrelated, _): [answer, unrelated]
         }
     }
+
+    /// Tokens of all its sequences, shared ones counted twice.
+    public var tokenCount: Int { sequences.reduce(0) { $0 + $1.inputIDs.count } }
 }

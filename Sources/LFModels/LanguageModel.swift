@@ -58,7 +58,9 @@ public final class LanguageModel {
     /// The stream through all layers and the last norm: `[T, hidden]` in `computeDType`.
     ///
     /// - Parameter noise: Added to the embeddings.
-    public func hiddenStates(_ stream: DeviceStream, noise: EmbeddingNoise? = nil) throws(TorchError) -> Tensor {
+    public func hiddenStates(
+        _ stream: DeviceStream, noise: EmbeddingNoise? = nil
+    ) throws(TorchError) -> Tensor {
         let (cos, sin) = try rotary(stream)
         let context = ForwardContext(stream: stream, cos: cos, sin: sin, computeDType: computeDType)
         var x = try embedTokens(stream.inputIDs)
@@ -86,7 +88,8 @@ public final class LanguageModel {
         _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil
     ) throws(TorchError) -> TokenScores {
         try headScores(
-            hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs, accuracy: accuracy,
+            hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs,
+            accuracy: accuracy,
             entropyOfTop: entropyOfTop)
     }
 

@@ -33,7 +33,8 @@ public func headScores(
         }
     }
     return TokenScores(
-        logProbs: logProbs, correct: correct.map { Tensor(adopting: $0) }, entropy: entropy.map { Tensor(adopting: $0) })
+        logProbs: logProbs, correct: correct.map { Tensor(adopting: $0) },
+        entropy: entropy.map { Tensor(adopting: $0) })
 }
 
 /// The log-probabilities alone, `[N]`.
@@ -60,12 +61,14 @@ public func headLogProbsAndAccuracy(
 ///   - reference: The frozen model's, q; without.
 /// - Returns: `[N]`, float32 (float64 for float64 input).
 public func headDivergence(
-    _ h: Tensor, _ w: Tensor, from reference: (hidden: Tensor, head: Tensor), rows: Tensor, logitScale: Double = 1,
+    _ h: Tensor, _ w: Tensor, from reference: (hidden: Tensor, head: Tensor), rows: Tensor,
+    logitScale: Double = 1,
     softcap: Double? = nil
 ) throws(TorchError) -> Tensor {
     try Tensor.make("divergence of two heads") {
         lf_head_divergence(
-            h.handle, w.handle, reference.hidden.handle, reference.head.handle, rows.handle, logitScale, softcap ?? 0,
+            h.handle, w.handle, reference.hidden.handle, reference.head.handle, rows.handle, logitScale,
+            softcap ?? 0,
             $0)
     }
 }

@@ -96,6 +96,7 @@ extension Trainer {
         guard count >= patience else { return }
         progress.stopsEarly = true
         logger.info(
-            "Stopping at step \(state.globalStep): \(count) evaluations in a row were not better (early_stopping_steps)")
+            "Stopping at step \(state.globalStep): \(count) evaluations in a row were not better (early_stopping_steps)"
+        )
     }
 }

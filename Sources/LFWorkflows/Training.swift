@@ -148,13 +148,7 @@ private func prepareOutputFolder(_ folder: String) throws -> [String] {
 private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) throws {
     guard let train = data.train, !train.isEmpty else { return }
     let learns = train.contains { example in
-        let sequences: [LabeledSequence] =
-            switch example {
-            case .supervised(let sequences): sequences
-            case .pairwise(let chosen, let rejected): [chosen, rejected]
-            case .feedback(let answer, let unrelated, _): [answer, unrelated]
-            }
-        return sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
+        example.sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
     }
     guard !learns else { return }
     throw UserError(
@@ -166,13 +160,7 @@ private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) thro
 /// Fails when the data holds a token that the model has no embedding for.
 private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
     for example in (data.train ?? []) + data.eval.flatMap(\.examples) {
-        let sequences: [LabeledSequence] =
-            switch example {
-            case .supervised(let sequences): sequences
-            case .pairwise(let chosen, let rejected): [chosen, rejected]
-            case .feedback(let answer, let unrelated, _): [answer, unrelated]
-            }
-        for sequence in sequences {
+        for sequence in example.sequences {
             guard let id = sequence.inputIDs.first(where: { $0 < 0 || $0 >= vocabSize }) else { continue }
             throw UserError(
                 .failedRun, "The data holds the token \(id), but the model knows only \(vocabSize) tokens.",

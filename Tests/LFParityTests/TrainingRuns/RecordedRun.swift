@@ -68,7 +68,8 @@ struct RecordedRun: Sendable, CustomTestStringConvertible {
             let indices = try #require(value["index"]?.array).compactMap(\.int)
             let values = try #require(value["value"]?.array).compactMap(\.double)
             return Sample(
-                name: name.replacingOccurrences(of: ".default.", with: "."),
+                name: name.replacingOccurrences(of: ".default.", with: ".")
+                    .replacingOccurrences(of: "pretrained_model.", with: ""),
                 shape: try #require(value["shape"]?.array).compactMap(\.int),
                 l2: try #require(value["l2"]?.double),
                 places: Array(zip(indices, values)))
