@@ -263,6 +263,18 @@ public final class Tokenizer: Sendable {
             bytes.reserveCapacity(ids.count * 4)
             for id in ids { appendBytes(of: id, skipSpecialTokens: skipSpecialTokens, to: &bytes) }
             text = String(decoding: bytes, as: UTF8.self)
+        } else if case .sentencePiece(let mark, let stripsFirstSpace) = decoder {
+            var pieces = SentencePieceText(mark: mark)
+            for id in ids {
+                if let token = added.tokensByID[id] {
+                    if skipSpecialTokens, added.isSpecial(token.content) { continue }
+                    var content = token.content
+                    content.withUTF8 { pieces.append($0) }
+                } else if let token = model.vocabulary.token(Int(id)) {
+                    pieces.append(token)
+                }
+            }
+            text = String(decoding: pieces.finish(strippingFirstSpace: stripsFirstSpace), as: UTF8.self)
         } else {
             var tokens: [[UInt8]] = []
             tokens.reserveCapacity(ids.count)
