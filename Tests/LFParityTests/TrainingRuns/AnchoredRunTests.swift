@@ -1,7 +1,9 @@
 import Foundation
+import LFAdapters
 import LFConfig
 import LFData
 import LFModels
+import LFObjectives
 import LFReport
 import LFTemplate
 import LFTokenizer
