@@ -119,7 +119,7 @@ let package = Package(
             "LFParityTests",
             [
                 "LFWorkflows", "LFTrainer", "LFModels", "LFCheckpoint", "LFTorch", "LFData", "LFConfig",
-                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFDiagnostics",
+                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFTemplate", "LFDiagnostics",
             ]),
         tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),
     ],

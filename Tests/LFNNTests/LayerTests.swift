@@ -108,6 +108,21 @@ import Testing
         #expect(!loaded.requiresGrad && parameter.isTrainable)
     }
 
+    @Test func trainingStartsFromWhatWasLoadedNotFromItsRoundedImage() throws {
+        let exact: Float = 1.00390625 + 1.0 / 1024
+        let parameter = Parameter(
+            name: "w", tensor: try Tensor([exact]).to(.bfloat16), loaded: try Tensor([exact]))
+        #expect(try parameter.tensor.floats() != [exact])
+        try parameter.makeTrainable(.float32)
+        #expect(try parameter.tensor.floats() == [exact])
+        // What has been replaced is not what was loaded.
+        let merged = Parameter(
+            name: "w", tensor: try Tensor([exact]).to(.bfloat16), loaded: try Tensor([exact]))
+        merged.replace(with: try Tensor([2 as Float]))
+        try merged.makeTrainable(.float32)
+        #expect(try merged.tensor.floats() == [2])
+    }
+
     @Test func theReferenceSeesTheWeightThatTrainingBeganWith() throws {
         let control = AdapterSwitch()
         let parameter = Parameter(name: "w", tensor: try Tensor([1, 2] as [Float]).to(.bfloat16))
