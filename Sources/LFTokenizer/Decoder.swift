@@ -11,7 +11,26 @@ indirect enum Decoder: Sendable {
     case ctc(padding: [UInt8], delimiter: [UInt8], cleansUp: Bool)
     /// The marker at the end of words becomes a space.
     case bpe(suffix: [UInt8])
+    /// What SentencePiece does: the mark becomes a space, runs of `<0x..>` become text, and the first space goes.
+    case sentencePiece(mark: [UInt8], stripsFirstSpace: Bool)
     case sequence([Decoder])
+
+    /// Steps one after the other; the usual ones are done in one go.
+    init(steps: [Decoder]) {
+        var rest = steps[...]
+        guard rest.count >= 3, case .replace(.string(let mark), with: [0x20]) = rest.removeFirst(),
+            case .byteFallback = rest.removeFirst(), case .fuse = rest.removeFirst()
+        else {
+            self = .sequence(steps)
+            return
+        }
+        switch rest.first {
+        case nil: self = .sentencePiece(mark: mark, stripsFirstSpace: false)
+        case .strip(0x20, start: 1, stop: 0) where rest.count == 1:
+            self = .sentencePiece(mark: mark, stripsFirstSpace: true)
+        default: self = .sequence(steps)
+        }
+    }
 
     func decode(_ tokens: [[UInt8]]) -> [[UInt8]] {
         switch self {
@@ -61,6 +80,10 @@ indirect enum Decoder: Sendable {
             return tokens.enumerated().map { index, token in
                 Self.replacing(token, suffix, by: index == tokens.count - 1 ? [] : [0x20])
             }
+        case .sentencePiece(let mark, let stripsFirstSpace):
+            var text = SentencePieceText(mark: mark)
+            for token in tokens { token.withUnsafeBufferPointer { text.append($0) } }
+            return [text.finish(strippingFirstSpace: stripsFirstSpace)]
         case .sequence(let decoders): return decoders.reduce(tokens) { $1.decode($0) }
         }
     }
@@ -115,7 +138,7 @@ indirect enum Decoder: Sendable {
             run.removeAll(keepingCapacity: true)
         }
         for token in tokens {
-            if let byte = fallbackByte(token) {
+            if let byte = token.withUnsafeBufferPointer(fallbackByte) {
                 run.append(byte)
             } else {
                 flush()
@@ -127,7 +150,7 @@ indirect enum Decoder: Sendable {
     }
 
     /// The byte that `<0x..>` stands for.
-    private static func fallbackByte(_ token: [UInt8]) -> UInt8? {
+    fileprivate static func fallbackByte(_ token: UnsafeBufferPointer<UInt8>) -> UInt8? {
         guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else {
             return nil
         }
@@ -153,5 +176,51 @@ indirect enum Decoder: Sendable {
             rest = rest.dropLast(content.count)
         }
         return Array(rest)
+    }
+}
+
+/// Text that is put together from SentencePiece tokens.
+struct SentencePieceText {
+    private let mark: [UInt8]
+    private var text: [UInt8] = []
+    private var run: [UInt8] = []
+
+    init(mark: [UInt8]) { self.mark = mark }
+
+    mutating func append(_ token: UnsafeBufferPointer<UInt8>) {
+        if token.count == 6, let byte = Decoder.fallbackByte(token) {
+            run.append(byte)
+            return
+        }
+        if !run.isEmpty { flush() }
+        guard let first = mark.first else {
+            text.append(contentsOf: token)
+            return
+        }
+        var position = 0
+        while position < token.count {
+            if token[position] == first, token[position...].starts(with: mark) {
+                text.append(0x20)
+                position += mark.count
+            } else {
+                text.append(token[position])
+                position += 1
+            }
+        }
+    }
+
+    private mutating func flush() {
+        if String(validating: run, as: UTF8.self) != nil {
+            text += run
+        } else {
+            for _ in run { text += [0xEF, 0xBF, 0xBD] }
+        }
+        run.removeAll(keepingCapacity: true)
+    }
+
+    mutating func finish(strippingFirstSpace: Bool) -> [UInt8] {
+        if !run.isEmpty { flush() }
+        if strippingFirstSpace, text.first == 0x20 { text.removeFirst() }
+        return text
     }
 }

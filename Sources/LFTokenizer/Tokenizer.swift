@@ -261,16 +261,20 @@ public final class Tokenizer: Sendable {
         if case .byteLevel = decoder {
             var bytes: [UInt8] = []
             bytes.reserveCapacity(ids.count * 4)
+            for id in ids { appendBytes(of: id, skipSpecialTokens: skipSpecialTokens, to: &bytes) }
+            text = String(decoding: bytes, as: UTF8.self)
+        } else if case .sentencePiece(let mark, let stripsFirstSpace) = decoder {
+            var pieces = SentencePieceText(mark: mark)
             for id in ids {
                 if let token = added.tokensByID[id] {
                     if skipSpecialTokens, added.isSpecial(token.content) { continue }
                     var content = token.content
-                    content.withUTF8 { ByteAlphabet.decode($0, into: &bytes) }
+                    content.withUTF8 { pieces.append($0) }
                 } else if let token = model.vocabulary.token(Int(id)) {
-                    ByteAlphabet.decode(token, into: &bytes)
+                    pieces.append(token)
                 }
             }
-            text = String(decoding: bytes, as: UTF8.self)
+            text = String(decoding: pieces.finish(strippingFirstSpace: stripsFirstSpace), as: UTF8.self)
         } else {
             var tokens: [[UInt8]] = []
             tokens.reserveCapacity(ids.count)
@@ -283,6 +287,22 @@ public final class Tokenizer: Sendable {
             text = String(decoding: pieces.joined(), as: UTF8.self)
         }
         return config.cleansUpSpaces ? Self.cleanedUp(text) : text
+    }
+
+    /// Whether text is only the tokens' bytes in GPT-2's alphabet, one after the other.
+    var decodesBytes: Bool {
+        if case .byteLevel = decoder { !config.cleansUpSpaces } else { false }
+    }
+
+    /// Appends the bytes that an id stands for in GPT-2's alphabet.
+    func appendBytes(of id: Int32, skipSpecialTokens: Bool, to bytes: inout [UInt8]) {
+        if let token = added.tokensByID[id] {
+            if skipSpecialTokens, added.isSpecial(token.content) { return }
+            var content = token.content
+            content.withUTF8 { ByteAlphabet.decode($0, into: &bytes) }
+        } else if let token = model.vocabulary.token(Int(id)) {
+            ByteAlphabet.decode(token, into: &bytes)
+        }
     }
 
     /// English punctuation without the space before it, in transformers' order.

@@ -267,7 +267,7 @@ struct TokenizerFile {
         case "Sequence":
             var parts: [Decoder] = []
             for part in try list(node, "decoders") { parts.append(try decoder(part)) }
-            return .sequence(parts)
+            return Decoder(steps: parts)
         default: throw unsupported("the decoder \"\(type)\"")
         }
     }

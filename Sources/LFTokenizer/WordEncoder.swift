@@ -7,24 +7,23 @@ struct WordEncoder: Sendable {
         /// The words of a pattern, written in GPT-2's byte alphabet.
         case bytes(BPEModel, KnownPattern)
         /// The whole text is one piece, with spaces replaced by the mark.
-        case metaspace(MetaspacePrepending)
+        case metaspace(mark: [UInt8], MetaspacePrepending)
     }
 
     private let model: Model
     private let normalizer: Normalizer?
     private let shortcut: Shortcut?
-    /// No merge reaches across the start of a run of this character, so that pieces can be cut there.
-    private let mark: [UInt8]?
+    /// Where pieces can be cut because no merge reaches across.
+    private let borders: WordBorders?
 
     init(model: Model, normalizer: Normalizer?, preTokenizer: PreTokenizer?) {
         self.model = model
         self.normalizer = normalizer
-        var mark: [UInt8]?
         if case .bpe(let model) = model {
-            mark = Self.mark(of: normalizer, preTokenizer)
-            if mark.map(model.neverMerges) == false { mark = nil }
+            borders = WordBorders(model, mark: Self.mark(of: normalizer, preTokenizer))
+        } else {
+            borders = nil
         }
-        self.mark = mark
         switch (model, preTokenizer) {
         case (.bpe(let model), .byteLevel(addsPrefixSpace: false, splits: true)):
             shortcut = .bytes(model, .gpt2)
@@ -36,8 +35,8 @@ struct WordEncoder: Sendable {
             } else {
                 shortcut = nil
             }
-        case (_, .metaspace(_, let prepends, splits: false)) where mark != nil && normalizer == nil:
-            shortcut = .metaspace(prepends)
+        case (_, .metaspace(_, let prepends, splits: false)) where normalizer == nil:
+            shortcut = Self.mark(of: nil, preTokenizer).map { .metaspace(mark: $0, prepends) }
         default: shortcut = nil
         }
     }
@@ -71,11 +70,10 @@ struct WordEncoder: Sendable {
             default: return false
             }
             return encodeNormalized(text, into: &output, scratch)
-        case .metaspace(let prepends):
-            guard let mark else { return false }
+        case .metaspace(let mark, let prepends):
             var replaced: [UInt8] = []
             replaced.reserveCapacity(text.count + text.count / 2 + 8)
-            let hasMark = text.buffer.first == 0x20 || isMark(in: text, at: 0, mark)
+            let hasMark = text.buffer.first == 0x20 || text.buffer.starts(with: mark)
             if !hasMark, prepends == .always || prepends == .first && startsText { replaced += mark }
             for byte in text.buffer {
                 if byte == 0x20 { replaced.append(contentsOf: mark) } else { replaced.append(byte) }
@@ -102,31 +100,12 @@ struct WordEncoder: Sendable {
     func encodePiece(_ piece: UTF8Text, into output: inout [Int32], _ scratch: EncoderScratch) {
         var start = 0
         while start < piece.count {
-            let end = mark.map { endOfWord(in: piece, from: start, $0) } ?? piece.count
+            let end = borders?.endOfWord(in: piece, from: start) ?? piece.count
             encode(piece.slice(start..<end), into: &output, scratch) { word, output in
                 model.encode(word, into: &output, scratch)
             }
             start = end
         }
-    }
-
-    /// A word ends before the first mark that comes after anything but a mark.
-    private func endOfWord(in text: UTF8Text, from start: Int, _ mark: [UInt8]) -> Int {
-        var position = start
-        while isMark(in: text, at: position, mark) { position += mark.count }
-        let first = mark[0]
-        while position < text.count {
-            if text[position] == first, isMark(in: text, at: position, mark) { return position }
-            position += 1
-        }
-        return position
-    }
-
-    @inline(__always)
-    private func isMark(in text: UTF8Text, at position: Int, _ mark: [UInt8]) -> Bool {
-        guard position + mark.count <= text.count else { return false }
-        for index in mark.indices where text[position + index] != mark[index] { return false }
-        return true
     }
 
     @inline(__always)
@@ -141,21 +120,5 @@ struct WordEncoder: Sendable {
         encodeUnknown(word, &output)
         if scratch.missesUnknown { return }
         scratch.cache.insert(key, byteCount: word.count, idsFrom: start, of: output)
-    }
-}
-
-extension BPEModel {
-    /// Whether text may be cut before every run of a character without changing its ids: no merged token holds that
-    /// character behind another one, and it is a symbol of its own, so that unknown characters do not join across it.
-    func neverMerges(across mark: [UInt8]) -> Bool {
-        guard !ignoresMerges, continuingPrefix.isEmpty, endOfWordSuffix.isEmpty, !mark.isEmpty,
-            vocabulary.id(mark) != nil, String(decoding: mark, as: UTF8.self).unicodeScalars.count == 1
-        else { return false }
-        return merges.pairs.allSatisfy { left, right in
-            guard let left = vocabulary.token(Int(left)), let right = vocabulary.token(Int(right)) else {
-                return false
-            }
-            return !right.starts(with: mark) || left.suffix(mark.count).elementsEqual(mark)
-        }
     }
 }

@@ -75,9 +75,6 @@ import Testing
         try #require(actual.map(\.step) == expected.map(\.step))
         for (ours, theirs) in zip(actual, expected) {
             guard let loss = theirs["loss"], let norm = theirs["grad_norm"] else { continue }
-            print(
-                "BF", run.name, theirs.step ?? 0, (ours["loss"] ?? .nan) - loss,
-                (ours["grad_norm"] ?? .nan) / norm - 1)
             #expect(isClose(ours["loss"] ?? .nan, loss, absolute: 4e-3), "loss of step \(theirs.step ?? 0)")
             #expect(
                 isClose(ours["grad_norm"] ?? .nan, norm, relative: 1e-2),

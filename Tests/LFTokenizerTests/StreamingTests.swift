@@ -1,0 +1,64 @@
+import Foundation
+import LFJSON
+import LFTokenizer
+import Testing
+
+@Suite struct StreamingTests {
+    private func stream(_ tokenizer: Tokenizer, _ ids: [Int32], skip: Bool) -> [String] {
+        var decoder = StreamingDecoder(tokenizer, skipSpecialTokens: skip)
+        return ids.map { decoder.append($0) } + [decoder.finish()]
+    }
+
+    @Test(arguments: ["llama3", "qwen2", "llama2", "gemma"])
+    func piecesMakeTheWholeText(kind: String) throws {
+        let tokenizer = try Tokenizer.load(directory: "\(golden)/tokenizers/\(kind)")
+        let recorded = try JSONValue.read(path: "\(golden)/tokenizer_goldens/\(kind).json")
+        let isByteLevel = kind == "llama3" || kind == "qwen2"
+        for key in ["cases", "decode_only"] {
+            for entry in try #require(recorded[key]?.array) {
+                let ids = try #require((entry["ids_with_special"] ?? entry["ids"])?.array)
+                    .map { Int32(try #require($0.int)) }
+                for skip in [false, true] {
+                    let whole = tokenizer.decode(ids, skipSpecialTokens: skip)
+                    let pieces = stream(tokenizer, ids, skip: skip)
+                    if isByteLevel || !whole.contains("\u{FFFD}") {
+                        #expect(pieces.joined() == whole, "\(JSONValue.literal(whole))")
+                    }
+                    if !whole.contains("\u{FFFD}") {
+                        #expect(pieces.allSatisfy { !$0.contains("\u{FFFD}") })
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func waitsForWholeCharacters() throws {
+        let tokenizer = try Tokenizer.load(directory: "\(golden)/tokenizers/llama3")
+        let ids = try tokenizer.encode("a\u{1F9FF}b")
+        let pieces = stream(tokenizer, ids, skip: true)
+        #expect(pieces.count > 4)
+        #expect(pieces.filter { !$0.isEmpty } == ["a", "\u{1F9FF}", "b"])
+    }
+
+    @Test func stopsAtTheFirstStopString() {
+        var stops = StopStrings(["</s>", "\nUser", ""])
+        #expect(stops.append("Hello <") == "Hello ")
+        #expect(stops.append("b></") == "<b>")
+        #expect(stops.append("s") == "")
+        #expect(!stops.isStopped)
+        #expect(stops.append("> more") == "")
+        #expect(stops.isStopped)
+        #expect(stops.append("and more") == "")
+        #expect(stops.finish() == "")
+
+        stops = StopStrings(["\nUser"])
+        #expect(stops.append("one\nUs") == "one")
+        #expect(stops.append("age\nUserX") == "\nUsage")
+        #expect(stops.isStopped)
+
+        stops = StopStrings(["é!"])
+        #expect(stops.append("caf\u{E9}") == "caf")
+        #expect(stops.finish() == "é")
+        #expect(!stops.isStopped)
+    }
+}
