@@ -31,16 +31,19 @@ public final class TrainerLog {
     ///   - totalSteps: Steps of the whole run; 0 where only an evaluation runs.
     ///   - resumedStep: Steps that an earlier run has done; 0 for a new run.
     ///   - resumedTokens: Input tokens that the earlier run saw.
-    ///   - discardingOld: Whether a log that is there is deleted (`overwrite_output_dir`).
+    ///   - resumedEntries: Lines of the resumed step that were written before its checkpoint; later ones are dropped.
+    ///   - discardingOld: Whether a log that is there is deleted: a run that starts from the beginning.
     ///   - clock: Seconds from any fixed moment.
     /// - Throws: `UserError` naming the file.
     public init(
         in folder: String, totalSteps: Int, resumedStep: Int = 0, resumedTokens: Int = 0,
-        discardingOld: Bool = false,
+        resumedEntries: Int = .max, discardingOld: Bool = false,
         clock: @escaping () -> Double = monotonicSeconds
     ) throws(UserError) {
         let path = folder + "/" + Self.fileName
-        if resumedStep > 0, !discardingOld { try Self.dropLines(after: resumedStep, of: path) }
+        if resumedStep > 0, !discardingOld {
+            try Self.dropLines(after: resumedStep, keepingOfIt: resumedEntries, of: path)
+        }
         file = try AppendLog(path: path, discardingOld: discardingOld)
         self.totalSteps = totalSteps
         self.resumedStep = resumedStep
@@ -105,11 +108,18 @@ public final class TrainerLog {
         line["remaining_time"] = .string(timedelta(remaining))
     }
 
-    private static func dropLines(after step: Int, of path: String) throws(UserError) {
+    private static func dropLines(
+        after step: Int, keepingOfIt entries: Int, of path: String
+    ) throws(UserError) {
         var kept = ""
+        var keptOfStep = 0
         do {
             try JSONValue.forEachLine(path: path) { _, value in
                 guard let current = value["current_steps"]?.int, current <= step else { return }
+                if current == step {
+                    guard keptOfStep < entries else { return }
+                    keptOfStep += 1
+                }
                 kept += value.serialized() + "\n"
             }
         } catch {

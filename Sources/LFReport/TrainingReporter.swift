@@ -12,17 +12,18 @@ public final class TrainingReporter {
     /// - Parameters:
     ///   - showsProgress: Whether there is a bar (`disable_tqdm` off).
     ///   - resumedStep: Steps that an earlier run has done; 0 for a new run.
-    ///   - discardsOldLog: Whether a log that is there is deleted (`overwrite_output_dir`).
+    ///   - resumedEntries: Log events that the earlier run had at its last step when it was saved.
+    ///   - discardsOldLog: Whether a log that is there is deleted: a run that starts from the beginning.
     /// - Throws: `UserError` naming `trainer_log.jsonl`.
     public init(
         outputDir: String, totalSteps: Int, resumedStep: Int = 0, resumedTokens: Int = 0,
-        discardsOldLog: Bool = false,
+        resumedEntries: Int = .max, discardsOldLog: Bool = false,
         showsProgress: Bool = true, console: Console = .standard,
         clock: @escaping () -> Double = monotonicSeconds
     ) throws(UserError) {
         log = try TrainerLog(
             in: outputDir, totalSteps: totalSteps, resumedStep: resumedStep, resumedTokens: resumedTokens,
-            discardingOld: discardsOldLog, clock: clock)
+            resumedEntries: resumedEntries, discardingOld: discardsOldLog, clock: clock)
         self.console = console
         bar =
             showsProgress

@@ -9,11 +9,21 @@ public enum Interruption {
 
     /// Catches SIGINT and SIGTERM from here on.
     public static func watch() {
+        // The first use makes the counter; that must not happen in a signal handler.
+        _ = isRequested
         for number in [SIGINT, SIGTERM] {
             signal(number) { number in
                 if Interruption.count.add(1, ordering: .relaxed).oldValue > 0 { _exit(128 + number) }
+                let notice: StaticString =
+                    "\nStopping after this step; its checkpoint will be saved. Ctrl-C again stops at once.\n"
+                _ = write(STDERR_FILENO, notice.utf8Start, notice.utf8CodeUnitCount)
             }
         }
+    }
+
+    /// Lets the signals end the process again.
+    public static func unwatch() {
+        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
     }
 
     /// For tests and embedding programs: the same wish without a signal.

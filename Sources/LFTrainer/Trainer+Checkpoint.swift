@@ -12,7 +12,10 @@ import Logging
 
 /// Saving and going on exactly: weights, optimizer, schedule, random streams, position in the data and half-made averages.
 extension Trainer {
-    func saveCheckpoint(_ optimizer: any Optimizer) throws {
+    /// Writes `checkpoint-<step>`, then deletes what `save_total_limit` no longer allows.
+    ///
+    /// - Parameter isResumable: Keeps the state of the run even with `save_only_model`.
+    func saveCheckpoint(_ optimizer: any Optimizer, isResumable: Bool) throws {
         let path = arguments.outputDir + "/" + TrainingCheckpoint.name(step: state.globalStep)
         if let best = state.bestGlobalStep {
             let bestPath = arguments.outputDir + "/" + TrainingCheckpoint.name(step: best)
@@ -22,7 +25,7 @@ extension Trainer {
         }
         state.totalFlos = progress.floatingPointOperations
         let resumeState =
-            arguments.saveOnlyModel
+            arguments.saveOnlyModel && !isResumable
             ? nil
             : TrainingState(
                 optimizer: optimizer.state(), scheduler: try progressJSON(),
@@ -65,11 +68,26 @@ extension Trainer {
         state.evalSteps = fresh.evalSteps
         state.saveSteps = fresh.saveSteps
         state.trainBatchSize = fresh.trainBatchSize
+        // The folder may have been moved, or be named from another place.
+        if let best = old.bestModelCheckpoint?.split(separator: "/").last {
+            let path = "\(arguments.outputDir)/\(best)"
+            if FileManager.default.fileExists(atPath: path) { state.bestModelCheckpoint = path }
+        }
         try restoreProgress(saved.scheduler, source: checkpoint.path)
     }
 
-    func loadBest(_ path: String) throws {
-        try loadWeights(from: path)
+    /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.
+    func loadBest() throws {
+        guard let path = state.bestModelCheckpoint else {
+            logger.warning("No checkpoint was evaluated: load_best_model_at_end keeps the last weights.")
+            return
+        }
+        do {
+            try loadWeights(from: TrainingCheckpoint(path: path).path)
+        } catch let error as UserError {
+            logger.warning("\(error) The last weights are kept instead of the best.")
+            return
+        }
         logger.info("Loaded the best model from \(path) (score \(state.bestMetric ?? .nan))")
     }
 
@@ -100,14 +118,19 @@ extension Trainer {
         for (name, value) in objective.runningValues.sorted(by: { $0.key < $1.key }) {
             running[name] = .double(value)
         }
-        return [
+        var progressed: JSONObject = [
             "global_step": .int(Int64(state.globalStep)), "loss_since_log": .double(progress.lossSinceLog),
             "total_loss": .double(progress.totalLoss),
             "last_logged_step": .int(Int64(progress.lastLoggedStep)),
             "floating_point_operations": .double(progress.floatingPointOperations),
             "tokens_trained": .int(Int64(progress.tokensTrained)), "metrics": .array(metrics),
-            "running_values": .object(running),
+            "running_values": .object(running), "owes_epoch_end": .bool(progress.owesEpochEnd),
         ]
+        if let last = progress.lastStep {
+            progressed["grad_norm"] = .double(last.gradNorm)
+            progressed["learning_rate"] = .double(last.learningRate)
+        }
+        return .object(progressed)
     }
 
     private func restoreProgress(_ json: JSONValue, source: String) throws {
@@ -125,6 +148,10 @@ extension Trainer {
         progress.lastLoggedStep = lastLoggedStep
         progress.floatingPointOperations = operations
         progress.tokensTrained = tokens
+        progress.owesEpochEnd = json["owes_epoch_end"]?.bool ?? false
+        if let gradNorm = json["grad_norm"]?.double, let learningRate = json["learning_rate"]?.double {
+            progress.lastStep = (gradNorm, learningRate)
+        }
         progress.metrics = MetricAverages(
             (json["metrics"]?.array ?? []).compactMap { entry in
                 guard let name = entry["name"]?.string, let sum = entry["sum"]?.double,

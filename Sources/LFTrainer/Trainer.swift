@@ -33,6 +33,8 @@ public final class Trainer {
     public internal(set) var state = TrainerState()
     var progress = TrainingProgress()
     var reporter: TrainingReporter?
+    /// Epochs that an earlier run had done.
+    private var resumedEpoch = 0.0
 
     /// - Parameters:
     ///   - loraDropout: Probability with which adapters' inputs are dropped in training; 0 for preference learning.
@@ -75,20 +77,30 @@ public final class Trainer {
         planActivations()
         let reporter = try TrainingReporter(
             outputDir: arguments.outputDir, totalSteps: plan.totalSteps, resumedStep: state.globalStep,
-            resumedTokens: state.numInputTokensSeen,
-            discardsOldLog: arguments.overwriteOutputDir && checkpoint == nil,
+            resumedTokens: state.numInputTokensSeen, resumedEntries: state.entriesAtCurrentStep,
+            discardsOldLog: checkpoint == nil,
             showsProgress: !arguments.disableTqdm)
         self.reporter = reporter
         defer { self.reporter = nil }
         let start = monotonicSeconds()
+        let resumedStep = state.globalStep
+        resumedEpoch = state.epoch
 
         if arguments.evalOnStart, checkpoint == nil { try evaluateAndLog() }
         try run(plan, optimizer: optimizer, schedule: schedule)
         reporter.finish()
         if progress.isInterrupted { return nil }
 
-        if arguments.loadBestModelAtEnd, let best = state.bestModelCheckpoint { try loadBest(best) }
-        return try logEnd(plan, seconds: monotonicSeconds() - start)
+        if arguments.loadBestModelAtEnd { try loadBest() }
+        return try logEnd(plan, since: resumedStep, seconds: monotonicSeconds() - start)
+    }
+
+    /// Tokens of the training set that this run went through, repeats included, per second of its run time.
+    ///
+    /// - Parameter metrics: What `train` returned.
+    public func effectiveTokensPerSecond(_ metrics: LogEntry) -> Double {
+        let tokens = trainSet.reduce(0) { $0 + $1.tokenCount }
+        return Double(tokens) * (state.epoch - resumedEpoch) / max(metrics["train_runtime"] ?? 0, 1e-4)
     }
 
     // MARK: The loop
@@ -100,8 +112,12 @@ public final class Trainer {
                 "\(trainSet.count) examples do not fill one batch of \(arguments.perDeviceTrainBatchSize).",
                 remedy: "Lower per_device_train_batch_size or set dataloader_drop_last: false.")
         }
+        if progress.owesEpochEnd {
+            try endEpoch(plan, optimizer: optimizer)
+            if progress.isInterrupted { return }
+        }
         var epoch = state.globalStep / plan.stepsPerEpoch
-        var firstStep = state.globalStep % plan.stepsPerEpoch
+        var firstStep = arguments.ignoreDataSkip ? 0 : state.globalStep % plan.stepsPerEpoch
         while epoch < plan.epochs, state.globalStep < plan.totalSteps {
             let order = try epochOrder(epoch)
             for step in firstStep..<plan.stepsPerEpoch {
@@ -111,12 +127,15 @@ public final class Trainer {
                 let gradNorm = try optimizerStep(rows, optimizer, rate)
                 state.globalStep += 1
                 state.epoch = Double(epoch) + Double(batches.upperBound) / Double(plan.batchesPerEpoch)
+                progress.owesEpochEnd =
+                    step + 1 == plan.stepsPerEpoch || state.globalStep >= plan.totalSteps
                 reporter?.stepCompleted(state.globalStep)
                 try endStep(plan, gradNorm: gradNorm, learningRate: rate, optimizer: optimizer)
                 if progress.isInterrupted { return }
                 if state.globalStep >= plan.totalSteps { break }
             }
             try endEpoch(plan, optimizer: optimizer)
+            if progress.isInterrupted { return }
             epoch += 1
             firstStep = 0
         }
@@ -155,13 +174,19 @@ public final class Trainer {
     }
 
     private func checkFinite(_ norm: Tensor) throws {
-        guard progress.lossSinceLog.isFinite, try norm.item().isFinite else {
+        if progress.lossSinceLog.isFinite, try norm.item().isFinite { return }
+        let what = progress.lossSinceLog.isFinite ? "gradient" : "loss"
+        let problem = "The \(what) is no longer a number at step \(state.globalStep + 1)."
+        if let weight = try model.firstNonFiniteWeight(trainable) {
             throw UserError(
-                .failedRun,
-                "The \(progress.lossSinceLog.isFinite ? "gradient" : "loss") is no longer a number at step \(state.globalStep + 1).",
-                at: arguments.outputDir,
-                remedy: "Lower learning_rate, or train in float32; checkpoints up to here are intact.")
+                .failedRun, problem, at: arguments.outputDir,
+                remedy: state.globalStep == 0
+                    ? "Load another model: the weight \(weight) holds values that are no numbers."
+                    : "Lower learning_rate: the weight \(weight) has grown beyond all numbers.")
         }
+        throw UserError(
+            .failedRun, problem, at: arguments.outputDir,
+            remedy: "Lower learning_rate, or train in float32; checkpoints up to here are intact.")
     }
 
     // MARK: Events
@@ -181,20 +206,32 @@ public final class Trainer {
             && arguments.evalDelay <= Double(step)
         if evaluates { try evaluateAndLog() }
         let saves = arguments.saveStrategy == .steps && (step % plan.saveSteps == 0 || isLast)
-        let interrupted = Interruption.isRequested && !isLast
-        if saves || interrupted { try saveCheckpoint(optimizer) }
-        if interrupted {
-            progress.isInterrupted = true
-            logger.warning(
-                "Interrupted after step \(step); checkpoint-\(step) is saved. Run the same command again to go on from there."
-            )
-        }
+        // Where the run or its epoch ends anyway, what belongs to the end comes first.
+        let interrupted = Interruption.isRequested && !progress.owesEpochEnd
+        if saves || interrupted { try saveCheckpoint(optimizer, isResumable: interrupted) }
+        if interrupted { announceInterruption() }
     }
 
     private func endEpoch(_ plan: TrainingPlan, optimizer: any Optimizer) throws {
         if arguments.loggingStrategy == .epoch { try logProgress() }
         if arguments.evalStrategy == .epoch, arguments.evalDelay <= state.epoch { try evaluateAndLog() }
-        if arguments.saveStrategy == .epoch { try saveCheckpoint(optimizer) }
+        progress.owesEpochEnd = false
+        let interrupted = Interruption.isRequested && state.globalStep < plan.totalSteps
+        if arguments.saveStrategy == .epoch || interrupted {
+            try saveCheckpoint(optimizer, isResumable: interrupted)
+        }
+        if interrupted { announceInterruption() }
+    }
+
+    private func announceInterruption() {
+        progress.isInterrupted = true
+        let path = arguments.outputDir + "/" + TrainingCheckpoint.name(step: state.globalStep)
+        // A configuration that overwrites would start from the beginning.
+        let remedy =
+            arguments.resume == .automatic || arguments.resume == .latest
+            ? "Run the same command again to go on from there."
+            : "Run the same command with resume_from_checkpoint=\(path) to go on from there."
+        logger.warning("Interrupted after step \(state.globalStep); \(path) is saved. \(remedy)")
     }
 
     private func logProgress() throws {
@@ -220,15 +257,20 @@ public final class Trainer {
         try reporter?.logged(recorded, tokensSeen: state.numInputTokensSeen)
     }
 
-    private func logEnd(_ plan: TrainingPlan, seconds: Double) throws -> LogEntry {
+    /// - Parameter resumedStep: Steps that an earlier run has done; rates are over what this one did.
+    private func logEnd(
+        _ plan: TrainingPlan, since resumedStep: Int, seconds: Double
+    ) throws -> LogEntry {
         progress.totalLoss += progress.lossSinceLog
         progress.lossSinceLog = 0
         let samples =
             arguments.maxSteps > 0
             ? Double(plan.totalSteps * arguments.perDeviceTrainBatchSize * plan.accumulation)
             : Double(trainSet.count) * arguments.numTrainEpochs
+        let steps = Double(plan.totalSteps - resumedStep)
+        let share = steps / Double(max(1, plan.totalSteps))
         state.totalFlos = progress.floatingPointOperations
-        var entry = speedEntry("train", seconds: seconds, samples: samples, steps: Double(plan.totalSteps))
+        var entry = speedEntry("train", seconds: seconds, samples: samples * share, steps: steps)
         entry["total_flos"] = state.totalFlos
         entry["train_loss"] = progress.totalLoss / max(Double(state.globalStep), 0.001)
         try log(entry)
@@ -287,7 +329,23 @@ public final class Trainer {
     }
 }
 
+extension TrainerState {
+    /// Log events of the last step.
+    fileprivate var entriesAtCurrentStep: Int { logHistory.count { $0.step == globalStep } }
+}
+
 extension LanguageModel {
+    /// The name of a weight that holds an infinity or a value that is no number.
+    fileprivate func firstNonFiniteWeight(_ trainable: TrainableWeights) throws -> String? {
+        for parameter in parameters + trainable.entries.map(\.parameter) {
+            let sum = try withoutGrad { () throws(TorchError) in
+                try (parameter.tensor.to(.float32) * 0).sum().item()
+            }
+            if !sum.isFinite { return parameter.name }
+        }
+        return nil
+    }
+
     /// Trained weights that are not the model's own.
     func adaptersParameterCount(_ trainable: TrainableWeights) -> Int {
         let own = Set(parameters.map { ObjectIdentifier($0) })

@@ -11,6 +11,8 @@ struct TrainingProgress {
     var floatingPointOperations = 0.0
     var tokensTrained = 0
     var lastStep: (gradNorm: Double, learningRate: Double)?
+    /// Whether the step just done ended an epoch, or the run, and what happens then is still to come.
+    var owesEpochEnd = false
     var isInterrupted = false
 }
 

@@ -26,7 +26,19 @@ public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
     let logger = Logger(label: "llamafactory.train")
     for warning in config.warnings { logger.warning("\(warning)") }
     let checkpoint = try resumableCheckpoint(config, logger)
-    try requireWritable(config.training.outputDir)
+    let created = try prepareOutputFolder(config.training.outputDir)
+    do {
+        return try run(config, from: checkpoint, logger)
+    } catch {
+        // What failed before it wrote anything leaves nothing behind; folders with content stay.
+        for folder in created { rmdir(folder) }
+        throw error
+    }
+}
+
+private func run(
+    _ config: ResolvedConfig, from checkpoint: TrainingCheckpoint?, _ logger: Logger
+) throws -> TrainingResult {
     TorchRuntime.keepFreedMemory()
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
 
@@ -40,6 +52,7 @@ public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
 
     let data = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
     for warning in data.warnings { logger.warning("\(warning)") }
+    try requireLabels(data, config)
     for line in data.firstExampleText { Console.standard.writeLine(line) }
 
     let loader = ModelLoader(config: config)
@@ -62,14 +75,22 @@ public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
         keepsActivations: config.model.disableGradientCheckpointing,
         saveModel: { try saver.save(in: $0) })
 
-    Interruption.watch()
     let closing = ClosingFiles(config: config, stage: stage)
     if config.training.doTrain {
-        guard let metrics = try trainer.train(resumingFrom: checkpoint) else {
+        Interruption.watch()
+        defer { Interruption.unwatch() }
+        guard var metrics = try trainer.train(resumingFrom: checkpoint) else {
             return TrainingResult(state: trainer.state, isInterrupted: true)
+        }
+        if config.finetuning.includeEffectiveTokensPerSecond {
+            metrics["effective_tokens_per_sec"] = trainer.effectiveTokensPerSecond(metrics)
         }
         try saver.save(in: config.training.outputDir)
         try closing.saveTraining(metrics, state: trainer.state)
+        if Interruption.isRequested, config.training.doEval {
+            logger.warning("Interrupted after training: the model is saved, the evaluation is left out.")
+            return TrainingResult(state: trainer.state, isInterrupted: true)
+        }
     }
     if config.training.doEval {
         try closing.saveEvaluation(trainer.evaluate())
@@ -89,7 +110,6 @@ private func resumableCheckpoint(_ config: ResolvedConfig, _ logger: Logger) thr
         for message in decision.messages { logger.info("\(message)") }
         return try TrainingCheckpoint(path: path)
     }
-    _ = removeAbandonedTemporaries(in: config.training.outputDir, includingOwn: true)
     let (checkpoint, refused) = newestUsableCheckpoint(in: config.training.outputDir)
     for error in refused { logger.warning("\(error) The checkpoint before it is used.") }
     guard let checkpoint else {
@@ -102,12 +122,40 @@ private func resumableCheckpoint(_ config: ResolvedConfig, _ logger: Logger) thr
     return checkpoint
 }
 
-/// Fails before anything is loaded when the results could not be written.
-private func requireWritable(_ folder: String) throws {
+/// Fails before anything is loaded when the results could not be written, and clears away what killed runs left half-written.
+///
+/// - Returns: The folders that had to be made, the innermost first.
+private func prepareOutputFolder(_ folder: String) throws -> [String] {
+    var created: [String] = []
+    var path = folder
+    while !path.isEmpty, path != "/", !FileManager.default.fileExists(atPath: path) {
+        created.append(path)
+        path = (path as NSString).deletingLastPathComponent
+    }
     try createDirectories(at: folder)
+    _ = removeAbandonedTemporaries(in: folder, includingOwn: true)
     let probe = folder + "/.write-test-\(ProcessInfo.processInfo.processIdentifier)"
     try writeFileAtomically("", to: probe)
     removeTree(probe)
+    return created
+}
+
+/// Fails when no training example has a token to learn: every answer lies behind `cutoff_len`.
+private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) throws {
+    guard let train = data.train, !train.isEmpty else { return }
+    let learns = train.contains { example in
+        let sequences: [LabeledSequence] =
+            switch example {
+            case .supervised(let sequences): sequences
+            case .pairwise(let chosen, let rejected): [chosen, rejected]
+            }
+        return sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
+    }
+    guard !learns else { return }
+    throw UserError(
+        .failedRun,
+        "None of the \(train.count) training examples has a token to learn within cutoff_len \(config.data.cutoffLen).",
+        remedy: "Raise cutoff_len until it holds the prompts and their answers.")
 }
 
 /// Fails when the data holds a token that the model has no embedding for.

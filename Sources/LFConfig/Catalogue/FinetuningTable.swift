@@ -24,7 +24,7 @@ extension ArgumentCatalogue {
         disable_shuffling | bool | false | yes | Take the training examples in the order of the data.
         early_stopping_steps | int? >=1 | - | no | Stop after this many evaluations without a better `metric_for_best_model`.
         plot_loss | bool | false | yes | Draw the curves of loss and metrics into `output_dir`.
-        include_effective_tokens_per_second | bool | false | yes | Report learned tokens per second.
+        include_effective_tokens_per_second | bool | false | yes | Report how many tokens of the training set were gone through per second.
         ## LoRA
         lora_rank | int >=1 <=65536 | 8 | yes | Rank of the two factors whose product is added to a weight.
         lora_alpha | int? >=0 | - | yes | The product is multiplied by alpha / rank; twice the rank when unset.

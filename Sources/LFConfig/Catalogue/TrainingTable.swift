@@ -8,7 +8,7 @@ extension ArgumentCatalogue {
         do_predict | bool | false | no: Set `do_eval` to measure the loss. | Generate answers to the evaluation set.
         resume_from_checkpoint | bool|string? | - | yes | Checkpoint to continue from: a folder, `true` for the newest, `false` for none. Unset, the newest of `output_dir`, when there is one.
         ignore_data_skip | bool | false | yes | After resuming, start the epoch's data anew instead of where the checkpoint was.
-        run_name | string? | - | yes | Name of the run; `output_dir` when unset.
+        run_name | string? | - | no effect | Name of the run; `output_dir` when unset.
         seed | int >=0 <=4294967295 | 42 | yes | Root of every random number: shuffling, split, adapter, dropout.
         data_seed | int? >=0 <=4294967295 | - | yes | Root of the order of the data, where it is to differ from `seed`.
         full_determinism | bool | false | no: Remove it; a run on the CPU repeats bit for bit anyway. | Use deterministic kernels only.
