@@ -43,7 +43,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         module(
             "LFCommands",
-            ["LFWorkflows", "LFTokenizer", "LFConfig", "LFTorch", "LFDiagnostics", argumentParser]),
+            ["LFWorkflows", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch", "LFDiagnostics", argumentParser]),
         module(
             "LFWorkflows",
             [

@@ -12,6 +12,7 @@ let tokenizeUsage = """
       --offsets      also write which characters each token stands for ("offsets")
       --decode       read arrays of ids instead, and write {"text": ..., "text_skip_special": ...}
       --threads N    how many threads to use; all processors by default
+      --benchmark F  measure instead, with the lines of the file F: time to load, speed of one thread and of all
     """
 
 /// Tokenizes standard input, or turns ids back into text.
@@ -21,6 +22,10 @@ func runTokenize(_ arguments: [String]) throws -> Int32 {
         return 0
     }
     let options = try TokenizeOptions(arguments)
+    if let path = options.benchmark {
+        try runTokenizeBenchmark(directory: options.directory, path: path, threads: options.threads)
+        return 0
+    }
     let lines = TokenizeLines(
         tokenizer: try Tokenizer.load(directory: options.directory), decodes: options.decodes,
         showsTokens: options.showsTokens, showsOffsets: options.showsOffsets, threads: options.threads)
@@ -38,6 +43,7 @@ private struct TokenizeOptions {
     private(set) var decodes = false
     private(set) var showsTokens = false
     private(set) var showsOffsets = false
+    private(set) var benchmark: String?
     private(set) var threads = ProcessInfo.processInfo.activeProcessorCount
 
     init(_ arguments: [String]) throws {
@@ -47,6 +53,13 @@ private struct TokenizeOptions {
             case "--decode": decodes = true
             case "--tokens": showsTokens = true
             case "--offsets": showsOffsets = true
+            case "--benchmark":
+                guard let path = rest.popFirst() else {
+                    throw UserError(
+                        .configuration, "--benchmark needs a file.",
+                        remedy: "Name one with a JSON string per line.")
+                }
+                benchmark = path
             case "--threads":
                 let value = rest.popFirst() ?? ""
                 guard let count = Int(value), 1...1024 ~= count else {
@@ -56,7 +69,7 @@ private struct TokenizeOptions {
                 }
                 threads = count
             case _ where argument.hasPrefix("-"):
-                let known = ["--decode", "--tokens", "--offsets", "--threads"]
+                let known = ["--decode", "--tokens", "--offsets", "--threads", "--benchmark"]
                 let hint = nearestName(to: argument, among: known).map { "Did you mean \"\($0)\"?" }
                 throw UserError(
                     .configuration, "unknown option \"\(argument)\" of tokenize.",
