@@ -107,18 +107,21 @@ let package = Package(
         tests("LFDataTests", ["LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),
-        tests("LFNNTests", ["LFNN", "LFTorch", "LFData"]),
+        tests("LFNNTests", ["LFNN", "LFTorch", "LFData", "LFCheckpoint", "LFDiagnostics"]),
         tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),
         tests("LFOptimizersTests", ["LFOptimizers", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests(
             "LFAdaptersTests",
-            ["LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFJSON"]),
+            [
+                "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFData", "LFJSON",
+                "LFDiagnostics",
+            ]),
         tests("LFObjectivesTests", ["LFObjectives", "LFTorch"]),
         tests(
             "LFParityTests",
             [
                 "LFWorkflows", "LFTrainer", "LFModels", "LFCheckpoint", "LFTorch", "LFData", "LFConfig",
-                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFDiagnostics",
+                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFTemplate", "LFDiagnostics",
             ]),
         tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),
     ],

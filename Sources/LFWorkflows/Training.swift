@@ -5,7 +5,7 @@ import LFData
 import LFDiagnostics
 import LFModels
 public import LFReport
-import LFTemplate
+public import LFTemplate
 import LFTokenizer
 import LFTorch
 import LFTrainer
@@ -20,15 +20,16 @@ public struct TrainingResult: Sendable {
 
 /// Runs a training configuration: data, model, training, evaluation and files (upstream `train/tuner.py`, `run_exp`).
 ///
+/// - Parameter today: The day that prompts name where their format does.
 /// - Throws: `UserError` for whatever a person can mend; nothing half-written is left under a final name.
 @discardableResult
-public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
+public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) throws -> TrainingResult {
     let logger = Logger(label: "llamafactory.train")
     for warning in config.warnings { logger.warning("\(warning)") }
     let checkpoint = try resumableCheckpoint(config, logger)
     let created = try prepareOutputFolder(config.training.outputDir)
     do {
-        return try run(config, from: checkpoint, logger)
+        return try run(config, today: today, from: checkpoint, logger)
     } catch {
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
         for folder in created { rmdir(folder) }
@@ -37,7 +38,7 @@ public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
 }
 
 private func run(
-    _ config: ResolvedConfig, from checkpoint: TrainingCheckpoint?, _ logger: Logger
+    _ config: ResolvedConfig, today: PromptDate, from checkpoint: TrainingCheckpoint?, _ logger: Logger
 ) throws -> TrainingResult {
     TorchRuntime.keepFreedMemory()
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
@@ -46,7 +47,8 @@ private func run(
     let setup = try TemplateSetup(
         config.data,
         tokenizer: Tokenizer.load(
-            directory: tokenizerFolder, splitSpecialTokens: config.model.splitSpecialTokens))
+            directory: tokenizerFolder, splitSpecialTokens: config.model.splitSpecialTokens),
+        today: today)
     for note in setup.notes { logger.info("\(note)") }
     for warning in setup.warnings { logger.warning("\(warning)") }
 

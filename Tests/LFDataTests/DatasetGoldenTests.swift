@@ -18,7 +18,9 @@ enum TrainingGolden {
         let config = try resolveConfig(arguments: [file, "dataset_dir=\(folder)/data"] + overrides)
         let name = config.model.modelNameOrPath
         let model = name.hasPrefix("/") ? name : "\(folder)/\(name)"
-        let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
+        let setup = try TemplateSetup(
+            config.data, tokenizer: Tokenizer.load(directory: model),
+            today: PromptDate(year: 2026, month: 11, day: 20))
         let module = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
         return (module, setup.tokenizer)
     }

@@ -2,6 +2,7 @@ import Foundation
 import LFConfig
 import LFJSON
 import LFReport
+import LFTemplate
 import LFTorch
 import Testing
 
@@ -9,6 +10,9 @@ import Testing
 struct RecordedRun: Sendable, CustomTestStringConvertible {
     let name: String
     var testDescription: String { name }
+
+    /// The day of the recording, which some prompts name.
+    static let day = PromptDate(year: 2026, month: 11, day: 20)
 
     var folder: String { Golden.training + "/runs/" + name }
 
