@@ -41,7 +41,9 @@ let package = Package(
         .executableTarget(
             name: "llamafactory-cli", dependencies: ["LFCommands"],
             swiftSettings: swiftSettings),
-        module("LFCommands", ["LFWorkflows", "LFConfig", "LFTorch", "LFDiagnostics", argumentParser]),
+        module(
+            "LFCommands",
+            ["LFWorkflows", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch", "LFDiagnostics", argumentParser]),
         module(
             "LFWorkflows",
             [
