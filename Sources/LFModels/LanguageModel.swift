@@ -23,6 +23,7 @@ public final class LanguageModel {
     private let layers: [DecoderLayer]
     private let norm: RMSNorm
     private let rotary: RotaryEmbedding
+    private var frozenHeadMean: (weight: Tensor, mean: Tensor)?
 
     /// Builds the model and loads its weights.
     ///
@@ -106,10 +107,19 @@ public final class LanguageModel {
 
     /// The mean over the vocabulary of each row's logits, `h · mean(W)`: `[T, hidden]` gives `[T]` float32.
     public func meanLogits(_ hidden: Tensor) throws(TorchError) -> Tensor {
-        let mean = try withoutGrad { () throws(TorchError) in
-            try head.effectiveWeight().to(.float32).mean(dim: 0)
-        }
+        let mean = try meanHeadRow()
         return try hidden.detached().to(.float32).matmul(mean)
+    }
+
+    /// The mean over the vocabulary of the head's rows, `[hidden]` float32; a frozen head's is computed once.
+    private func meanHeadRow() throws(TorchError) -> Tensor {
+        try withoutGrad { () throws(TorchError) in
+            let weight = try head.effectiveWeight()
+            if let known = frozenHeadMean, known.weight === weight { return known.mean }
+            let mean = try weight.to(.float32).mean(dim: 0)
+            if !head.weight.isTrainable, head.adapter == nil { frozenHeadMean = (weight, mean) }
+            return mean
+        }
     }
 
     /// Weights in all, adapters not counted.
