@@ -30,7 +30,8 @@ extension LanguageModel {
             // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
             let weight = layer.weight.tensor
             // B is 0, so the adapted weight's rows are the weight's.
-            let lengths = setup.usesDoRA ? try weight.to(.float32).squared().sum(dim: 1).sqrt().to(weight.dtype) : nil
+            let lengths =
+                setup.usesDoRA ? try weight.to(.float32).squared().sum(dim: 1).sqrt().to(weight.dtype) : nil
             return LoRAMatrices(a: try a.to(weight.dtype), b: try b.zerosLike(), magnitude: lengths)
         }
     }
@@ -120,7 +121,8 @@ extension LanguageModel {
         for (name, layer) in linears where targets.contains(where: { matches(name, $0) }) {
             let matrices = try make(name, layer)
             func trained(_ tensor: Tensor, _ part: String) throws(TorchError) -> Parameter {
-                let parameter = Parameter(name: Self.adapterPrefix + name + part, tensor: try tensor.to(device))
+                let parameter = Parameter(
+                    name: Self.adapterPrefix + name + part, tensor: try tensor.to(device))
                 try parameter.makeTrainable(dtype)
                 trainable.entries.append(.init(name: parameter.name, parameter: parameter))
                 return parameter
@@ -165,7 +167,8 @@ extension LanguageModel {
                 var merged = try base.to(.float32) + update
                 if let magnitude = adapter.magnitude {
                     let norms = try merged.squared().sum(dim: 1).sqrt()
-                    merged = try merged * (magnitude.tensor.to(.float32) / norms).reshaped([layer.outputSize, 1])
+                    merged =
+                        try merged * (magnitude.tensor.to(.float32) / norms).reshaped([layer.outputSize, 1])
                 }
                 layer.weight.replace(with: try merged.to(base.dtype))
                 layer.adapter = nil

@@ -23,7 +23,8 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
 
     public init(
         r: Int, loraAlpha: Double, loraDropout: Double = 0, targetModules: [String],
-        modulesToSave: [String]? = nil, usesRSLoRA: Bool = false, usesDoRA: Bool = false, baseModelNameOrPath: String?,
+        modulesToSave: [String]? = nil, usesRSLoRA: Bool = false, usesDoRA: Bool = false,
+        baseModelNameOrPath: String?,
         revision: String? = nil, taskType: String? = "CAUSAL_LM"
     ) {
         self.r = r
@@ -107,7 +108,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         ("eva_config", .null), ("exclude_modules", .null), ("fan_in_fan_out", false),
         ("layer_replication", .null), ("layers_pattern", .null), ("layers_to_transform", .null),
         ("loftq_config", [:]), ("lora_bias", false), ("megatron_config", .null), ("rank_pattern", [:]),
-        ("target_parameters", .null), ("trainable_token_indices", .null), 
+        ("target_parameters", .null), ("trainable_token_indices", .null),
         ("use_qalora", false),
     ]
 

@@ -81,7 +81,8 @@ public struct LoRAAdapterFiles {
             }
             guard config.usesDoRA == (magnitudes[module] != nil) else {
                 throw UserError(
-                    .failedRun, "module \"\(module)\" has no lora_magnitude_vector, which use_dora asks for.", at: path,
+                    .failedRun, "module \"\(module)\" has no lora_magnitude_vector, which use_dora asks for.",
+                    at: path,
                     remedy: "Take both files from the same adapter.")
             }
             matrices[module] = LoRAMatrices(a: a, b: b, magnitude: magnitudes.removeValue(forKey: module))

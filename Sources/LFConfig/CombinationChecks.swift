@@ -142,11 +142,13 @@ private let methodRules: [CombinationRule] = [
         remedy: "Use `finetuning_type: lora`, or remove it."
     ) { $0.string("finetuning_type") != "lora" && $0.bool("use_dora") },
     CombinationRule(
-        "loraplus_lr_ratio", "finetuning_type", message: "`loraplus_lr_ratio` is only valid for LoRA training.",
+        "loraplus_lr_ratio", "finetuning_type",
+        message: "`loraplus_lr_ratio` is only valid for LoRA training.",
         remedy: "Use `finetuning_type: lora`, or remove it."
     ) { $0.string("finetuning_type") != "lora" && !$0.isNull("loraplus_lr_ratio") },
     CombinationRule(
-        "loraplus_lr_ratio", "use_muon", message: "`loraplus_lr_ratio` and `use_muon` both choose the optimizer.",
+        "loraplus_lr_ratio", "use_muon",
+        message: "`loraplus_lr_ratio` and `use_muon` both choose the optimizer.",
         remedy: "Keep one of them."
     ) { $0.bool("use_muon") && !$0.isNull("loraplus_lr_ratio") },
     CombinationRule(

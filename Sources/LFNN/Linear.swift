@@ -49,7 +49,9 @@ public final class LoRAAdapter {
     let control: AdapterSwitch
     private var squaredRows: Tensor?
 
-    public init(a: Parameter, b: Parameter, magnitude: Parameter? = nil, scale: Double, control: AdapterSwitch) {
+    public init(
+        a: Parameter, b: Parameter, magnitude: Parameter? = nil, scale: Double, control: AdapterSwitch
+    ) {
         self.a = a
         self.b = b
         self.magnitude = magnitude
@@ -124,7 +126,9 @@ public final class Linear {
     }
 
     /// DoRA: the update and the change of the rows' lengths see the dropped input, the layer itself the whole one.
-    private func scaledRows(_ x: Tensor, _ adapter: LoRAAdapter, _ rowScale: Tensor) throws(TorchError) -> Tensor {
+    private func scaledRows(
+        _ x: Tensor, _ adapter: LoRAAdapter, _ rowScale: Tensor
+    ) throws(TorchError) -> Tensor {
         let rows = try rowScale.to(x.dtype)
         guard let dropout = adapter.control.dropout else {
             let product = try loraLinear(
@@ -134,7 +138,8 @@ public final class Linear {
         }
         let kept = try x * x.dropoutMask(dropout.probability, dropout.generator)
         let update = try linear(linear(kept, adapter.a.tensor), adapter.b.tensor) * adapter.scale
-        return try linear(x, weight.tensor, bias: bias?.tensor) + linear(kept, weight.tensor) * (rows - 1) + update * rows
+        return try linear(x, weight.tensor, bias: bias?.tensor) + linear(kept, weight.tensor) * (rows - 1)
+            + update * rows
     }
 
     /// The weight that the layer multiplies with: with an adapter that is on, `W + scale·B·A`, its rows scaled under DoRA.

@@ -80,7 +80,9 @@ public final class Adafactor: Optimizer {
             let rootMeanSquare = try update.squared().mean().sqrt()
             update = try update / (rootMeanSquare / Self.clipThreshold).clamped(min: 1)
             let rate = learningRate * parameter.learningRateScale
-            if parameter.decays, weightDecay != 0 { try parameter.tensor.multiplyInPlace(1 - weightDecay * rate) }
+            if parameter.decays, weightDecay != 0 {
+                try parameter.tensor.multiplyInPlace(1 - weightDecay * rate)
+            }
             try parameter.tensor.addInPlace(update, scale: -rate)
         }
     }

@@ -87,7 +87,8 @@ public final class AdamW: Optimizer {
             }
             try adamWStep(
                 parameters: tensors, gradients: gradients, firstMoments: updated.map(\.first),
-                secondMoments: updated.map(\.second), steps: updated.map(\.steps), learningRate: learningRate * group.learningRateScale,
+                secondMoments: updated.map(\.second), steps: updated.map(\.steps),
+                learningRate: learningRate * group.learningRateScale,
                 beta1: beta1, beta2: beta2, weightDecay: group.weightDecay, epsilon: epsilon)
         }
     }

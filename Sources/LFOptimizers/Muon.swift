@@ -46,7 +46,9 @@ public final class Muon: Optimizer {
                 states.append(.orthogonal(momentum: try tensor.zerosLike()))
             } else {
                 states.append(
-                    .adam(first: try tensor.zerosLike(), second: try tensor.zerosLike(), steps: try Tensor.zeros([])))
+                    .adam(
+                        first: try tensor.zerosLike(), second: try tensor.zerosLike(),
+                        steps: try Tensor.zeros([])))
             }
         }
         self.states = states

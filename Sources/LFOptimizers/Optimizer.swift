@@ -32,7 +32,8 @@ public func makeOptimizer(
 ) throws(TorchError) -> any Optimizer {
     if arguments.usesMuon {
         return try Muon(
-            parameters, beta1: arguments.adamBeta1, beta2: arguments.adamBeta2, epsilon: arguments.adamEpsilon,
+            parameters, beta1: arguments.adamBeta1, beta2: arguments.adamBeta2,
+            epsilon: arguments.adamEpsilon,
             weightDecay: arguments.weightDecay)
     }
     switch arguments.optim {

@@ -18,7 +18,8 @@ func replaceState(
         guard let source = rest.removeValue(forKey: name) else { throw mismatch("\"\(name)\" is missing.") }
         guard source.shape == target.shape, source.dtype == target.dtype else {
             throw mismatch(
-                "\"\(name)\" is \(source.dtype) \(source.shape), but \(target.dtype) \(target.shape) is needed.")
+                "\"\(name)\" is \(source.dtype) \(source.shape), but \(target.dtype) \(target.shape) is needed."
+            )
         }
         copies.append((target, source))
     }
