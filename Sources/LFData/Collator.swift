@@ -51,7 +51,8 @@ public struct Collator: Sendable {
             let start = stream.tokenCount
             prefix = stream.segments.count
             stream.append(
-                chosen.inputIDs[..<shared], firstPosition: 0, prefix: nil, sequences: [chosenNumber, rejectedNumber])
+                chosen.inputIDs[..<shared], firstPosition: 0, prefix: nil,
+                sequences: [chosenNumber, rejectedNumber])
             for (sequence, number) in [(chosen, chosenNumber), (rejected, rejectedNumber)] {
                 for place in 1..<max(shared, 1) {
                     stream.addTarget(row: start + place - 1, of: sequence, at: place, number: number)

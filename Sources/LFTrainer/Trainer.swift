@@ -336,7 +336,7 @@ extension TrainerState {
 
 extension LanguageModel {
     /// The name of a weight that holds an infinity or a value that is no number.
-    fileprivate func firstNonFiniteWeight(_ trainable: TrainableWeights) throws -> String? {
+    func firstNonFiniteWeight(_ trainable: TrainableWeights) throws -> String? {
         for parameter in parameters + trainable.entries.map(\.parameter) {
             let sum = try withoutGrad { () throws(TorchError) in
                 try (parameter.tensor.to(.float32) * 0).sum().item()

@@ -42,6 +42,11 @@ struct ModelLoader {
             model = try self.model(modelConfig, folder: folder, plan: plan)
         }
         let (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        if config.training.doTrain, trainable.entries.isEmpty {
+            throw UserError(
+                .configuration, "Nothing is left to train.",
+                remedy: "Raise freeze_trainable_layers, or name freeze_extra_modules.")
+        }
         let all = model.parameterCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
         return PreparedModel(
@@ -102,6 +107,7 @@ struct ModelLoader {
         if let continued {
             let folder = try localFolder(continued, key: "adapter_name_or_path")
             let files = try LoRAAdapterFiles(directory: folder)
+            warnOfOtherBase(files.config, continued)
             let trainable = try model.loadLoRA(files, location: folder, dtype: plan.trainedDType)
             logger.info("Loaded adapter \(continued)")
             return (trainable, files.config)
@@ -119,9 +125,22 @@ struct ModelLoader {
 
     private func merge(_ name: String, into model: LanguageModel, key: String) throws {
         let folder = try localFolder(name, key: key)
-        _ = try model.loadLoRA(LoRAAdapterFiles(directory: folder), location: folder, dtype: .float32)
+        let files = try LoRAAdapterFiles(directory: folder)
+        if key == "adapter_name_or_path" { warnOfOtherBase(files.config, name) }
+        _ = try model.loadLoRA(files, location: folder, dtype: .float32)
         try model.mergeLoRA()
         logger.info("Merged adapter \(name)")
+    }
+
+    /// An adapter fits every model of the same shapes, but means something only on its own.
+    private func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
+        let last = { (path: String) in path.split(separator: "/").last }
+        guard let base = adapter.baseModelNameOrPath, last(base) != last(config.model.modelNameOrPath) else {
+            return
+        }
+        logger.warning(
+            "The adapter \(name) was trained on \(base), not on \(config.model.modelNameOrPath). Check that they belong together."
+        )
     }
 
     private func newParameters(_ trainable: TrainableWeights, _ model: LanguageModel) -> Int {

@@ -31,6 +31,11 @@ public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
         return try run(config, from: checkpoint, logger)
     } catch {
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
+        if !created.isEmpty {
+            let log = config.training.outputDir + "/" + TrainerLog.fileName
+            var status = stat()
+            if stat(log, &status) == 0, status.st_size == 0 { unlink(log) }
+        }
         for folder in created { rmdir(folder) }
         throw error
     }
