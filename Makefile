@@ -4,7 +4,10 @@ CONFIGURATION ?= release
 PREFIX ?= /usr/local
 CLI = .build/$(CONFIGURATION)/llamafactory-cli
 
-.PHONY: setup build demo test bench docs format lint install clean
+FUZZ_STRINGS ?= 240000
+FUZZ_SEED ?= 1
+
+.PHONY: setup build demo test bench fuzz-tokenizers docs format lint install clean
 
 setup:
 	@bash Tools/setup/setup.sh $(if $(CUDA),cuda,cpu)
@@ -21,6 +24,9 @@ test: setup
 
 bench: build
 	@bash Benchmarks/compare/run.sh
+
+fuzz-tokenizers: build
+	@bash Tools/tokenizer/fuzz.sh --command "$(CLI) tokenize" --strings $(FUZZ_STRINGS) --seed $(FUZZ_SEED)
 
 docs: build
 	$(CLI) arguments > docs/arguments.md

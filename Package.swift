@@ -41,7 +41,9 @@ let package = Package(
         .executableTarget(
             name: "llamafactory-cli", dependencies: ["LFCommands"],
             swiftSettings: swiftSettings),
-        module("LFCommands", ["LFWorkflows", "LFConfig", "LFTorch", "LFDiagnostics", argumentParser]),
+        module(
+            "LFCommands",
+            ["LFWorkflows", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch", "LFDiagnostics", argumentParser]),
         module(
             "LFWorkflows",
             [
@@ -89,6 +91,7 @@ let package = Package(
         module("LFData", ["LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTemplate", ["LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
+        module("LFJinja", ["LFJSON", "LFDiagnostics"]),
         module("LFConfig", ["LFJSON", "LFDiagnostics", yams]),
         module("LFJSON", ["CSimdJSON", "LFDiagnostics"]),
         module("LFDiagnostics", [logging]),
@@ -101,22 +104,27 @@ let package = Package(
         tests("LFJSONTests", ["LFJSON", "LFDiagnostics"]),
         tests("LFConfigTests", ["LFConfig", "LFDiagnostics"]),
         tests("LFTokenizerTests", ["LFTokenizer", "LFJSON", "LFDiagnostics"]),
+        tests("LFJinjaTests", ["LFJinja", "LFJSON", "LFDiagnostics"]),
         tests("LFTemplateTests", ["LFTemplate", "LFConfig", "LFTokenizer", "LFJSON", "LFDiagnostics"]),
         tests("LFDataTests", ["LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),
-        tests("LFNNTests", ["LFNN", "LFTorch", "LFData"]),
+        tests("LFNNTests", ["LFNN", "LFTorch", "LFData", "LFCheckpoint", "LFDiagnostics"]),
         tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),
         tests("LFOptimizersTests", ["LFOptimizers", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests(
             "LFAdaptersTests",
-            ["LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFJSON"]),
+            [
+                "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFData", "LFJSON",
+                "LFDiagnostics",
+            ]),
         tests("LFObjectivesTests", ["LFObjectives", "LFTorch"]),
         tests(
             "LFParityTests",
             [
                 "LFWorkflows", "LFTrainer", "LFModels", "LFCheckpoint", "LFTorch", "LFData", "LFConfig",
-                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFDiagnostics",
+                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate", "LFTokenizer",
+                "LFDiagnostics",
             ]),
         tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),
     ],

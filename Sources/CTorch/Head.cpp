@@ -148,7 +148,7 @@ at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, double logit_s
 struct HeadLogProbs : Function<HeadLogProbs> {
     static variable_list forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &row_index,
                                  const at::Tensor &ids, double logit_scale, double softcap, bool wants_correct,
-                                 bool records) {
+                                 int64_t entropy_count, bool records) {
         bool trains_head = records && w.requires_grad(), trains_input = records && h.requires_grad();
         auto selected = h.index_select(0, row_index);
         auto weight = w.scalar_type() == h.scalar_type() ? w : w.to(h.scalar_type());
@@ -156,6 +156,7 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         auto wide = h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
         auto log_probs = at::empty({count}, h.options().dtype(wide));
         at::Tensor correct = at::empty({wants_correct ? count : 0}, h.options().dtype(at::kBool));
+        at::Tensor entropy = at::empty({entropy_count > 0 ? count : 0}, log_probs.options());
         // With a frozen head, d logp / dh = scale·(W[id] − softmax·W) is known already: its product replaces the backward's.
         bool folds_backward = trains_input && !trains_head;
         at::Tensor folded = folds_backward ? at::empty_like(selected) : at::Tensor();
@@ -169,6 +170,11 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             auto result = reduce(logits, chosen, wants_correct);
             log_probs.narrow(0, begin, length).copy_(result.log_probs);
             if (wants_correct) correct.narrow(0, begin, length).copy_(result.correct);
+            if (entropy_count > 0) {
+                // The exponentials' shares of one another are the top probabilities, normalised anew.
+                auto top = std::get<0>(logits.topk(std::min(entropy_count, logits.size(1)), -1, true, false)).to(wide);
+                entropy.narrow(0, begin, length).copy_(at::special_entr(top / top.sum(-1, true)).sum(-1));
+            }
             if (folds_backward) {
                 auto target = weight.index_select(0, chosen);
                 if (slope.defined()) {
@@ -197,8 +203,8 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             saved.insert(saved.end(), kept_sums.begin(), kept_sums.end());
             context->save_for_backward(saved);
         }
-        context->mark_non_differentiable({correct});
-        return {log_probs, correct};
+        context->mark_non_differentiable({correct, entropy});
+        return {log_probs, correct, entropy};
     }
 
     static variable_list backward(AutogradContext *context, variable_list grads) {
@@ -209,7 +215,7 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         };
         if (context->saved_data["folds"].toBool()) {
             auto per_target = saved[0] * grads[0].to(saved[0].scalar_type()).unsqueeze(1);
-            return {spread(per_target, saved[1]), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+            return {spread(per_target, saved[1]), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
         }
         const auto &selected = saved[0], &weight = saved[1], &row_index = saved[2], &ids = saved[3];
         double logit_scale = context->saved_data["logit_scale"].toDouble(), softcap = context->saved_data["softcap"].toDouble();
@@ -242,7 +248,64 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         if (!dweight.defined()) dweight = at::zeros_like(weight);
         at::Tensor dh = dselected.defined() ? spread(dselected, row_index) : at::Tensor();
         return {dh, dweight.to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt())), at::Tensor(), at::Tensor(), at::Tensor(),
-                at::Tensor(), at::Tensor(), at::Tensor()};
+                at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    }
+};
+
+/// `KL(q ‖ p)` per row, q the softmax over a frozen head's logits and p over the trained one's; both exist a chunk at a time,
+/// in the backward pass again.
+struct HeadDivergence : Function<HeadDivergence> {
+    /// Log-probabilities of a chunk, and the cap's derivative.
+    static at::Tensor log_probs(const at::Tensor &h, const at::Tensor &w, double logit_scale, double softcap, at::Tensor *slope) {
+        auto wide = h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+        return chunk_logits(h, w, logit_scale, softcap, slope).to(wide).log_softmax(-1);
+    }
+
+    static at::Tensor forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &other_h,
+                              const at::Tensor &other_w, const at::Tensor &row_index, double logit_scale, double softcap) {
+        auto selected = h.index_select(0, row_index), other = other_h.index_select(0, row_index);
+        auto weight = w.to(h.scalar_type()), other_weight = other_w.to(other_h.scalar_type());
+        int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
+        auto result = at::empty({count}, h.options().dtype(h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
+        for (int64_t begin = 0; begin < count; begin += step) {
+            int64_t length = std::min(step, count - begin);
+            auto p = log_probs(selected.narrow(0, begin, length), weight, logit_scale, softcap, nullptr);
+            auto q = log_probs(other.narrow(0, begin, length), other_weight, logit_scale, softcap, nullptr);
+            result.narrow(0, begin, length).copy_((q.exp() * (q - p)).sum(-1));
+        }
+        context->saved_data["rows"] = h.size(0);
+        context->saved_data["logit_scale"] = logit_scale;
+        context->saved_data["softcap"] = softcap;
+        context->saved_data["weight_type"] = static_cast<int64_t>(w.scalar_type());
+        context->save_for_backward({selected, weight, other, other_weight, row_index});
+        return result;
+    }
+
+    static variable_list backward(AutogradContext *context, variable_list grads) {
+        auto saved = context->get_saved_variables();
+        const auto &selected = saved[0], &weight = saved[1], &other = saved[2], &other_weight = saved[3], &row_index = saved[4];
+        double logit_scale = context->saved_data["logit_scale"].toDouble(), softcap = context->saved_data["softcap"].toDouble();
+        int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
+        at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor();
+        at::Tensor dweight = context->needs_input_grad(1) ? at::zeros_like(weight) : at::Tensor();
+        for (int64_t begin = 0; begin < count; begin += step) {
+            int64_t length = std::min(step, count - begin);
+            auto chunk = selected.narrow(0, begin, length);
+            at::Tensor slope;
+            auto p = log_probs(chunk, weight, logit_scale, softcap, &slope).exp();
+            auto q = log_probs(other.narrow(0, begin, length), other_weight, logit_scale, softcap, nullptr).exp();
+            auto dlogits = p.sub_(q).mul_(grads[0].narrow(0, begin, length).unsqueeze(1)).to(selected.scalar_type());
+            if (slope.defined()) dlogits.mul_(slope);
+            if (logit_scale != 1) dlogits.mul_(logit_scale);
+            if (dselected.defined()) dselected.narrow(0, begin, length).copy_(product(dlogits, weight.t()));
+            if (dweight.defined()) dweight.add_(product(dlogits.t(), chunk.t()));
+        }
+        at::Tensor dh;
+        if (dselected.defined()) {
+            dh = at::zeros({context->saved_data["rows"].toInt(), selected.size(1)}, dselected.options()).index_add_(0, row_index, dselected);
+        }
+        if (dweight.defined()) dweight = dweight.to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt()));
+        return {dh, dweight, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
     }
 };
 
@@ -252,7 +315,7 @@ struct HeadLogProbs : Function<HeadLogProbs> {
 using namespace lf;
 
 lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap, lf_tensor_t *out,
-                            lf_tensor_t *correct) {
+                            lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
     return guarded([&] {
         const auto &row_index = rows->value, &chosen = ids->value;
         TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && row_index.dim() == 1 &&
@@ -264,8 +327,22 @@ lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_t
                         w->value.size(0));
         }
         auto result = HeadLogProbs::apply(h->value, w->value, row_index.contiguous(), chosen.contiguous(), logit_scale, softcap, correct != nullptr,
-                                          c10::GradMode::is_enabled());
+                                          entropy ? entropy_count : 0, c10::GradMode::is_enabled());
         *out = adopt(result[0]);
         if (correct) *correct = adopt(result[1]);
+        if (entropy) *entropy = adopt(result[2]);
+    });
+}
+
+lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t rows, double logit_scale,
+                             double softcap, lf_tensor_t *out) {
+    return guarded([&] {
+        TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && other_h->value.dim() == 2 &&
+                        other_w->value.dim() == 2 && other_h->value.size(1) == other_w->value.size(1) &&
+                        h->value.size(0) == other_h->value.size(0) && w->value.size(0) == other_w->value.size(0) && rows->value.dim() == 1 &&
+                        rows->value.scalar_type() == at::kLong,
+                    "hidden states and heads of the two models do not fit each other");
+        *out = adopt(HeadDivergence::apply(h->value, w->value, other_h->value.detach(), other_w->value.detach(), rows->value.contiguous(),
+                                           logit_scale, softcap));
     });
 }

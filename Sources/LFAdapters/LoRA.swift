@@ -60,6 +60,13 @@ extension LanguageModel {
                 try fits(matrices.b, name + ".lora_B", [layer.outputSize, rank])
             )
         }
+        for parameter in parameters where parameter.control != nil {
+            guard files.replacements.contains(where: { $0.name == parameter.name }) else {
+                throw UserError(
+                    .failedRun, "The adapter holds nothing for the module \"\(moduleName(parameter.name))\".",
+                    at: location, remedy: "Use an adapter whose modules_to_save were saved with it.")
+            }
+        }
         for (name, tensor) in files.replacements {
             guard let parameter = parameters.first(where: { $0.name == name && $0.isTrainable }) else {
                 unused.insert(name)
@@ -155,7 +162,10 @@ extension LanguageModel {
                 layer.weight.replace(with: try (base.to(.float32) + update).to(base.dtype))
                 layer.adapter = nil
             }
-            for parameter in parameters { parameter.keepTrained() }
+            for parameter in parameters where parameter.control != nil {
+                parameter.keepTrained()
+                parameter.replace(with: try parameter.tensor.detached())
+            }
         }
     }
 }

@@ -7,6 +7,11 @@ public struct TrainableWeights {
         /// The name in saved files, such as `base_model.model.model.layers.0.mlp.up_proj.lora_A.weight`.
         public var name: String
         public var parameter: Parameter
+
+        public init(name: String, parameter: Parameter) {
+            self.name = name
+            self.parameter = parameter
+        }
     }
 
     public var entries: [Entry] = []

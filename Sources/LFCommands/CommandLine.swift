@@ -50,8 +50,9 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     case "arguments":
         print(argumentReference(), terminator: "")
         return 0
+    case "tokenize": return try runTokenize(rest)
     case let command?:
-        let known = ["train", "version", "env", "help", "arguments"]
+        let known = ["train", "tokenize", "version", "env", "help", "arguments"]
         let planned = ["api", "chat", "eval", "export", "webchat", "webui"]
         if planned.contains(command) {
             throw UserError(

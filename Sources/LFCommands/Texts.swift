@@ -9,6 +9,7 @@ let usage = """
 
       train CONFIG.yaml [key=value …]   train (pt, sft or dpo); also CONFIG.json, or --key value flags
       train --help                      every argument with its default
+      tokenize MODEL_DIR                token ids of JSON strings on standard input; --help says more
       version                           this program's version and libtorch's
       env                               what a bug report should hold
       arguments                         the reference of all arguments as Markdown

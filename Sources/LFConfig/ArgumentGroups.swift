@@ -72,6 +72,13 @@ extension FinetuningArguments {
         freeze.trainableModules = arguments.names("freeze_trainable_modules")
         freeze.extraModules = arguments.names("freeze_extra_modules")
         preference = Preference(arguments)
+        if arguments.bool("use_dft_loss") {
+            tokenLoss = .dft
+        } else if arguments.bool("use_eaft_loss") {
+            tokenLoss = .eaft(alpha: arguments.double("eaft_alpha"))
+        } else if arguments.bool("use_asft_loss") {
+            tokenLoss = .asft(alpha: arguments.double("asft_alpha"))
+        }
     }
 }
 
@@ -154,6 +161,7 @@ extension TrainingArguments {
         predictWithGenerate = arguments.bool("predict_with_generate")
         resume = resumeChoice(arguments)
         includeNumInputTokensSeen = arguments.string("include_num_input_tokens_seen") != "no"
+        neftuneNoiseAlpha = arguments.optionalDouble("neftune_noise_alpha").flatMap { $0 > 0 ? $0 : nil }
         threads = arguments.optionalInt("threads")
     }
 }

@@ -121,6 +121,23 @@ private let methodRules: [CombinationRule] = [
             && $0.double("dpo_label_smoothing") > 1e-6
     },
     CombinationRule(
+        "use_dft_loss", "use_eaft_loss", "use_asft_loss", "stage",
+        message: "`use_dft_loss`, `use_eaft_loss` and `use_asft_loss` are losses of `stage: sft`.",
+        remedy: "Remove it, or use `stage: sft`."
+    ) { $0.string("stage") != "sft" && tokenLossSwitches($0) > 0 },
+    CombinationRule(
+        "use_dft_loss", "use_eaft_loss", "use_asft_loss",
+        message: "Only one of `use_dft_loss`, `use_eaft_loss` and `use_asft_loss` can be set.",
+        remedy: "Keep one of them."
+    ) { tokenLossSwitches($0) > 1 },
+    CombinationRule(
+        "neftune_noise_alpha", "stage",
+        message: "`neftune_noise_alpha` is for `stage: pt` and `stage: sft`.",
+        remedy: "Remove it: other stages compare log-probabilities, which noise would spoil."
+    ) {
+        !["pt", "sft"].contains($0.string("stage")) && $0.optionalDouble("neftune_noise_alpha") ?? 0 > 0
+    },
+    CombinationRule(
         "use_rslora", "finetuning_type", message: "`use_rslora` is only valid for LoRA training.",
         remedy: "Use `finetuning_type: lora`, or remove it."
     ) { $0.string("finetuning_type") != "lora" && $0.bool("use_rslora") },
@@ -144,7 +161,10 @@ private let methodRules: [CombinationRule] = [
     CombinationRule(
         "template", "stage", message: "Please specify which `template` to use.",
         remedy: "Name the template that the model was made with, such as `llama3` or `qwen`."
-    ) { $0.string("stage") != "pt" && $0.isNull("template") && ($0.bool("do_train") || $0.bool("do_eval")) },
+    ) {
+        $0.string("stage") != "pt" && $0.isNull("template")
+            && ($0.bool("do_train") || $0.bool("do_eval") || $0.bool("do_predict"))
+    },
 ]
 
 private let evaluationRules: [CombinationRule] = [
@@ -154,10 +174,30 @@ private let evaluationRules: [CombinationRule] = [
         remedy: "Set `eval_dataset`, or `val_size` to keep examples back from the training set."
     ) { $0.bool("do_eval") && hasNoEvaluationSet($0) },
     CombinationRule(
+        "do_predict", "stage",
+        naming: { "`do_predict` is not supported yet for `stage: \($0.string("stage"))`." },
+        remedy: "Set `do_eval` to measure the loss; only `stage: rm` predicts, the scores of its pairs."
+    ) { $0.bool("do_predict") && $0.string("stage") != "rm" },
+    CombinationRule(
+        "do_predict", "eval_dataset", "val_size",
+        message: "`do_predict` needs data: neither `eval_dataset` nor `val_size` is set.",
+        remedy: "Set `eval_dataset` to the data that predictions are wanted for."
+    ) { $0.bool("do_predict") && !$0.bool("do_eval") && hasNoEvaluationSet($0) },
+    CombinationRule(
         "eval_on_start", "eval_dataset", "val_size",
         message: "`eval_on_start` needs data to evaluate: neither `eval_dataset` nor `val_size` is set.",
         remedy: "Set one of them, and `eval_strategy`."
     ) { $0.bool("eval_on_start") && !$0.bool("do_eval") && hasNoEvaluationSet($0) },
+    CombinationRule(
+        "early_stopping_steps", "eval_strategy",
+        message: "`early_stopping_steps` needs evaluation during training.",
+        remedy: "Set `eval_strategy: steps` or `epoch`, and data to evaluate."
+    ) { !$0.isNull("early_stopping_steps") && $0.string("eval_strategy") == "no" },
+    CombinationRule(
+        "early_stopping_steps", "metric_for_best_model",
+        message: "`early_stopping_steps` needs `metric_for_best_model`.",
+        remedy: "Set `metric_for_best_model: loss`, or the name of another metric of the evaluation."
+    ) { !$0.isNull("early_stopping_steps") && $0.isNull("metric_for_best_model") },
     CombinationRule(
         "load_best_model_at_end", "eval_strategy", "save_strategy",
         naming: {
@@ -180,6 +220,10 @@ private let evaluationRules: [CombinationRule] = [
             "Save every time or every few times that you evaluate, such as `save_steps: 200`, `eval_steps: 100`."
     ) { $0.bool("load_best_model_at_end") && savesBetweenEvaluations($0) },
 ]
+
+private func tokenLossSwitches(_ arguments: ArgumentValues) -> Int {
+    ["use_dft_loss", "use_eaft_loss", "use_asft_loss"].count { arguments.bool($0) }
+}
 
 private let intervalRules: [CombinationRule] = [
     CombinationRule(

@@ -1,14 +1,16 @@
 /// Collects what a user should know although nothing is wrong.
 func collectWarnings(_ arguments: inout ArgumentValues) {
-    if !["do_train", "do_eval"].contains(where: { arguments.bool($0) }) {
+    if !["do_train", "do_eval", "do_predict"].contains(where: { arguments.bool($0) }) {
         arguments.warn("There is nothing to do: set `do_train: true` or `do_eval: true`.")
     }
     let isMixed = ["bf16", "fp16", "pure_bf16", "use_cpu"].contains { arguments.bool($0) }
     if arguments.bool("do_train"), !isMixed {
         arguments.warn("We recommend enable mixed precision training: set `bf16: true`.")
     }
+    let stage = arguments.string("stage")
     let usesReference =
-        arguments.string("stage") == "dpo" && !["orpo", "simpo"].contains(arguments.string("pref_loss"))
+        stage == "kto"
+        || stage == "dpo" && !["orpo", "simpo"].contains(arguments.string("pref_loss"))
     if !arguments.bool("do_train"), arguments.bool("do_eval"), usesReference, arguments.isNull("ref_model") {
         arguments.warn(
             "Specify `ref_model` for computing rewards at evaluation: without it the model is compared with itself."
@@ -48,11 +50,18 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
         (
             stage != "dpo",
             [
-                "pref_beta", "pref_ftx", "pref_bco_weight", "pref_loss", "dpo_label_smoothing", "simpo_gamma",
-                "ld_alpha",
-                "ref_model", "ref_model_adapters",
+                "pref_bco_weight", "pref_loss", "dpo_label_smoothing", "simpo_gamma", "ld_alpha",
             ], "stage is \(stage)"
         ))
+    groups.append(
+        (
+            !["dpo", "kto"].contains(stage) && !arguments.bool("use_asft_loss"),
+            ["ref_model", "ref_model_adapters"], "stage is \(stage)"
+        ))
+    groups.append((!["dpo", "kto"].contains(stage), ["pref_beta", "pref_ftx"], "stage is \(stage)"))
+    groups.append((!arguments.bool("use_asft_loss"), ["asft_alpha"], "use_asft_loss is not set"))
+    groups.append((!arguments.bool("use_eaft_loss"), ["eaft_alpha"], "use_eaft_loss is not set"))
+    groups.append((stage != "kto", ["kto_chosen_weight", "kto_rejected_weight"], "stage is \(stage)"))
     groups.append((stage == "dpo" && loss != "simpo", ["simpo_gamma"], "pref_loss is \(loss)"))
     groups.append(
         (
@@ -60,8 +69,10 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
             "pref_loss is \(loss)"
         ))
     groups.append(
-        (stage == "dpo" && arguments.isNull("ref_model"), ["ref_model_adapters"], "ref_model is not set"))
-    groups.append((stage == "dpo", ["packing"], "stage is dpo"))
+        (
+            arguments.isNull("ref_model"), ["ref_model_adapters"], "ref_model is not set"
+        ))
+    groups.append((["rm", "dpo", "kto"].contains(stage), ["packing"], "stage is \(stage)"))
     groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))
     for (strategy, steps) in [
         ("eval_strategy", "eval_steps"), ("save_strategy", "save_steps"),

@@ -44,12 +44,20 @@ public struct FinetuningArguments: Sendable, Equatable {
         public init() {}
     }
 
+    /// What supervised fine-tuning minimises; one of the three switches of the file.
+    public enum TokenLoss: Sendable, Equatable {
+        case crossEntropy, dft
+        case eaft(alpha: Double)
+        case asft(alpha: Double)
+    }
+
     public var stage = Stage.sft
     public var type = FinetuningType.lora
     public var pureBF16 = false
     public var lora = LoRA()
     public var freeze = Freeze()
     public var preference = Preference()
+    public var tokenLoss = TokenLoss.crossEntropy
     public var computeAccuracy = false
     public var disableShuffling = false
     public var earlyStoppingSteps: Int?

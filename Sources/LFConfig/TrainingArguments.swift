@@ -82,6 +82,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var predictWithGenerate = false
     public var resume = Resume.automatic
     public var includeNumInputTokensSeen = false
+    /// Strength of the noise on the embeddings in training; nil for none.
+    public var neftuneNoiseAlpha: Double?
     /// CPU threads; nil leaves libtorch's choice (`OMP_NUM_THREADS`, else all cores). Ours: `threads`.
     public var threads: Int?
 

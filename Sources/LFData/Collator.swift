@@ -12,7 +12,9 @@ public struct Collator: Sendable {
     /// wherever that token has a label; in a shared segment the same row can score for both sequences, and its last
     /// row scores the first token of each rest.
     ///
-    /// - Parameter examples: All supervised or all pairs; may be empty.
+    /// A KTO example is laid out as a pair: the answer and the unrelated one share what they have in common.
+    ///
+    /// - Parameter examples: All of one kind; may be empty.
     public func stream(of examples: [Example]) -> TokenStream {
         var stream = TokenStream()
         let tokenCount = examples.reduce(0) { $0 + $1.tokenCount }
@@ -20,14 +22,18 @@ public struct Collator: Sendable {
         stream.positions.reserveCapacity(tokenCount)
         for (index, example) in examples.enumerated() {
             switch example {
+            case .feedback(let answer, let unrelated, let isDesirable):
+                stream.sequenceCount = 2 * examples.count
+                append(answer, as: index, and: unrelated, as: examples.count + index, to: &stream)
+                stream.isDesirable.append(isDesirable)
             case .supervised(let sequences):
                 for sequence in sequences {
-                    append(sequence, as: stream.sequenceCount, to: &stream)
                     stream.sequenceCount += 1
+                    append(sequence, as: stream.sequenceCount - 1, to: &stream)
                 }
             case .pairwise(let chosen, let rejected):
-                append(chosen, as: index, and: rejected, as: examples.count + index, to: &stream)
                 stream.sequenceCount = 2 * examples.count
+                append(chosen, as: index, and: rejected, as: examples.count + index, to: &stream)
             }
         }
         return stream
@@ -53,6 +59,8 @@ public struct Collator: Sendable {
             stream.append(
                 chosen.inputIDs[..<shared], firstPosition: 0, prefix: nil,
                 sequences: [chosenNumber, rejectedNumber])
+            stream.setLastRow(ofSequence: chosenNumber, start + shared - 1)
+            stream.setLastRow(ofSequence: rejectedNumber, start + shared - 1)
             for (sequence, number) in [(chosen, chosenNumber), (rejected, rejectedNumber)] {
                 for place in 1..<max(shared, 1) {
                     stream.addTarget(row: start + place - 1, of: sequence, at: place, number: number)
@@ -84,6 +92,7 @@ extension TokenStream {
         guard start < sequence.inputIDs.count else { return }
         let firstRow = tokenCount
         append(sequence.inputIDs[start...], firstPosition: start, prefix: prefix, sequences: [number])
+        setLastRow(ofSequence: number, tokenCount - 1)
         if let prefix, start > 0 {
             addTarget(row: segments[prefix].range.upperBound - 1, of: sequence, at: start, number: number)
         }
@@ -110,17 +119,33 @@ extension TokenStream {
         targetSequences.append(Int32(number))
     }
 
+    /// Sequences without a token keep row 0.
+    fileprivate mutating func setLastRow(ofSequence number: Int, _ row: Int) {
+        if lastRows.count < sequenceCount {
+            lastRows += repeatElement(0, count: sequenceCount - lastRows.count)
+        }
+        lastRows[number] = Int32(row)
+    }
+
     fileprivate mutating func countLabels(of sequence: LabeledSequence) {
         labelCount += sequence.labels.count { $0 != ignoreIndex }
     }
 }
 
 extension Example {
-    /// Tokens of all its sequences, shared ones counted twice.
-    public var tokenCount: Int {
+    /// KTO's verdict; true for examples of other kinds.
+    package var isDesirable: Bool {
+        if case .feedback(_, _, let isDesirable) = self { isDesirable } else { true }
+    }
+
+    public var sequences: [LabeledSequence] {
         switch self {
-        case .supervised(let sequences): sequences.reduce(0) { $0 + $1.inputIDs.count }
-        case .pairwise(let chosen, let rejected): chosen.inputIDs.count + rejected.inputIDs.count
+        case .supervised(let sequences): sequences
+        case .pairwise(let chosen, let rejected): [chosen, rejected]
+        case .feedback(let answer, let unrelated, _): [answer, unrelated]
         }
     }
+
+    /// Tokens of all its sequences, shared ones counted twice.
+    public var tokenCount: Int { sequences.reduce(0) { $0 + $1.inputIDs.count } }
 }

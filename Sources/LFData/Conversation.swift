@@ -17,6 +17,7 @@ package enum DropReason: String, Sendable, CaseIterable {
     case wrongMessageCount = "questions and answers do not alternate to the end"
     case noAnswer = "there is no answer to learn"
     case noPair = "there is no chosen and rejected answer"
+    case noVerdict = "nothing says whether the answer is desirable"
     case noText = "there is no text"
     case tooLong = "the example is longer than cutoff_len and cannot be packed"
 }
@@ -25,4 +26,9 @@ package enum DropReason: String, Sendable, CaseIterable {
 package enum ConvertedRow: Sendable, Equatable {
     case conversation(Conversation)
     case dropped(DropReason)
+
+    /// The conversation, unless the row was dropped.
+    package var conversation: Conversation? {
+        if case .conversation(let conversation) = self { conversation } else { nil }
+    }
 }

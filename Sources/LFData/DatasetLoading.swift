@@ -59,10 +59,11 @@ private func exampleForm(for config: ResolvedConfig) throws(UserError) -> Exampl
     case .pt: return .pretraining
     case .sft: return .supervised
     case .rm, .dpo: return .pairwise
-    case .kto, .ppo:
+    case .kto: return .feedback
+    case .ppo:
         throw UserError(
             .configuration, "stage: \(config.finetuning.stage.rawValue) is not supported yet.",
-            remedy: "Use pt, sft, rm or dpo.")
+            remedy: "Use pt, sft, rm, dpo or kto.")
     }
 }
 
@@ -100,6 +101,25 @@ struct DatasetRows: Sendable {
             DatasetRows(name: name, rows: order[count...].map { rows[$0] }),
             DatasetRows(name: name, rows: order[..<count].map { rows[$0] })
         )
+    }
+}
+
+extension DatasetRows {
+    /// For each row the one before it, in the batch that upstream would process at once, that has a verdict; the first
+    /// row's is the last.
+    ///
+    /// Upstream stops at a row before which stands one that it drops.
+    fileprivate func neighbours(data: DataArguments) -> [Int] {
+        var neighbours = Array(rows.indices)
+        for batch in ExamplePacking.batches(rowCount: rows.count, data: data) {
+            func hasAnswer(_ i: Int) -> Bool { rows[i].converted.conversation?.response.count ?? 0 >= 2 }
+            guard var last = batch.last(where: hasAnswer) else { continue }
+            for i in batch {
+                neighbours[i] = last
+                if hasAnswer(i) { last = i }
+            }
+        }
+        return neighbours
     }
 }
 
@@ -176,6 +196,13 @@ struct DatasetLoader {
                     : "The dataset \"\(name)\" is preference data, which the stage \(stage) cannot use.",
                 at: info?.path, remedy: "Correct \"ranking\" in its entry, or choose another dataset.")
         }
+        guard form != .feedback || entry.columns.ktoTag != nil else {
+            throw UserError(
+                .failedRun,
+                "The dataset \"\(name)\" has no verdicts on its answers, which the stage kto needs.",
+                at: info?.path,
+                remedy: "Name the column of true and false under columns.kto_tag in its entry.")
+        }
         let converter = ConversationConverter(entry: entry)
         try converter.checkEntry()
         var places: [(file: Int, index: Int)] = []
@@ -245,13 +272,16 @@ struct DatasetLoader {
     /// - Throws: A `UserError` when a row cannot be expressed or no example is left.
     mutating func process(_ set: DatasetRows, with processor: ExampleProcessor) throws -> [Example] {
         let files = files
+        let neighbours = form == .feedback ? set.neighbours(data: config.data) : []
         let processed = try parallelMap(set.rows.count, threads: threads) { i -> ExampleProcessor.Processed in
             let row = set.rows[i]
             switch row.converted {
             case .dropped(let reason): return .dropped(reason)
             case .conversation(let conversation):
                 return try located(files[row.file].location(of: row.index)) {
-                    try processor.process(conversation)
+                    try processor.process(
+                        conversation,
+                        neighbour: neighbours.isEmpty ? nil : set.rows[neighbours[i]].converted.conversation)
                 }
             }
         }
@@ -260,7 +290,7 @@ struct DatasetLoader {
             if case .dropped(let reason) = result { drops.append((row, reason)) }
         }
         var examples: [Example] = []
-        if config.data.packing, form != .pairwise {
+        if config.data.packing, form == .pretraining || form == .supervised {
             let packing = ExamplePacking(
                 form: form, data: config.data,
                 blockStart: processor.tokenizer.asksForBOS ? processor.tokenizer.bosID : nil)
@@ -278,6 +308,9 @@ struct DatasetLoader {
             }
         } else {
             for case .example(let example) in processed { examples.append(example) }
+        }
+        if form == .feedback, Set(examples.map(\.isDesirable)).count == 1 {
+            warn("\(set.name): all answers have the same verdict; KTO needs desirable and undesirable ones.")
         }
         report(drops, of: set)
         guard !examples.isEmpty else { throw nothingLeft(of: set) }

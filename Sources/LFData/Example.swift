@@ -19,4 +19,7 @@ public enum Example: Sendable, Equatable {
     case supervised([LabeledSequence])
     /// dpo and rm: two answers to the same prompt.
     case pairwise(chosen: LabeledSequence, rejected: LabeledSequence)
+    /// kto: one answer with a verdict on it, and another row's answer to the same prompt, from which the distance to the
+    /// reference policy is estimated.
+    case feedback(answer: LabeledSequence, unrelated: LabeledSequence, isDesirable: Bool)
 }

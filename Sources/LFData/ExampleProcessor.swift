@@ -13,6 +13,8 @@ struct ExampleProcessor: Sendable {
         case supervised
         /// A chosen and a rejected answer.
         case pairwise
+        /// An answer with a verdict.
+        case feedback
     }
 
     let form: Form
@@ -26,8 +28,9 @@ struct ExampleProcessor: Sendable {
         case dropped(DropReason)
     }
 
+    /// - Parameter neighbour: For feedback the row whose answer is the unrelated one.
     /// - Throws: A `UserError` without location when the template cannot express the conversation.
-    func process(_ conversation: Conversation) throws -> Processed {
+    func process(_ conversation: Conversation, neighbour: Conversation? = nil) throws -> Processed {
         switch form {
         case .pretraining: return try pretraining(conversation)
         case .supervised:
@@ -38,6 +41,10 @@ struct ExampleProcessor: Sendable {
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count >= 2 else { return .dropped(.noPair) }
             return .example(try pairwise(conversation))
+        case .feedback:
+            guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
+            guard conversation.response.count >= 2 else { return .dropped(.noVerdict) }
+            return .example(try feedback(conversation, neighbour: neighbour ?? conversation))
         }
     }
 
@@ -123,5 +130,34 @@ struct ExampleProcessor: Sendable {
                 labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
         }
         return .pairwise(chosen: sequence(chosen), rejected: sequence(rejected))
+    }
+
+    // MARK: Feedback
+
+    /// The answer of the row, and the answer of its neighbour to the same prompt.
+    private func feedback(_ conversation: Conversation, neighbour: Conversation) throws -> Example {
+        func answer(of other: Conversation) -> (message: Message, isDesirable: Bool) {
+            // An answer and an empty one stand side by side; the first place is the desirable one's.
+            other.response[0].content.isEmpty ? (other.response[1], false) : (other.response[0], true)
+        }
+        let own = answer(of: conversation)
+        return .feedback(
+            answer: try sequence(of: conversation, answer: own.message),
+            unrelated: try sequence(of: conversation, answer: answer(of: neighbour).message),
+            isDesirable: own.isDesirable)
+    }
+
+    private func sequence(of conversation: Conversation, answer: Message) throws -> LabeledSequence {
+        var turn = try template.encodeOneTurn(
+            conversation.prompt + [answer], system: conversation.system, tools: conversation.tools,
+            with: tokenizer)
+        if template.usesEfficientEOS, let eos = tokenizer.eosID { turn.response.append(eos) }
+        let lengths = sharedLengths(
+            source: turn.prompt.count, target: turn.response.count, cutoff: data.cutoffLen)
+        let prompt = turn.prompt.prefix(lengths.source)
+        let response = turn.response.prefix(lengths.target)
+        return LabeledSequence(
+            inputIDs: Array(prompt) + response,
+            labels: Array(repeating: ignoreIndex, count: prompt.count) + response)
     }
 }

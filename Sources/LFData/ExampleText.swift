@@ -14,6 +14,8 @@ extension Example {
         case .pairwise(let chosen, let rejected):
             return chosen.textLines("chosen_", tokenizer, showsLabels)
                 + rejected.textLines("rejected_", tokenizer, showsLabels)
+        case .feedback(let answer, _, _):
+            return answer.textLines("", tokenizer, showsLabels)
         }
     }
 }

@@ -28,8 +28,13 @@ public struct TokenStream: Sendable, Equatable {
     public var targetIDs: [Int32] = []
     /// The sequence that the score belongs to, `[N]`, each in `0..<sequenceCount`.
     public var targetSequences: [Int32] = []
-    /// Sequences of the batch: n examples, or for preference pairs 2n: chosen `0..<n`, rejected `n..<2n`.
+    /// Sequences of the batch: n examples, or for preference pairs 2n: chosen `0..<n`, rejected `n..<2n`;
+    /// for KTO 2n too: answers `0..<n`, unrelated ones `n..<2n`.
     public var sequenceCount = 0
+    /// The row of each sequence's last token, `[sequenceCount]`: where a reward model reads its score.
+    public var lastRows: [Int32] = []
+    /// KTO's verdict on each of the n answers (sequences `0..<n`; their unrelated partners are `n..<2n`), else empty.
+    public var isDesirable: [Bool] = []
     /// Labels of the batch, a sequence's first token included although nothing predicts it: what upstream divides
     /// the summed loss of a global batch by (`num_items_in_batch`).
     public var labelCount = 0

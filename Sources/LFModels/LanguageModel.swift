@@ -23,6 +23,7 @@ public final class LanguageModel {
     private let layers: [DecoderLayer]
     private let norm: RMSNorm
     private let rotary: RotaryEmbedding
+    private var frozenHeadMean: (weight: Tensor, mean: Tensor)?
 
     /// Builds the model and loads its weights.
     ///
@@ -56,10 +57,15 @@ public final class LanguageModel {
     }
 
     /// The stream through all layers and the last norm: `[T, hidden]` in `computeDType`.
-    public func hiddenStates(_ stream: DeviceStream) throws(TorchError) -> Tensor {
+    ///
+    /// - Parameter noise: Added to the embeddings.
+    public func hiddenStates(
+        _ stream: DeviceStream, noise: EmbeddingNoise? = nil
+    ) throws(TorchError) -> Tensor {
         let (cos, sin) = try rotary(stream)
         let context = ForwardContext(stream: stream, cos: cos, sin: sin, computeDType: computeDType)
         var x = try embedTokens(stream.inputIDs)
+        if let noise { x = try x + noise(stream, like: x) }
         for (index, layer) in layers.enumerated() {
             if index < recomputedLayers && recordsGrad {
                 let replay = adapters.replayedDropout()
@@ -78,12 +84,22 @@ public final class LanguageModel {
         try headLogProbs(hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
     }
 
-    /// The same, and whether each target is the likeliest token, bool `[N]`.
-    public func logProbsAndAccuracy(
-        _ hidden: Tensor, _ stream: DeviceStream
-    ) throws(TorchError) -> (logProbs: Tensor, correct: Tensor) {
-        try headLogProbsAndAccuracy(
-            hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
+    /// The same, with what else the head can say about the targets.
+    public func tokenScores(
+        _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil
+    ) throws(TorchError) -> TokenScores {
+        try headScores(
+            hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs,
+            accuracy: accuracy,
+            entropyOfTop: entropyOfTop)
+    }
+
+    /// `KL(q ‖ p)` at the targets' rows, `[N]` in nats: p this model's distribution, q that of another model's hidden states
+    /// and head.
+    public func divergence(
+        _ hidden: Tensor, from reference: (hidden: Tensor, head: Tensor), _ stream: DeviceStream
+    ) throws(TorchError) -> Tensor {
+        try headDivergence(hidden, head.effectiveWeight(), from: reference, rows: stream.targetRows)
     }
 
     /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.
@@ -91,10 +107,19 @@ public final class LanguageModel {
 
     /// The mean over the vocabulary of each row's logits, `h · mean(W)`: `[T, hidden]` gives `[T]` float32.
     public func meanLogits(_ hidden: Tensor) throws(TorchError) -> Tensor {
-        let mean = try withoutGrad { () throws(TorchError) in
-            try head.effectiveWeight().to(.float32).mean(dim: 0)
-        }
+        let mean = try meanHeadRow()
         return try hidden.detached().to(.float32).matmul(mean)
+    }
+
+    /// The mean over the vocabulary of the head's rows, `[hidden]` float32; a frozen head's is computed once.
+    private func meanHeadRow() throws(TorchError) -> Tensor {
+        try withoutGrad { () throws(TorchError) in
+            let weight = try head.effectiveWeight()
+            if let known = frozenHeadMean, known.weight === weight { return known.mean }
+            let mean = try weight.to(.float32).mean(dim: 0)
+            if !head.weight.isTrainable, head.adapter == nil { frozenHeadMean = (weight, mean) }
+            return mean
+        }
     }
 
     /// Weights in all, adapters not counted.

@@ -11,10 +11,14 @@ public final class Parameter {
 
     private var current: Tensor
     private var original: Tensor?
+    /// What was loaded, where that is another type: training starts from it rather than from its rounded image.
+    private var loaded: Tensor?
 
-    public init(name: String, tensor: Tensor) {
+    /// - Parameter loaded: The same weight as its file holds it.
+    public init(name: String, tensor: Tensor, loaded: Tensor? = nil) {
         self.name = name
         current = tensor
+        self.loaded = loaded.flatMap { $0.dtype == tensor.dtype ? nil : $0 }
     }
 
     /// The weight that layers multiply with. Frozen ones may lie on a mapped file: never write them in place.
@@ -30,8 +34,10 @@ public final class Parameter {
         _ dtype: DType, keepingOriginalFor control: AdapterSwitch? = nil
     ) throws(TorchError) {
         if let control { (self.control, original) = (control, current) }
-        let converted = try current.detached().to(dtype)
-        current = try current.dtype == dtype ? converted.cloned() : converted
+        let source = try loaded?.to(current.device) ?? current
+        loaded = nil
+        let converted = try source.detached().to(dtype)
+        current = try source.dtype == dtype ? converted.cloned() : converted
         try current.setRequiresGrad(true)
         isTrainable = true
     }
@@ -41,7 +47,7 @@ public final class Parameter {
 
     /// Puts another tensor of the same shape in place, frozen.
     public func replace(with tensor: Tensor) {
-        current = tensor
+        (current, loaded) = (tensor, nil)
         isTrainable = false
     }
 

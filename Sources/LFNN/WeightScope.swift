@@ -49,7 +49,8 @@ public struct WeightScope {
     public func parameter(_ name: String, _ shape: [Int], _ role: WeightRole) throws -> Parameter {
         let key = (self / name).path
         let stored = try registry.provider.tensor(key, shape: shape, role: role)
-        let parameter = Parameter(name: key, tensor: try stored.to(registry.dtype).to(registry.device))
+        let parameter = Parameter(
+            name: key, tensor: try stored.to(registry.dtype).to(registry.device), loaded: stored)
         registry.parameters.append(parameter)
         return parameter
     }

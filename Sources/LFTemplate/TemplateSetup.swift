@@ -16,9 +16,10 @@ public struct TemplateSetup: Sendable {
 
     /// Chooses the template, applies the arguments that alter it, and fits the tokenizer to it.
     ///
+    /// - Parameter today: What formats that name the date, name.
     /// - Throws: A `UserError` when there is no such template or tool format, or when the template cannot do what the
     ///   arguments ask.
-    public init(_ data: DataArguments, tokenizer: Tokenizer) throws {
+    public init(_ data: DataArguments, tokenizer: Tokenizer, today: PromptDate = .today) throws {
         var template: Template
         if let name = data.template {
             template = try Template.named(name)
@@ -53,7 +54,7 @@ public struct TemplateSetup: Sendable {
                 )
             }
         }
-        template.today = .today
+        template.today = today
         let fitted = try template.fitting(tokenizer)
         if let eos = fitted.eosToken, eos != tokenizer.eosToken {
             notes.append(

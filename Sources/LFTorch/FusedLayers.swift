@@ -68,28 +68,3 @@ public func segmentAttention(
             q.handle, k.handle, v.handle, segments.handle, scale, Int64(window ?? 0), softcap ?? 0, $0)
     }
 }
-
-/// Log-probabilities of `ids [N]` under `softmax(logitScale · h[rows]·wᵀ)`; `[T, vocab]` never exists.
-///
-/// - Parameters:
-///   - h: `[T, hidden]`; `w` `[vocab, hidden]`; `rows` and `ids` int64 `[N]`.
-/// - Returns: `[N]` in nats, float32 (float64 for float64 input).
-public func headLogProbs(
-    _ h: Tensor, _ w: Tensor, rows: Tensor, ids: Tensor, logitScale: Double = 1, softcap: Double? = nil
-) throws(TorchError) -> Tensor {
-    try Tensor.make("log-probability head") {
-        lf_head_log_probs(h.handle, w.handle, rows.handle, ids.handle, logitScale, softcap ?? 0, $0, nil)
-    }
-}
-
-/// The same, and whether each id has the greatest logit: bool `[N]`.
-public func headLogProbsAndAccuracy(
-    _ h: Tensor, _ w: Tensor, rows: Tensor, ids: Tensor, logitScale: Double = 1, softcap: Double? = nil
-) throws(TorchError) -> (logProbs: Tensor, correct: Tensor) {
-    var correct: lf_tensor_t?
-    let logProbs = try Tensor.make("log-probability head") {
-        lf_head_log_probs(h.handle, w.handle, rows.handle, ids.handle, logitScale, softcap ?? 0, $0, &correct)
-    }
-    guard let correct else { preconditionFailure("the head succeeded without its second result") }
-    return (logProbs, Tensor(adopting: correct))
-}

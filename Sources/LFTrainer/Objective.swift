@@ -21,10 +21,13 @@ public struct ObjectiveOutcome {
     /// A scalar; in training it carries gradient.
     public var loss: Tensor
     public var metrics: [Metric]
+    /// One score per sequence, `[sequenceCount]` without gradient, of an objective that scores.
+    public var scores: Tensor?
 
-    public init(loss: Tensor, metrics: [Metric] = []) {
+    public init(loss: Tensor, metrics: [Metric] = [], scores: Tensor? = nil) {
         self.loss = loss
         self.metrics = metrics
+        self.scores = scores
     }
 }
 
@@ -45,11 +48,21 @@ public protocol Objective: AnyObject {
     /// The batch's mean loss; called without recording.
     func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome
 
+    /// Metrics that follow from the averages of the others over a log interval, such as a difference of two means.
+    func derivedMetrics(of averages: [String: Double]) -> [(name: String, value: Double)]
+
     /// Running values that a checkpoint must hold for an exact resume.
     var runningValues: [String: Double] { get set }
+
+    /// Random streams of its own, which a checkpoint must hold.
+    var generators: [(name: String, generator: Generator)] { get }
 }
 
 extension Objective {
+    public var generators: [(name: String, generator: Generator)] { [] }
+
+    public func derivedMetrics(of averages: [String: Double]) -> [(name: String, value: Double)] { [] }
+
     public var runningValues: [String: Double] {
         get { [:] }
         set {}

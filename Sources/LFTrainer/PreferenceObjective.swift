@@ -7,26 +7,16 @@ public import LFTorch
 
 /// Learning from pairs: DPO and its family (upstream `train/dpo/trainer.py`).
 public final class PreferenceObjective: Objective {
-    /// The frozen policy that the trained one is compared with.
-    public enum Reference {
-        /// ORPO and SimPO need none.
-        case none
-        /// The model without its adapters.
-        case adaptersOff
-        /// Another model.
-        case model(LanguageModel)
-        /// The model itself, when it is only evaluated: all rewards are 0.
-        case itself
-    }
-
     public let collator = Collator()
     private let model: LanguageModel
-    private let reference: Reference
+    private let reference: ReferencePolicy
     private let settings: FinetuningArguments.Preference
     private let loss: PreferenceLoss
     private var baseline = RunningMean()
 
-    public init(_ model: LanguageModel, reference: Reference, settings: FinetuningArguments.Preference) {
+    /// - Parameter reference: None for ORPO and SimPO.
+    public init(_ model: LanguageModel, reference: ReferencePolicy, settings: FinetuningArguments.Preference)
+    {
         self.model = model
         self.reference = reference
         self.settings = settings
@@ -93,7 +83,8 @@ public final class PreferenceObjective: Objective {
         _ batch: DeviceStream
     ) throws(TorchError) -> [Metric] {
         try withoutGrad { () throws(TorchError) in
-            let (chosenLogits, rejectedLogits) = try meanLogits(hidden, batch)
+            let pairs = batch.host.sequenceCount / 2
+            let logits = try model.meanLogits(hidden)
             var metrics = [
                 Metric("rewards/chosen", try result.chosenRewards.mean()),
                 Metric("rewards/rejected", try result.rejectedRewards.mean()),
@@ -103,8 +94,8 @@ public final class PreferenceObjective: Objective {
                 Metric("rewards/margins", try (result.chosenRewards - result.rejectedRewards).mean()),
                 Metric("logps/chosen", try policy.chosen.detached().mean()),
                 Metric("logps/rejected", try policy.rejected.detached().mean()),
-                Metric("logits/chosen", chosenLogits),
-                Metric("logits/rejected", rejectedLogits),
+                Metric("logits/chosen", try model.meanLogits(logits, batch) { $0 < pairs }),
+                Metric("logits/rejected", try model.meanLogits(logits, batch) { $0 >= pairs }),
             ]
             if loss == .orpo {
                 metrics.append(Metric("sft_loss", try likelihood.detached().mean()))
@@ -117,22 +108,6 @@ public final class PreferenceObjective: Objective {
         }
     }
 
-    /// Mean logits over the vocabulary and over all tokens of the chosen and of the rejected sequences, shared ones in both.
-    private func meanLogits(_ hidden: Tensor, _ batch: DeviceStream) throws(TorchError) -> (Tensor, Tensor) {
-        let perToken = try model.meanLogits(hidden)
-        let pairs = batch.host.sequenceCount / 2
-        func mean(over isMember: (Int) -> Bool) throws(TorchError) -> Tensor {
-            var weights = Array(repeating: Float(0), count: batch.host.tokenCount)
-            for segment in batch.host.segments {
-                let uses = Float(segment.sequences.count(where: isMember))
-                for row in segment.range { weights[row] = uses }
-            }
-            let total = weights.reduce(0, +)
-            return try (perToken * Tensor(weights).to(model.device)).sum() / Double(max(total, 1))
-        }
-        return (try mean { $0 < pairs }, try mean { $0 >= pairs })
-    }
-
     private func sequenceSums(
         _ logProbs: Tensor, _ batch: DeviceStream, weights: Tensor?
     ) throws(TorchError) -> Tensor {
@@ -141,17 +116,9 @@ public final class PreferenceObjective: Objective {
     }
 
     private func referenceLogProbs(_ batch: DeviceStream, policySums: Tensor) throws(TorchError) -> Tensor? {
-        func sums(_ model: LanguageModel) throws(TorchError) -> Tensor {
-            try sequenceSums(model.logProbs(model.hiddenStates(batch), batch), batch, weights: nil)
-        }
-        return try withoutGrad { () throws(TorchError) -> Tensor? in
-            switch reference {
-            case .none: return nil
-            case .adaptersOff:
-                return try model.adapters.disabled { () throws(TorchError) in try sums(model) }
-            case .model(let other): return try sums(other)
-            case .itself: return try settings.ldAlpha == nil ? policySums.detached() : sums(model)
-            }
+        if case .itself = reference, settings.ldAlpha == nil { return try policySums.detached() }
+        return try reference.evaluate(policy: model) { (reference) throws(TorchError) in
+            try sequenceSums(reference.logProbs(batch), batch, weights: nil)
         }
     }
 

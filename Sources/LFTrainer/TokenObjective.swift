@@ -1,17 +1,30 @@
 public import LFData
 public import LFModels
 public import LFNN
+public import LFObjectives
 public import LFTorch
 
-/// Cross-entropy of the labelled tokens: pre-training and supervised fine-tuning.
+/// The loss of the labelled tokens: pre-training and supervised fine-tuning.
 public final class TokenObjective: Objective {
     public let collator = Collator()
     private let model: LanguageModel
+    private let loss: TokenLoss
+    private let reference: ReferencePolicy
+    private let noise: EmbeddingNoise?
     private let reportsAccuracy: Bool
 
-    /// - Parameter reportsAccuracy: Whether evaluation counts how often the likeliest token is the labelled one.
-    public init(_ model: LanguageModel, reportsAccuracy: Bool = false) {
+    /// - Parameters:
+    ///   - reference: What an anchored loss is held against.
+    ///   - noise: Added to the embeddings in training.
+    ///   - reportsAccuracy: Whether evaluation counts how often the likeliest token is the labelled one.
+    public init(
+        _ model: LanguageModel, loss: TokenLoss = .crossEntropy, reference: ReferencePolicy = .none,
+        noise: EmbeddingNoise? = nil, reportsAccuracy: Bool = false
+    ) {
         self.model = model
+        self.loss = loss
+        self.reference = reference
+        self.noise = noise
         self.reportsAccuracy = reportsAccuracy
     }
 
@@ -21,16 +34,12 @@ public final class TokenObjective: Objective {
     }
 
     public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        let hidden = try model.hiddenStates(batch)
-        return ObjectiveOutcome(loss: try -model.logProbs(hidden, batch).sum())
+        ObjectiveOutcome(loss: try losses(batch, noise: noise, accuracy: false).losses.sum())
     }
 
     public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        let hidden = try model.hiddenStates(batch)
-        guard reportsAccuracy else {
-            return ObjectiveOutcome(loss: try -model.logProbs(hidden, batch).mean())
-        }
-        let (logProbs, correct) = try model.logProbsAndAccuracy(hidden, batch)
+        let (losses, correct) = try losses(batch, noise: nil, accuracy: reportsAccuracy)
+        guard let correct else { return ObjectiveOutcome(loss: try losses.mean()) }
         // The mean over examples of each one's share of right tokens.
         let counts = batch.host.targetCounts
         let scored = counts.count { $0 > 0 }
@@ -39,6 +48,30 @@ public final class TokenObjective: Objective {
             / Tensor(counts.map { Float(max($0, 1)) }).to(model.device)
         let accuracy = try shares.sum() / Double(max(scored, 1))
         return ObjectiveOutcome(
-            loss: try -logProbs.mean(), metrics: [Metric("accuracy", accuracy, weight: Double(scored))])
+            loss: try losses.mean(), metrics: [Metric("accuracy", accuracy, weight: Double(scored))])
+    }
+
+    public var generators: [(name: String, generator: Generator)] {
+        noise.map { [("neftune", $0.generator)] } ?? []
+    }
+
+    /// Per labelled token, `[N]`; and whether it is the likeliest, where asked for.
+    private func losses(
+        _ batch: DeviceStream, noise: EmbeddingNoise?, accuracy: Bool
+    ) throws(TorchError) -> (losses: Tensor, correct: Tensor?) {
+        let hidden = try model.hiddenStates(batch, noise: noise)
+        let scores = try model.tokenScores(
+            hidden, batch, accuracy: accuracy, entropyOfTop: loss.entropyOfTop)
+        var divergence: Tensor?
+        if loss.usesReference {
+            let frozen = try reference.evaluate(policy: model) { (reference) throws(TorchError) in
+                (hidden: try reference.hiddenStates(batch), head: try reference.head.effectiveWeight())
+            }
+            guard let frozen else { preconditionFailure("an anchored loss comes with a reference") }
+            divergence = try model.divergence(hidden, from: frozen, batch)
+        }
+        let losses = try tokenLosses(
+            loss, logProbs: scores.logProbs, entropy: scores.entropy, divergence: divergence)
+        return (losses, scores.correct)
     }
 }

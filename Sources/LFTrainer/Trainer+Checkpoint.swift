@@ -29,7 +29,7 @@ extension Trainer {
             ? nil
             : TrainingState(
                 optimizer: optimizer.state(), scheduler: try progressJSON(),
-                generators: [("dropout", try dropoutGenerator.state())])
+                generators: try generators.map { ($0.name, try $0.generator.state()) })
         try TrainingCheckpoint.write(to: path, state: resumeState) { folder in
             try saveModel(folder)
             try state.save(in: folder)
@@ -57,8 +57,9 @@ extension Trainer {
         }
         try loadWeights(from: checkpoint.path)
         try optimizer.load(saved.optimizer)
-        if let stream = saved.generators.first(where: { $0.name == "dropout" }) {
-            try dropoutGenerator.restore(stream.tensor)
+        for (name, generator) in generators {
+            guard let stream = saved.generators.first(where: { $0.name == name }) else { continue }
+            try generator.restore(stream.tensor)
         }
         let fresh = state
         state = old
@@ -77,6 +78,11 @@ extension Trainer {
     }
 
     /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.
+    /// The random streams that the run draws from.
+    private var generators: [(name: String, generator: Generator)] {
+        [("dropout", dropoutGenerator)] + objective.generators
+    }
+
     func loadBest() throws {
         guard let path = state.bestModelCheckpoint else {
             logger.warning("No checkpoint was evaluated: load_best_model_at_end keeps the last weights.")
@@ -93,20 +99,32 @@ extension Trainer {
 
     /// Copies the trained weights out of a checkpoint folder.
     private func loadWeights(from path: String) throws {
-        let adapter = path + "/adapter_model.safetensors"
-        let store =
-            FileManager.default.fileExists(atPath: adapter)
-            ? try WeightStore.open(file: adapter) : try WeightStore.open(directory: path)
+        let stores = try weightStores(of: path)
+        var sources: [Tensor] = []
         for entry in trainable.entries {
-            guard let shape = store.shape(of: entry.name), shape == entry.parameter.tensor.shape else {
+            guard
+                let store = stores.first(where: { $0.shape(of: entry.name) == entry.parameter.tensor.shape })
+            else {
                 throw UserError(
                     .failedRun,
                     "The checkpoint does not hold the trained tensor \"\(entry.name)\" in this run's shape.",
                     at: path,
                     remedy: "Resume with the settings of the first run, or choose another output_dir.")
             }
+            sources.append(try store.tensor(entry.name))
         }
-        for entry in trainable.entries { try entry.parameter.load(try store.tensor(entry.name)) }
+        for (entry, source) in zip(trainable.entries, sources) { try entry.parameter.load(source) }
+    }
+
+    /// The files that hold trained weights: the adapter or the model, and a head of its own.
+    private func weightStores(of path: String) throws -> [WeightStore] {
+        let files = ["adapter_model.safetensors", "value_head.safetensors"].map { path + "/" + $0 }
+            .filter { FileManager.default.fileExists(atPath: $0) }
+        var stores = try files.map { try WeightStore.open(file: $0) }
+        if !files.contains(where: { $0.hasSuffix("/adapter_model.safetensors") }) {
+            stores.append(try WeightStore.open(directory: path))
+        }
+        return stores
     }
 
     private func progressJSON() throws -> JSONValue {

@@ -1,6 +1,7 @@
 import LFConfig
-import LFData
+public import LFData
 import LFDiagnostics
+import LFJSON
 import LFModels
 import LFNN
 public import LFReport
@@ -25,7 +26,11 @@ extension Trainer {
     }
 
     /// Mean loss and metrics of one set; a batch counts by its number of examples.
-    func evaluate(_ examples: [Example], prefix: String) throws -> LogEntry {
+    ///
+    /// - Parameter visit: Sees what the objective makes of each batch, in order.
+    public func evaluate(
+        _ examples: [Example], prefix: String, visit: (ObjectiveOutcome) throws -> Void = { _ in }
+    ) throws -> LogEntry {
         let size = arguments.perDeviceEvalBatchSize
         let order = EpochOrder(count: examples.count)
         let batches = order.batches(of: size)
@@ -42,6 +47,7 @@ extension Trainer {
                 let outcome = try objective.evaluationLoss(DeviceStream(stream, on: model.device))
                 loss += try outcome.loss.item() * Double(rows.count)
                 metrics.add(outcome.metrics)
+                try visit(outcome)
                 reporter?.evaluationAdvanced(to: index + 1)
             }
         }
@@ -53,7 +59,7 @@ extension Trainer {
             speedEntry(
                 prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count),
                 steps: Double(batches.count)))
-        for (name, value) in try metrics.averages() { entry["\(prefix)_\(name)"] = value }
+        for (name, value) in try averages(&metrics) { entry["\(prefix)_\(name)"] = value }
         return entry
     }
 
@@ -82,9 +88,27 @@ extension Trainer {
         }
         let greaterIsBetter = arguments.greaterIsBetter ?? !name.hasSuffix("loss")
         let isBetter = state.bestMetric.map { greaterIsBetter ? value > $0 : value < $0 } ?? true
+        countPatience(isBetter: isBetter)
         if isBetter {
             state.bestMetric = value
             state.bestGlobalStep = state.globalStep
         }
+    }
+
+    /// Counts evaluations without a better score, where the checkpoint finds the count again.
+    private func countPatience(isBetter: Bool) {
+        guard let patience = earlyStoppingPatience else { return }
+        let name = "EarlyStoppingCallback"
+        let counter = "early_stopping_patience_counter"
+        let count = isBetter ? 0 : (state.callbacks[name]?["attributes"]?[counter]?.int ?? 0) + 1
+        state.callbacks[name] = [
+            "args": ["early_stopping_patience": .int(Int64(patience)), "early_stopping_threshold": 0.0],
+            "attributes": [counter: .int(Int64(count))],
+        ]
+        guard count >= patience else { return }
+        progress.stopsEarly = true
+        logger.info(
+            "Stopping at step \(state.globalStep): \(count) evaluations in a row were not better (early_stopping_steps)"
+        )
     }
 }

@@ -28,6 +28,8 @@ public final class Trainer {
     let loraDropout: Double
     /// Whether activations are kept whatever memory says (`disable_gradient_checkpointing`).
     let keepsActivations: Bool
+    /// After how many evaluations without a better score training ends.
+    let earlyStoppingPatience: Int?
     let logger = Logger(label: "llamafactory.trainer")
 
     public internal(set) var state = TrainerState()
@@ -40,11 +42,13 @@ public final class Trainer {
     ///   - loraDropout: Probability with which adapters' inputs are dropped in training; 0 for preference learning.
     ///   - dropoutGenerator: The stream that dropout draws from.
     ///   - keepsActivations: Never recompute layers, even where memory may not suffice.
+    ///   - earlyStoppingPatience: Training ends after so many evaluations in a row without a better score.
     public init(
         model: LanguageModel, objective: any Objective, trainable: TrainableWeights,
         arguments: TrainingArguments,
         shuffles: Bool, trainSet: [Example], evalSets: [DatasetModule.Evaluation], loraDropout: Double,
         dropoutGenerator: Generator, keepsActivations: Bool = false,
+        earlyStoppingPatience: Int? = nil,
         saveModel: @escaping (_ folder: String) throws -> Void
     ) {
         self.model = model
@@ -58,6 +62,7 @@ public final class Trainer {
         self.dropoutGenerator = dropoutGenerator
         self.loraDropout = loraDropout
         self.keepsActivations = keepsActivations
+        self.earlyStoppingPatience = earlyStoppingPatience
     }
 
     /// Trains to the end of the plan.
@@ -132,9 +137,10 @@ public final class Trainer {
                 reporter?.stepCompleted(state.globalStep)
                 try endStep(plan, gradNorm: gradNorm, learningRate: rate, optimizer: optimizer)
                 if progress.isInterrupted { return }
-                if state.globalStep >= plan.totalSteps { break }
+                if state.globalStep >= plan.totalSteps || progress.stopsEarly { break }
             }
             try endEpoch(plan, optimizer: optimizer)
+            if progress.stopsEarly { return }
             if progress.isInterrupted { return }
             epoch += 1
             firstStep = 0
@@ -159,7 +165,7 @@ public final class Trainer {
         for stream in streams {
             let outcome = try objective.trainingLoss(DeviceStream(stream, on: model.device))
             let loss = try outcome.loss / divisor
-            if stream.targetCount > 0 { try loss.backward() }
+            if loss.requiresGrad { try loss.backward() }
             progress.lossSinceLog = try progress.lossSinceLog + loss.detached().to(.float32).to(.cpu).item()
             progress.metrics.add(outcome.metrics)
             progress.floatingPointOperations += 6 * Double(stream.tokenCount) * Double(countedParameters)
@@ -240,12 +246,18 @@ public final class Trainer {
         entry["loss"] = progress.lossSinceLog / Double(state.globalStep - progress.lastLoggedStep)
         entry["grad_norm"] = last.gradNorm
         entry["learning_rate"] = last.learningRate
-        for (name, value) in try progress.metrics.averages() { entry[name] = value }
+        for (name, value) in try averages(&progress.metrics) { entry[name] = value }
         progress.totalLoss += progress.lossSinceLog
         progress.lossSinceLog = 0
         progress.lastLoggedStep = state.globalStep
         progress.metrics = MetricAverages()
         try log(entry)
+    }
+
+    /// The means of what was measured, and what the objective makes of them.
+    func averages(_ metrics: inout MetricAverages) throws -> [(name: String, value: Double)] {
+        let means = try metrics.averages()
+        return means + objective.derivedMetrics(of: Dictionary(means) { first, _ in first })
     }
 
     func log(_ entry: LogEntry) throws {

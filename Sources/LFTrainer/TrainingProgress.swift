@@ -14,6 +14,8 @@ struct TrainingProgress {
     /// Whether the step just done ended an epoch, or the run, and what happens then is still to come.
     var owesEpochEnd = false
     var isInterrupted = false
+    /// Set when the evaluations have not become better for too long.
+    var stopsEarly = false
 }
 
 /// Weighted means of the metrics of several batches.

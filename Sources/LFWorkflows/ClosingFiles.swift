@@ -33,6 +33,8 @@ struct ClosingFiles {
         try show(metrics, split: "eval")
     }
 
+    func savePrediction(_ metrics: LogEntry) throws { try show(metrics, split: "predict") }
+
     func saveModelCard(history: [LogEntry]) throws {
         try ModelCard(
             config: config, history: history,

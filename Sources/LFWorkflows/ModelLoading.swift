@@ -16,6 +16,8 @@ struct PreparedModel {
     let trainable: TrainableWeights
     /// Set when the run trains or continues an adapter.
     let adapter: LoRAAdapterConfig?
+    /// Set when the stage scores.
+    let valueHead: ValueHead?
     let plan: ComputePlan
     /// What dropout draws from; adapters have been drawn from it.
     let generator: Generator
@@ -25,6 +27,21 @@ struct PreparedModel {
 struct ModelLoader {
     let config: ResolvedConfig
     let logger = Logger(label: "llamafactory.model")
+
+    /// Fails for models and adapters that `load` would refuse by their configuration, before any data is read.
+    func check() throws {
+        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+        _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
+        for name in config.model.adapterNameOrPath {
+            _ = try LoRAAdapterFiles(directory: localFolder(name, key: "adapter_name_or_path"))
+        }
+        let settings = config.finetuning.preference
+        guard config.finetuning.stage == .dpo, let reference = settings.refModel else { return }
+        _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model"))
+        for name in settings.refModelAdapters {
+            _ = try LoRAAdapterFiles(directory: localFolder(name, key: "ref_model_adapters"))
+        }
+    }
 
     /// The model that is trained, or evaluated.
     func load() throws -> PreparedModel {
@@ -41,7 +58,16 @@ struct ModelLoader {
         } else {
             model = try self.model(modelConfig, folder: folder, plan: plan)
         }
-        let (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        var valueHead: ValueHead?
+        if config.finetuning.stage == .rm {
+            let head = try self.valueHead(
+                for: model, generator: generator, isTrained: config.training.doTrain)
+            if config.training.doTrain {
+                trainable.entries += head.parameters.map { .init(name: $0.name, parameter: $0) }
+            }
+            valueHead = head
+        }
         if config.training.doTrain, trainable.entries.isEmpty {
             throw UserError(
                 .configuration, "Nothing is left to train.",
@@ -50,7 +76,18 @@ struct ModelLoader {
         let all = model.parameterCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
         return PreparedModel(
-            model: model, trainable: trainable, adapter: adapter, plan: plan, generator: generator)
+            model: model, trainable: trainable, adapter: adapter, valueHead: valueHead, plan: plan,
+            generator: generator)
+    }
+
+    /// The policy that training is held against: `ref_model`, else the model without adapters, else another copy of it
+    /// (upstream `create_ref_model`).
+    func referencePolicy(for prepared: PreparedModel) throws -> ReferencePolicy {
+        if config.finetuning.preference.refModel == nil {
+            if !config.training.doTrain { return .itself }
+            if config.finetuning.type == .lora { return .adaptersOff }
+        }
+        return .model(try loadReference(plan: prepared.plan))
     }
 
     /// A frozen model to compare with: `ref_model`, else another copy of the base model.

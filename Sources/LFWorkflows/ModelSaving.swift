@@ -35,6 +35,10 @@ struct ModelSaver {
                 JSONValue.object(try generationJSON()).serialized(indent: 2) + "\n",
                 to: folder + "/generation_config.json")
         }
+        if let head = prepared.valueHead {
+            let tensors = try head.parameters.map { (name: $0.name, tensor: try $0.tensor.detached()) }
+            try writeSafetensors(tensors, to: folder + "/" + ModelLoader.valueHeadFile)
+        }
         try setup.tokenizer.save(to: folder, chatTemplate: setup.chatTemplate)
         try config.save(in: folder)
     }

@@ -7,20 +7,8 @@ extension Stage {
         _ config: ResolvedConfig, _ prepared: PreparedModel, _ loader: ModelLoader
     ) throws -> Stage {
         let settings = config.finetuning.preference
-        let reference: PreferenceObjective.Reference
-        var isOwnReference = false
-        if !config.finetuning.usesReferenceModel {
-            reference = .none
-        } else if settings.refModel != nil {
-            reference = .model(try loader.loadReference(plan: prepared.plan))
-        } else if !config.training.doTrain {
-            reference = .itself
-            isOwnReference = true
-        } else if config.finetuning.type == .lora {
-            reference = .adaptersOff
-        } else {
-            reference = .model(try loader.loadReference(plan: prepared.plan))
-        }
+        let reference =
+            config.finetuning.usesReferenceModel ? try loader.referencePolicy(for: prepared) : .none
         let accuracies =
             config.data.evalOnEachDataset
             ? config.data.evalDataset.map { "eval_\($0)_rewards/accuracies" } : []
@@ -28,7 +16,7 @@ extension Stage {
             objective: PreferenceObjective(prepared.model, reference: reference, settings: settings),
             dropsOut: false,
             plotKeys: ["loss", "eval_loss", "rewards/accuracies"] + accuracies)
-        stage.hidesRewards = isOwnReference
+        if case .itself = reference { stage.hidesRewards = true }
         return stage
     }
 }

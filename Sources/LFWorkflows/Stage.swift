@@ -13,16 +13,20 @@ struct Stage {
     var reportsPerplexity = false
     /// Whether rewards say nothing, the model being its own reference.
     var hidesRewards = false
+    /// Whether `do_predict` writes the scores of pairs.
+    var predictsScores = false
 
     init(_ config: ResolvedConfig, prepared: PreparedModel, loader: ModelLoader) throws {
         switch config.finetuning.stage {
-        case .pt: self = Stage.pretraining(prepared)
-        case .sft: self = Stage.supervised(config, prepared)
+        case .pt: self = try Stage.pretraining(config, prepared)
+        case .sft: self = try Stage.supervised(config, prepared, loader)
         case .dpo: self = try Stage.preference(config, prepared, loader)
-        case .rm, .ppo, .kto:
+        case .rm: self = Stage.reward(config, prepared)
+        case .kto: self = try Stage.feedback(config, prepared, loader)
+        case .ppo:
             throw UserError(
                 .configuration, "stage \(config.finetuning.stage.rawValue) is not supported yet.",
-                remedy: "Use pt, sft or dpo.")
+                remedy: "Use pt, sft, rm, dpo or kto.")
         }
     }
 

@@ -1,12 +1,40 @@
 import LFConfig
+import LFModels
+import LFObjectives
+import LFTorch
 import LFTrainer
 
 extension Stage {
     /// Supervised fine-tuning: the answers' tokens (upstream `train/sft`).
-    static func supervised(_ config: ResolvedConfig, _ prepared: PreparedModel) -> Stage {
+    static func supervised(
+        _ config: ResolvedConfig, _ prepared: PreparedModel, _ loader: ModelLoader
+    ) throws -> Stage {
         let reportsAccuracy = config.finetuning.computeAccuracy
+        let loss = TokenLoss(config.finetuning.tokenLoss)
         return Stage(
-            objective: TokenObjective(prepared.model, reportsAccuracy: reportsAccuracy), dropsOut: true,
-            plotKeys: ["loss", "eval_loss"] + (reportsAccuracy ? ["eval_accuracy"] : []))
+            objective: TokenObjective(
+                prepared.model, loss: loss,
+                reference: loss.usesReference ? try loader.referencePolicy(for: prepared) : .none,
+                noise: try embeddingNoise(config), reportsAccuracy: reportsAccuracy),
+            dropsOut: true, plotKeys: ["loss", "eval_loss"] + (reportsAccuracy ? ["eval_accuracy"] : []))
+    }
+
+    /// `neftune_noise_alpha`'s noise, drawn from the run's seed.
+    static func embeddingNoise(_ config: ResolvedConfig) throws(TorchError) -> EmbeddingNoise? {
+        guard let alpha = config.training.neftuneNoiseAlpha else { return nil }
+        let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
+        return EmbeddingNoise(alpha: alpha, generator: generator)
+    }
+}
+
+extension TokenLoss {
+    init(_ settings: FinetuningArguments.TokenLoss) {
+        self =
+            switch settings {
+            case .crossEntropy: .crossEntropy
+            case .dft: .dynamic
+            case .eaft(let alpha): .entropyWeighted(alpha: alpha)
+            case .asft(let alpha): .anchored(alpha: alpha)
+            }
     }
 }

@@ -5,7 +5,7 @@ import LFData
 import LFDiagnostics
 import LFModels
 public import LFReport
-import LFTemplate
+public import LFTemplate
 import LFTokenizer
 import LFTorch
 import LFTrainer
@@ -20,15 +20,16 @@ public struct TrainingResult: Sendable {
 
 /// Runs a training configuration: data, model, training, evaluation and files (upstream `train/tuner.py`, `run_exp`).
 ///
+/// - Parameter today: The day that prompts name where their format does.
 /// - Throws: `UserError` for whatever a person can mend; nothing half-written is left under a final name.
 @discardableResult
-public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
+public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) throws -> TrainingResult {
     let logger = Logger(label: "llamafactory.train")
     for warning in config.warnings { logger.warning("\(warning)") }
     let checkpoint = try resumableCheckpoint(config, logger)
     let created = try prepareOutputFolder(config.training.outputDir)
     do {
-        return try run(config, from: checkpoint, logger)
+        return try run(config, today: today, from: checkpoint, logger)
     } catch {
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
         if !created.isEmpty {
@@ -42,16 +43,19 @@ public func runTraining(_ config: ResolvedConfig) throws -> TrainingResult {
 }
 
 private func run(
-    _ config: ResolvedConfig, from checkpoint: TrainingCheckpoint?, _ logger: Logger
+    _ config: ResolvedConfig, today: PromptDate, from checkpoint: TrainingCheckpoint?, _ logger: Logger
 ) throws -> TrainingResult {
     TorchRuntime.keepFreedMemory()
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
 
+    let loader = ModelLoader(config: config)
+    try loader.check()
     let tokenizerFolder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
     let setup = try TemplateSetup(
         config.data,
         tokenizer: Tokenizer.load(
-            directory: tokenizerFolder, splitSpecialTokens: config.model.splitSpecialTokens))
+            directory: tokenizerFolder, splitSpecialTokens: config.model.splitSpecialTokens),
+        today: today)
     for note in setup.notes { logger.info("\(note)") }
     for warning in setup.warnings { logger.warning("\(warning)") }
 
@@ -60,7 +64,6 @@ private func run(
     try requireLabels(data, config)
     for line in data.firstExampleText { Console.standard.writeLine(line) }
 
-    let loader = ModelLoader(config: config)
     let prepared = try loader.load()
     logger.info(
         """
@@ -78,6 +81,7 @@ private func run(
         loraDropout: stage.dropsOut ? prepared.adapter?.loraDropout ?? 0 : 0,
         dropoutGenerator: prepared.generator,
         keepsActivations: config.model.disableGradientCheckpointing,
+        earlyStoppingPatience: config.finetuning.earlyStoppingSteps,
         saveModel: { try saver.save(in: $0) })
 
     let closing = ClosingFiles(config: config, stage: stage)
@@ -99,6 +103,9 @@ private func run(
     }
     if config.training.doEval {
         try closing.saveEvaluation(trainer.evaluate())
+    }
+    if config.training.doPredict, stage.predictsScores {
+        try closing.savePrediction(predictScores(of: data.eval, by: trainer, into: config.training.outputDir))
     }
     if config.training.doTrain { try closing.saveModelCard(history: trainer.state.logHistory) }
     return TrainingResult(state: trainer.state, isInterrupted: false)
@@ -149,12 +156,7 @@ private func prepareOutputFolder(_ folder: String) throws -> [String] {
 private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) throws {
     guard let train = data.train, !train.isEmpty else { return }
     let learns = train.contains { example in
-        let sequences: [LabeledSequence] =
-            switch example {
-            case .supervised(let sequences): sequences
-            case .pairwise(let chosen, let rejected): [chosen, rejected]
-            }
-        return sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
+        example.sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
     }
     guard !learns else { return }
     throw UserError(
@@ -166,12 +168,7 @@ private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) thro
 /// Fails when the data holds a token that the model has no embedding for.
 private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
     for example in (data.train ?? []) + data.eval.flatMap(\.examples) {
-        let sequences: [LabeledSequence] =
-            switch example {
-            case .supervised(let sequences): sequences
-            case .pairwise(let chosen, let rejected): [chosen, rejected]
-            }
-        for sequence in sequences {
+        for sequence in example.sequences {
             guard let id = sequence.inputIDs.first(where: { $0 < 0 || $0 >= vocabSize }) else { continue }
             throw UserError(
                 .failedRun, "The data holds the token \(id), but the model knows only \(vocabSize) tokens.",

@@ -11,14 +11,12 @@ struct GoldenConfigurationTests {
 
     /// What keeps a run from being accepted yet.
     private static let refusals = [
-        "kto_lora": "`stage: kto`", "kto_lora_weights_ftx": "`stage: kto`", "seed_kto_lora": "`stage: kto`",
-        "ppo_lora": "`stage: ppo`", "rm_lora": "`stage: rm`", "seed_rm_lora": "`stage: rm`",
+        "ppo_lora": "`stage: ppo`",
         "sft_adafactor": "`optim: adafactor`", "sft_adam_mini": "`use_adam_mini`",
         "sft_apollo_random": "`use_apollo`",
-        "sft_apollo_svd": "`use_apollo`", "sft_asft": "`use_asft_loss`", "sft_badam_layer": "`use_badam`",
-        "sft_dft": "`use_dft_loss`", "sft_eaft": "`use_eaft_loss`", "sft_galore": "`use_galore`",
+        "sft_apollo_svd": "`use_apollo`", "sft_badam_layer": "`use_badam`",
+        "sft_galore": "`use_galore`",
         "sft_loraplus": "`loraplus_lr_ratio`", "sft_muon": "`use_muon`",
-        "sft_neftune": "`neftune_noise_alpha`",
         "sft_oft": "`finetuning_type: oft`", "sft_pissa_svd": "`pissa_init`",
     ]
 

@@ -16,8 +16,9 @@ import Testing
         #expect(stream.positions == [0, 1, 2, 3, 4, 3])
         #expect(
             stream.segments == [
-                TokenStream.Segment(range: 0..<3), TokenStream.Segment(range: 3..<5, prefix: 0),
-                TokenStream.Segment(range: 5..<6, prefix: 0),
+                TokenStream.Segment(range: 0..<3, sequences: [0, 1]),
+                TokenStream.Segment(range: 3..<5, prefix: 0, sequences: [0]),
+                TokenStream.Segment(range: 5..<6, prefix: 0, sequences: [1]),
             ])
         #expect(stream.targetRows == [2, 3, 2])
         #expect(stream.targetIDs == [7, 8, 9])
@@ -53,7 +54,8 @@ import Testing
         let stream = Collator().stream(of: [pair])
         #expect(
             stream.segments == [
-                TokenStream.Segment(range: 0..<2), TokenStream.Segment(range: 2..<3, prefix: 0),
+                TokenStream.Segment(range: 0..<2, sequences: [0, 1]),
+                TokenStream.Segment(range: 2..<3, prefix: 0, sequences: [1]),
             ])
         #expect(stream.targetCounts == [1, 2])
         let equal = Collator().stream(of: [
@@ -69,7 +71,11 @@ import Testing
         let pair = Example.pairwise(
             chosen: Self.sequence([1, 5], learnedFrom: 1), rejected: Self.sequence([2, 6], learnedFrom: 1))
         let stream = Collator().stream(of: [pair])
-        #expect(stream.segments == [TokenStream.Segment(range: 0..<2), TokenStream.Segment(range: 2..<4)])
+        #expect(
+            stream.segments == [
+                TokenStream.Segment(range: 0..<2, sequences: [0]),
+                TokenStream.Segment(range: 2..<4, sequences: [1]),
+            ])
         #expect(stream.targetRows == [0, 2])
         #expect(stream.positions == [0, 1, 0, 1])
     }
@@ -141,6 +147,41 @@ import Testing
         #expect(stream.targetIDs == [2, 3, 5])
         #expect(stream.targetCounts == [2, 1, 0])
         #expect(stream.labelCount == 4, "the first token's label counts although nothing predicts it")
+    }
+
+    /// Where a reward model reads its score: each sequence's own last token, also where one answer begins the other.
+    @Test func everySequenceHasItsLastRow() {
+        func pair(_ chosen: [Int32], _ rejected: [Int32]) -> Example {
+            .pairwise(
+                chosen: Self.sequence(chosen, learnedFrom: 1),
+                rejected: Self.sequence(rejected, learnedFrom: 1))
+        }
+        let stream = Collator().stream(of: [
+            pair([1, 5, 6], [1, 7]), pair([1, 5], [1, 5, 6]), pair([1, 5, 6], [1, 5]), pair([1, 5], [1, 5]),
+            pair([2], [3, 4]),
+        ])
+        let ends = stream.lastRows.map { row in (stream.inputIDs[Int(row)], stream.positions[Int(row)]) }
+        #expect(ends.map(\.0) == [6, 5, 6, 5, 2] + [7, 6, 5, 5, 4])
+        #expect(ends.map(\.1) == [2, 1, 2, 1, 0] + [1, 2, 1, 1, 1])
+        let supervised = Collator().stream(of: [
+            .supervised([Self.sequence([1, 2], learnedFrom: 0), Self.sequence([3], learnedFrom: 0)])
+        ])
+        #expect(supervised.lastRows == [1, 2])
+    }
+
+    @Test func feedbackIsLaidOutAsAPair() {
+        let examples: [Example] = [true, false].map { verdict in
+            .feedback(
+                answer: Self.sequence([1, 2, 5], learnedFrom: 2),
+                unrelated: Self.sequence([1, 2, 6, 7], learnedFrom: 2), isDesirable: verdict)
+        }
+        let stream = Collator().stream(of: examples)
+        #expect(stream.isDesirable == [true, false])
+        #expect(stream.inputIDs == [1, 2, 5, 6, 7, 1, 2, 5, 6, 7])
+        #expect(stream.sequenceCount == 4)
+        #expect(stream.targetIDs == [5, 6, 7, 5, 6, 7])
+        #expect(stream.targetSequences == [0, 2, 2, 1, 3, 3])
+        #expect(examples[0].tokenCount == 7)
     }
 
     @Test func edgesGiveNoTargets() {

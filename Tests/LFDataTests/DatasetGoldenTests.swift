@@ -18,7 +18,9 @@ enum TrainingGolden {
         let config = try resolveConfig(arguments: [file, "dataset_dir=\(folder)/data"] + overrides)
         let name = config.model.modelNameOrPath
         let model = name.hasPrefix("/") ? name : "\(folder)/\(name)"
-        let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
+        let setup = try TemplateSetup(
+            config.data, tokenizer: Tokenizer.load(directory: model),
+            today: PromptDate(year: 2026, month: 11, day: 20))
         let module = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
         return (module, setup.tokenizer)
     }
@@ -31,7 +33,7 @@ enum TrainingGolden {
         "sft_lora_eval", "sft_full_qwen2", "sft_lora_gemma2", "sft_thinking", "sft_interleave_over",
         "sft_interleave_under", "seed_sft_full_val", "seed_sft_epochs", "sft_lora_packing",
         "sft_lora_neat_packing",
-        "pt_full_packing", "pt_lora", "dpo_sigmoid",
+        "pt_full_packing", "pt_lora", "dpo_sigmoid", "rm_lora", "kto_lora",
     ])
     func firstExamplesAreUpstreams(run: String) throws {
         let recorded = try JSONValue.read(path: "\(TrainingGolden.folder)/runs/\(run)/examples.json")
@@ -67,6 +69,12 @@ enum TrainingGolden {
                 #expect(row["chosen_labels"] == json(chosen.labels), place)
                 #expect(row["rejected_input_ids"] == json(rejected.inputIDs), place)
                 #expect(row["rejected_labels"] == json(rejected.labels), place)
+            case .feedback(let answer, let unrelated, let isDesirable):
+                #expect(row["input_ids"] == json(answer.inputIDs), place)
+                #expect(row["labels"] == json(answer.labels), place)
+                #expect(row["kl_input_ids"] == json(unrelated.inputIDs), place)
+                #expect(row["kl_labels"] == json(unrelated.labels), place)
+                #expect(row["kto_tags"] == .bool(isDesirable), place)
             }
         }
     }

@@ -61,7 +61,7 @@ import Testing
         data(
             "unknown format", "[\(row)]", entry: ["formatting": "chatty"], says: "formatting is \"chatty\"."),
         data(
-            "all rows dropped", #"[{"instruction": "a", "input": "", "output": ""}]"#,
+            "all rows dropped", #"[{"instruction": "a", "input": "", "output": null}]"#,
             says: "No valid example is left of own."),
         data(
             "speakers that do not take turns", #"[{"conversations": [{"from": "human", "value": "a"}]}]"#,
@@ -99,7 +99,7 @@ import Testing
     /// Rows that cannot be used are counted and named; the others are trained on.
     @Test func droppedRowsAreCounted() throws {
         let workplace = try Workplace()
-        try workplace.addDataset("[\(Self.row), {\"instruction\": \"a\", \"output\": \"\"}, \(Self.row)]")
+        try workplace.addDataset("[\(Self.row), {\"instruction\": \"a\", \"output\": null}, \(Self.row)]")
         let outcome = try workplace.train(shortRun.with(["dataset": "own"]))
         #expect(outcome.status == 0)
         #expect(

@@ -52,7 +52,7 @@ import Testing
         model("config.json without an object", says: "models/spoilt/config.json: The file holds an array") {
             try $0.write("[]", to: "models/spoilt/config.json")
         },
-        model("no tokenizer.json", says: "models/spoilt: the folder has no tokenizer.json.") {
+        model("no tokenizer.json", says: "models/spoilt: the folder has none of tokenizer.json") {
             try $0.remove("models/spoilt/tokenizer.json")
         },
         model("truncated tokenizer.json", says: "models/spoilt/tokenizer.json:") {
@@ -113,7 +113,7 @@ import Testing
                     "rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
                     "original_max_position_embeddings": 1e300,
                 ]
-            ], says: "needs a positive \"original_max_position_embeddings\"."),
+            ], says: "\"original_max_position_embeddings\" must be a positive integer"),
     ]
 
     private static let weightFiles = [

@@ -195,9 +195,14 @@ lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_s
 
 /// Log-probabilities of `ids [N]` under `softmax(h[rows]·wᵀ)`, float32 (float64 for float64 input) `[N]`, without ever holding more than
 /// a chunk of the logits. `h [T, hidden]`, `w [vocab, hidden]`, `rows`, `ids` int64 `[N]`. `correct`, unless NULL, receives a bool `[N]`: whether
-/// the id has the greatest logit. `softcap` > 0 caps the logits as in lf_segment_attention; `logit_scale` multiplies them.
+/// the id has the greatest logit. `entropy`, unless NULL, receives the entropy in nats of the `entropy_count` greatest probabilities, normalised among
+/// themselves, `[N]` without gradient. `softcap` > 0 caps the logits as in lf_segment_attention; `logit_scale` multiplies them.
 lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap, lf_tensor_t *out,
-                            lf_tensor_t *correct);
+                            lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
+/// `KL(q ‖ p)` of the rows `rows [N]`, float32 (float64 for float64 input) `[N]`: p from `h [T, hidden]` and `w [vocab, hidden]`, which get gradients,
+/// q from `other_h` and `other_w`, which do not.
+lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t rows, double logit_scale,
+                             double softcap, lf_tensor_t *out);
 
 #ifdef __cplusplus
 }

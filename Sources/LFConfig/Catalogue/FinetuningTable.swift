@@ -1,7 +1,7 @@
 extension ArgumentCatalogue {
     static let finetuningTable = """
         ## Method
-        stage | choice pt sft !rm !ppo dpo !kto | sft | yes | What is learned: raw text, conversations, a reward model, or preferences in one of three ways.
+        stage | choice pt sft rm !ppo dpo kto | sft | yes | What is learned: raw text, conversations, a reward model, or preferences in one of three ways.
         finetuning_type | choice lora !oft freeze full | lora | yes | Which weights are trained.
         pure_bf16 | bool | false | yes | Hold and train the weights in bfloat16, without a float32 copy.
         use_llama_pro | bool | false | no | Train only the added blocks of an expanded model.
@@ -12,17 +12,17 @@ extension ArgumentCatalogue {
         use_hyper_parallel | bool | false | no | Train with HyperParallel.
         hyper_parallel_args | string? | - | no | File with HyperParallel's settings.
         hyper_parallel_cp_size | int >=1 | 1 | no | GPUs over which HyperParallel splits a sequence.
-        use_dft_loss | bool | false | no | Weight each token's loss by its probability (DFT).
-        use_asft_loss | bool | false | no | DFT with a pull to the reference model (ASFT).
-        asft_alpha | float >=0 | 0.1 | no | Strength of that pull.
-        use_eaft_loss | bool | false | no | Weight each token's loss by the entropy of its distribution (EAFT).
-        eaft_alpha | float | 1.0 | no | Exponent of that weight.
+        use_dft_loss | bool | false | yes | Weight each token's loss by its probability (DFT).
+        use_asft_loss | bool | false | yes | DFT with a pull to the reference model (ASFT).
+        asft_alpha | float >=0 | 0.1 | yes | Strength of that pull.
+        use_eaft_loss | bool | false | yes | Weight each token's loss by the entropy of its distribution (EAFT).
+        eaft_alpha | float | 1.0 | yes | Exponent of that weight.
         freeze_vision_tower | bool | true | no | Keep the vision tower fixed.
         freeze_multi_modal_projector | bool | true | no | Keep the projector between vision and language fixed.
         freeze_language_model | bool | false | no | Keep the language model fixed.
         compute_accuracy | bool | false | yes | Report the share of tokens predicted right in evaluation (sft).
         disable_shuffling | bool | false | yes | Take the training examples in the order of the data.
-        early_stopping_steps | int? >=1 | - | no | Stop after this many evaluations without a better `metric_for_best_model`.
+        early_stopping_steps | int? >=1 | - | yes | Stop after this many evaluations without a better `metric_for_best_model`.
         plot_loss | bool | false | yes | Draw the curves of loss and metrics into `output_dir`.
         include_effective_tokens_per_second | bool | false | yes | Report how many tokens of the training set were gone through per second.
         ## LoRA
@@ -59,8 +59,8 @@ extension ArgumentCatalogue {
         ref_model | string? | - | yes | Folder of the reference model; unset, the model as it was before training.
         ref_model_adapters | names? | - | yes | Adapters of the reference model.
         ref_model_quantization_bit | int? | - | no | Bits of a quantized reference model.
-        kto_chosen_weight | float >=0 | 1.0 | no | Weight of desirable examples in KTO.
-        kto_rejected_weight | float >=0 | 1.0 | no | Weight of undesirable examples in KTO.
+        kto_chosen_weight | float >=0 | 1.0 | yes | Weight of desirable examples in KTO.
+        kto_rejected_weight | float >=0 | 1.0 | yes | Weight of undesirable examples in KTO.
         reward_model | string? | - | no | Reward model of PPO.
         reward_model_adapters | names? | - | no | Adapters of the reward model.
         reward_model_quantization_bit | int? | - | no | Bits of a quantized reward model.

@@ -5,7 +5,7 @@ extension ArgumentCatalogue {
         overwrite_output_dir | bool | false | yes | Start anew in a folder that holds an earlier run.
         do_train | bool | false | yes | Train.
         do_eval | bool | false | yes | Evaluate at the end. On when `eval_strategy` is not `no`.
-        do_predict | bool | false | no: Set `do_eval` to measure the loss. | Generate answers to the evaluation set.
+        do_predict | bool | false | yes | Write predictions for the evaluation set: the scores of a reward model (rm).
         resume_from_checkpoint | bool|string? | - | yes | Checkpoint to continue from: a folder, `true` for the newest, `false` for none. Unset, the newest of `output_dir`, when there is one.
         ignore_data_skip | bool | false | yes | After resuming, start the epoch's data anew instead of where the checkpoint was.
         run_name | string? | - | no effect | Name of the run; `output_dir` when unset.
@@ -41,7 +41,7 @@ extension ArgumentCatalogue {
         warmup_steps | float >=0 | 0 | yes | Steps of rising learning rate; below 1, a share of all steps.
         warmup_ratio | float? >=0 <=1 | - | yes | Former name: share of all steps. Goes before `warmup_steps`.
         label_smoothing_factor | float >=0 <1 | 0.0 | no | Smooth the targets of the cross-entropy.
-        neftune_noise_alpha | float? >=0 | - | no | Noise on the embeddings while training (NEFTune).
+        neftune_noise_alpha | float? >=0 | - | yes | Noise on the embeddings while training (NEFTune).
         ## Precision and memory
         bf16 | bool | false | yes | Compute in bfloat16 with float32 trainable weights.
         fp16 | bool | false | no: Use `bf16: true`. | Compute in float16 with scaled losses.

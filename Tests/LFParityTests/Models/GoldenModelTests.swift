@@ -63,6 +63,8 @@ import Testing
         }
         #expect(row == host.tokenCount)
 
+        try expectClose(model.meanLogits(hidden), logits.mean(dim: 1), within: 1e-5, "mean logits")
+
         let loss = try -model.logProbs(hidden, stream).mean()
         let expectedLoss = try #require(recorded.json["loss"]?.double)
         #expect(isClose(try loss.item(), expectedLoss, relative: 1.3e-6))

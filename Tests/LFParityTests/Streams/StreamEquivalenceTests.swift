@@ -123,7 +123,7 @@ import Testing
         settings.ldAlpha = loss == .sigmoid ? 0.5 : nil
         func measured(_ collator: Collator) throws -> (loss: Double, grads: [(name: String, grad: Tensor)]) {
             let (model, trainable) = try tiny.make()
-            let reference: PreferenceObjective.Reference =
+            let reference: ReferencePolicy =
                 tiny.trainsAdapter ? .adaptersOff : .model(try frozenReference(tiny))
             let objective = PreferenceObjective(
                 model, reference: [.orpo, .simpo].contains(loss) ? .none : reference, settings: settings)

@@ -2,6 +2,7 @@ import Foundation
 import LFConfig
 import LFJSON
 import LFReport
+import LFTemplate
 import LFTorch
 import Testing
 
@@ -9,6 +10,9 @@ import Testing
 struct RecordedRun: Sendable, CustomTestStringConvertible {
     let name: String
     var testDescription: String { name }
+
+    /// The day of the recording, which some prompts name.
+    static let day = PromptDate(year: 2026, month: 11, day: 20)
 
     var folder: String { Golden.training + "/runs/" + name }
 
@@ -68,7 +72,8 @@ struct RecordedRun: Sendable, CustomTestStringConvertible {
             let indices = try #require(value["index"]?.array).compactMap(\.int)
             let values = try #require(value["value"]?.array).compactMap(\.double)
             return Sample(
-                name: name.replacingOccurrences(of: ".default.", with: "."),
+                name: name.replacingOccurrences(of: ".default.", with: ".")
+                    .replacingOccurrences(of: "pretrained_model.", with: ""),
                 shape: try #require(value["shape"]?.array).compactMap(\.int),
                 l2: try #require(value["l2"]?.double),
                 places: Array(zip(indices, values)))

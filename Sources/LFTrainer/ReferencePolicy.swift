@@ -1,0 +1,53 @@
+import LFData
+public import LFModels
+import LFNN
+import LFTorch
+
+/// The frozen policy that the trained one is compared with.
+public enum ReferencePolicy {
+    /// The objective looks at the policy alone.
+    case none
+    /// The model without its adapters.
+    case adaptersOff
+    /// Another model.
+    case model(LanguageModel)
+    /// The model itself, when it is only evaluated: all rewards are 0.
+    case itself
+
+    /// Runs `body` on the reference's weights, without recording.
+    ///
+    /// - Returns: nil when there is no reference.
+    func evaluate<Result>(
+        policy: LanguageModel, _ body: (LanguageModel) throws(TorchError) -> Result
+    ) throws(TorchError) -> Result? {
+        try withoutGrad { () throws(TorchError) -> Result? in
+            switch self {
+            case .none: return nil
+            case .adaptersOff:
+                return try policy.adapters.disabled { () throws(TorchError) in try body(policy) }
+            case .model(let other): return try body(other)
+            case .itself: return try body(policy)
+            }
+        }
+    }
+}
+
+extension LanguageModel {
+    /// Log-probabilities of the stream's targets from the start, `[N]` in nats.
+    func logProbs(_ batch: DeviceStream) throws(TorchError) -> Tensor {
+        try logProbs(hiddenStates(batch), batch)
+    }
+
+    /// Mean logits over the vocabulary and over all tokens of the sequences that are members, shared tokens counted for each; `[]`.
+    func meanLogits(
+        _ perToken: Tensor, _ batch: DeviceStream, over isMember: (Int) -> Bool
+    ) throws(TorchError) -> Tensor {
+        var weights = Array(repeating: Float(0), count: batch.host.tokenCount)
+        for segment in batch.host.segments {
+            let uses = Float(segment.sequences.count(where: isMember))
+            for row in segment.range { weights[row] = uses }
+        }
+        let total = weights.reduce(0, +)
+        return try (perToken * Tensor(weights).to(device)).sum() / Double(max(total, 1))
+    }
+}

@@ -1,0 +1,17 @@
+import LFConfig
+import LFTrainer
+
+extension Stage {
+    /// Learning from judged answers, KTO (upstream `train/kto`).
+    static func feedback(
+        _ config: ResolvedConfig, _ prepared: PreparedModel, _ loader: ModelLoader
+    ) throws -> Stage {
+        let reference = try loader.referencePolicy(for: prepared)
+        var stage = Stage(
+            objective: FeedbackObjective(
+                prepared.model, reference: reference, settings: config.finetuning.preference),
+            dropsOut: false, plotKeys: ["loss", "eval_loss", "rewards/chosen"])
+        if case .itself = reference { stage.hidesRewards = true }
+        return stage
+    }
+}

@@ -1,0 +1,229 @@
+import LFAdapters
+import LFCheckpoint
+import LFConfig
+import LFData
+import LFDiagnostics
+import LFJSON
+import LFModels
+import LFNN
+import LFTorch
+import Testing
+
+@Suite struct AdapterTests {
+    func model(_ changes: JSONObject = [:], _ dtype: DType = .float32) throws -> LanguageModel {
+        var config: JSONObject = [
+            "model_type": "llama", "vocab_size": 20, "hidden_size": 8, "intermediate_size": 12,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "attention_bias": true,
+        ]
+        for (key, value) in changes { config[key] = value }
+        return try LanguageModel(
+            ModelConfig(config, path: "config.json"),
+            weights: FreshWeights(Generator(seed: 5), deviation: 0.4),
+            storedDType: dtype, computeDType: dtype, on: .cpu)
+    }
+
+    func setup(_ targets: [String], rank: Int = 2, saving modules: [String]? = nil) -> LoRAAdapterConfig {
+        LoRAAdapterConfig(
+            r: rank, loraAlpha: 4, targetModules: targets, modulesToSave: modules, baseModelNameOrPath: nil)
+    }
+
+    func logProbs(_ model: LanguageModel) throws -> [Double] {
+        let ids: [Int32] = [3, 1, 4, 1, 5, 9, 2, 6]
+        let stream = try DeviceStream(
+            Collator().stream(of: [.supervised([LabeledSequence(inputIDs: ids, labels: ids)])]), on: .cpu)
+        return try withoutGrad { () throws(TorchError) in
+            try model.logProbs(model.hiddenStates(stream), stream)
+        }.doubles()
+    }
+
+    func expectSame(
+        _ actual: [Double], _ expected: [Double], within bound: Double,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        #expect(actual.count == expected.count, sourceLocation: sourceLocation)
+        let isSame = zip(actual, expected).allSatisfy { abs($0 - $1) <= bound }
+        #expect(isSame, "\(actual), not \(expected)", sourceLocation: sourceLocation)
+    }
+
+    func fill(_ trainable: TrainableWeights) throws {
+        let generator = try Generator(seed: 6)
+        for entry in trainable.entries {
+            try entry.parameter.tensor.fillNormalInPlace(mean: 0, deviation: 0.5, generator)
+        }
+    }
+
+    // MARK: LoRA
+
+    @Test func aNewAdapterChangesNothing() throws {
+        let model = try model()
+        let before = try logProbs(model)
+        let trainable = try model.addLoRA(
+            setup(model.allLinearNames), generator: Generator(seed: 1), dtype: .float32)
+        #expect(
+            model.allLinearNames == [
+                "down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj",
+            ])
+        #expect(trainable.entries.count == 3 * 7 * 2)
+        #expect(trainable.entries[0].name == "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight")
+        #expect(trainable.entries.allSatisfy { $0.parameter.tensor.requiresGrad })
+        #expect(model.parameters.allSatisfy { !$0.isTrainable })
+        #expect(try logProbs(model) == before)
+    }
+
+    @Test func targetsAreNamesOrTheirEnds() throws {
+        let model = try model()
+        let trainable = try model.addLoRA(
+            setup(["v_proj", "model.layers.1.mlp.up_proj"]), generator: Generator(seed: 1), dtype: .float32)
+        let modules = trainable.entries.map(\.name).filter { $0.hasSuffix("lora_A.weight") }
+        #expect(
+            modules.map {
+                $0.dropFirst("base_model.model.model.layers.".count).dropLast(".lora_A.weight".count)
+            } == [
+                "0.self_attn.v_proj", "1.self_attn.v_proj", "1.mlp.up_proj", "2.self_attn.v_proj",
+            ])
+        let error = #expect(throws: UserError.self) {
+            try self.model().addLoRA(setup(["proj"]), generator: Generator(seed: 1), dtype: .float32)
+        }
+        #expect(error?.problem == #"lora_target names "proj", but the model has no such linear layer."#)
+        #expect(error?.remedy.contains("down_proj, gate_proj") == true)
+    }
+
+    @Test(arguments: [["q_proj", "down_proj"], ["lm_head", "v_proj"]])
+    func savedAdaptersAndMergedOnesAreTheSameModel(_ targets: [String]) throws {
+        let trained = try model()
+        try fill(trained.addLoRA(setup(targets), generator: Generator(seed: 1), dtype: .float32))
+        let expected = try logProbs(trained)
+        let plain = try logProbs(model())
+        #expect(zip(expected, plain).contains { abs($0 - $1) > 0.1 })
+        #expect(try trained.adapters.disabled { try logProbs(trained) } == plain)
+
+        let files = try trained.adapterFiles(setup(targets))
+        let loaded = try model()
+        _ = try loaded.loadLoRA(files, location: "adapter", dtype: .float32)
+        expectSame(try logProbs(loaded), expected, within: 0)
+
+        try loaded.mergeLoRA()
+        #expect(loaded.linears.allSatisfy { $0.layer.adapter == nil })
+        expectSame(try logProbs(loaded), expected, within: 2e-5)
+    }
+
+    @Test func savedModulesReplaceTheModelsOwn() throws {
+        let trained = try model()
+        let setup = setup(["q_proj"], saving: ["lm_head", "embed_tokens"])
+        let trainable = try trained.addLoRA(setup, generator: Generator(seed: 1), dtype: .float32)
+        #expect(
+            trainable.entries.suffix(2).map(\.name) == [
+                "base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight",
+            ])
+        try fill(trainable)
+        let expected = try logProbs(trained)
+        #expect(try trained.adapters.disabled { try logProbs(trained) } == logProbs(model()))
+
+        let files = try trained.adapterFiles(setup)
+        #expect(Set(files.replacements.map(\.name)) == ["lm_head.weight", "model.embed_tokens.weight"])
+        let loaded = try model()
+        _ = try loaded.loadLoRA(files, location: "adapter", dtype: .float32)
+        expectSame(try logProbs(loaded), expected, within: 0)
+        try loaded.mergeLoRA()
+        expectSame(try logProbs(loaded), expected, within: 2e-5)
+        #expect(
+            loaded.parameters.allSatisfy { !$0.isTrainable && !$0.tensor.requiresGrad && $0.control == nil })
+    }
+
+    @Test func adaptersThatDoNotFitAreRefused() throws {
+        let trained = try model()
+        let setup = setup(["q_proj"], saving: ["lm_head"])
+        try fill(trained.addLoRA(setup, generator: Generator(seed: 1), dtype: .float32))
+        let files = try trained.adapterFiles(setup)
+        func problem(_ change: (inout LoRAAdapterFiles) throws -> Void) throws -> String? {
+            var changed = files
+            try change(&changed)
+            do {
+                _ = try model().loadLoRA(changed, location: "saves/x", dtype: .float32)
+                return nil
+            } catch let error as UserError {
+                #expect(error.location == "saves/x")
+                return error.problem
+            }
+        }
+        let name = "model.layers.1.self_attn.q_proj"
+        #expect(try problem { _ in } == nil)
+        #expect(
+            try problem { $0.matrices[name] = nil } == #"The adapter holds nothing for the layer "\#(name)"."#
+        )
+        #expect(
+            try problem { $0.matrices[name] = try .init(a: .zeros([2, 9]), b: .zeros([8, 2])) }
+                == #"The tensor "\#(name).lora_A" has shape [2, 9], but the model needs [2, 8]."#)
+        #expect(
+            try problem { $0.matrices["other"] = try .init(a: .zeros([2, 8]), b: .zeros([8, 2])) }
+                == #"The adapter holds "other", which belongs to no adapted layer of the model."#)
+        #expect(
+            try problem { $0.replacements = [] } == #"The adapter holds nothing for the module "lm_head"."#)
+        #expect(
+            try problem { $0.replacements = [("lm_head.weight", try .zeros([3, 3]))] }
+                == #"The tensor "lm_head.weight" has shape [3, 3], but the model needs [20, 8]."#)
+        #expect(
+            try problem { $0.replacements.append(("model.norm.weight", try .zeros([8]))) }
+                == #"The adapter holds "model.norm.weight", which belongs to no adapted layer of the model."#)
+    }
+
+    @Test func modulesToSaveMustExistAndStandAlone() throws {
+        func problem(_ changes: JSONObject, _ module: String) -> String? {
+            do {
+                _ = try model(changes).addLoRA(
+                    setup(["q_proj"], saving: [module]), generator: Generator(seed: 1), dtype: .float32)
+                return nil
+            } catch { return (error as? UserError)?.problem }
+        }
+        #expect(problem([:], "lm_head") == nil)
+        #expect(problem([:], "head") == #"additional_target names "head", but the model has no such module."#)
+        #expect(
+            problem(["tie_word_embeddings": true], "embed_tokens")?.contains(
+                "shares between embedding and head") == true)
+        #expect(problem(["tie_word_embeddings": true], "lm_head") != nil)
+    }
+
+    // MARK: Freezing
+
+    func trained(_ layers: Int, _ modules: [String], extra: [String] = []) throws -> [String] {
+        var freeze = FinetuningArguments.Freeze()
+        (freeze.trainableLayers, freeze.trainableModules, freeze.extraModules) = (layers, modules, extra)
+        return try model().trainLayers(freeze, dtype: .float32).entries.map(\.name)
+    }
+
+    @Test func theLastOrTheFirstLayersAreTrained() throws {
+        let last = try trained(2, ["all"])
+        #expect(
+            last.count == 2 * 13 && last.allSatisfy { $0.contains("layers.1.") || $0.contains("layers.2.") })
+        let first = try trained(-1, ["all"])
+        #expect(first.count == 13 && first.allSatisfy { $0.contains("layers.0.") })
+        #expect(try trained(99, ["all"]).count == 3 * 13)
+        #expect(try trained(-99, ["all"]).count == 3 * 13)
+        #expect(
+            try trained(1, ["input_layernorm"]) == ["model.layers.2.input_layernorm.weight"])
+        #expect(try trained(1, ["mlp"], extra: ["lm_head"]).count == 4)
+    }
+
+    @Test func unknownModulesAreRefused() throws {
+        let inside = #expect(throws: UserError.self) { try trained(1, ["attention"]) }
+        #expect(inside?.problem == "Module attention is not found.")
+        #expect(
+            inside?.remedy == "Please choose from input_layernorm, mlp, post_attention_layernorm, self_attn.")
+        let outside = #expect(throws: UserError.self) { try trained(1, ["all"], extra: ["mlp"]) }
+        #expect(outside?.remedy == "Please choose from embed_tokens, lm_head, norm.")
+    }
+
+    @Test func theShareOfTrainedWeightsReadsAsUpstreams() {
+        #expect(
+            trainableParametersLine(trainable: 16384, all: 322_880)
+                == "trainable params: 16,384 || all params: 322,880 || trainable%: 5.0743")
+        #expect(
+            trainableParametersLine(trainable: 7, all: 7)
+                == "trainable params: 7 || all params: 7 || trainable%: 100.0000")
+        #expect(trainableParametersLine(trainable: 0, all: 0).hasSuffix("trainable%: 0.0000"))
+        #expect(
+            trainableParametersLine(trainable: 1, all: 1_234_567_890).contains(
+                "all params: 1,234,567,890 || trainable%: 0.0000"))
+    }
+}

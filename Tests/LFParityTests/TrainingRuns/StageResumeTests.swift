@@ -1,0 +1,33 @@
+import Foundation
+import LFConfig
+import LFWorkflows
+import Testing
+
+/// Runs that stop at a checkpoint and go on end with the same bytes as runs that never stopped.
+@Suite struct StageResumeTests {
+    @Test(arguments: ["seed_rm_lora", "seed_kto_lora", "sft_neftune"].map { RecordedRun(name: $0) })
+    func resumedRunsEndAlike(_ run: RecordedRun) throws {
+        let whole = try ScratchFolder()
+        var config = try run.config(output: whole.path)
+        config.training.maxSteps = 9
+        config.training.saveSteps = 5
+        config.finetuning.disableShuffling = false
+        // A dropout mask drawn differently after the checkpoint would show.
+        config.finetuning.lora.dropout = 0.1
+        try runTraining(config)
+
+        let resumed = try ScratchFolder()
+        config.training.outputDir = resumed.path
+        config.training.resume = .checkpoint(whole.path + "/checkpoint-5")
+        try runTraining(config)
+        let files = ["adapter_model.safetensors", "value_head.safetensors"]
+            .filter { FileManager.default.fileExists(atPath: "\(whole.path)/\($0)") }
+        #expect(files.count == (run.name.contains("rm") ? 2 : 1))
+        for file in files + ["checkpoint-9/optimizer.safetensors", "checkpoint-9/rng_state.safetensors"] {
+            let one = FileManager.default.contents(atPath: "\(whole.path)/\(file)")
+            #expect(
+                one != nil && one == FileManager.default.contents(atPath: "\(resumed.path)/\(file)"),
+                "\(file)")
+        }
+    }
+}
