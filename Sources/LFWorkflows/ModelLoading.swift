@@ -54,6 +54,10 @@ struct ModelLoader {
             }
             valueHead = head
         }
+        if let ratio = config.finetuning.lora.plusLearningRateRatio {
+            trainable.scaleLearningRates(by: ratio)
+            logger.info("Using LoRA+ optimizer with loraplus lr ratio \(ratio).")
+        }
         let all = model.parameterCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
         return PreparedModel(
@@ -122,7 +126,7 @@ struct ModelLoader {
         let continued = config.training.doTrain && !finetuning.lora.createNewAdapter ? names.popLast() : nil
         for name in names { try merge(name, into: model, key: "adapter_name_or_path") }
         guard config.training.doTrain else { return (TrainableWeights(), nil) }
-        logger.info("Fine-tuning method: LoRA")
+        logger.info("Fine-tuning method: \(finetuning.lora.usesDoRA ? "DoRA" : "LoRA")")
         if let continued {
             let folder = try localFolder(continued, key: "adapter_name_or_path")
             let files = try LoRAAdapterFiles(directory: folder)
@@ -135,7 +139,7 @@ struct ModelLoader {
             r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
             targetModules: lora.target == ["all"] ? model.allLinearNames : lora.target,
             modulesToSave: lora.additionalTarget.isEmpty ? nil : lora.additionalTarget,
-            usesRSLoRA: lora.usesRSLoRA,
+            usesRSLoRA: lora.usesRSLoRA, usesDoRA: lora.usesDoRA,
             baseModelNameOrPath: config.model.modelNameOrPath)
         try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
         return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)
