@@ -28,7 +28,11 @@ extension LanguageModel {
             try b.fillUniformInPlace(-bound(setup.r), bound(setup.r), generator)
             try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
             // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
-            return (try a.to(layer.weight.tensor.dtype), try b.zerosLike())
+            let weight = layer.weight.tensor
+            // B is 0, so the adapted weight's rows are the weight's.
+            let lengths =
+                setup.usesDoRA ? try weight.to(.float32).squared().sum(dim: 1).sqrt().to(weight.dtype) : nil
+            return LoRAMatrices(a: try a.to(weight.dtype), b: try b.zerosLike(), magnitude: lengths)
         }
     }
 
@@ -55,10 +59,12 @@ extension LanguageModel {
                     remedy: "Use an adapter that was trained on this model.")
             }
             unused.remove(name)
-            return (
-                try fits(matrices.a, name + ".lora_A", [rank, layer.inputSize]),
-                try fits(matrices.b, name + ".lora_B", [layer.outputSize, rank])
-            )
+            return LoRAMatrices(
+                a: try fits(matrices.a, name + ".lora_A", [rank, layer.inputSize]),
+                b: try fits(matrices.b, name + ".lora_B", [layer.outputSize, rank]),
+                magnitude: try matrices.magnitude.map {
+                    try fits($0, name + ".lora_magnitude_vector", [layer.outputSize])
+                })
         }
         for parameter in parameters where parameter.control != nil {
             guard files.replacements.contains(where: { $0.name == parameter.name }) else {
@@ -89,7 +95,8 @@ extension LanguageModel {
         for (name, layer) in linears {
             guard let adapter = layer.adapter else { continue }
             matrices[name] = LoRAMatrices(
-                a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached())
+                a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached(),
+                magnitude: try adapter.magnitude?.tensor.detached())
         }
         var replacements: [NamedTensor] = []
         for parameter in parameters where parameter.control != nil {
@@ -102,7 +109,7 @@ extension LanguageModel {
 
     private func attach(
         _ setup: LoRAAdapterConfig, from location: String? = nil, dtype: DType,
-        make: (String, Linear) throws -> (a: Tensor, b: Tensor)
+        make: (String, Linear) throws -> LoRAMatrices
     ) throws -> TrainableWeights {
         var trainable = TrainableWeights()
         let targets = Set(setup.targetModules)
@@ -117,14 +124,18 @@ extension LanguageModel {
                     : "Use an adapter that was trained on this model, whose layers are \(names).")
         }
         for (name, layer) in linears where targets.contains(where: { matches(name, $0) }) {
-            let (a, b) = try make(name, layer)
-            let down = Parameter(name: Self.adapterPrefix + name + ".lora_A.weight", tensor: try a.to(device))
-            let up = Parameter(name: Self.adapterPrefix + name + ".lora_B.weight", tensor: try b.to(device))
-            try down.makeTrainable(dtype)
-            try up.makeTrainable(dtype)
-            layer.adapter = LoRAAdapter(a: down, b: up, scale: setup.scaling, control: adapters)
-            trainable.entries.append(.init(name: down.name, parameter: down))
-            trainable.entries.append(.init(name: up.name, parameter: up))
+            let matrices = try make(name, layer)
+            func trained(_ tensor: Tensor, _ part: String) throws(TorchError) -> Parameter {
+                let parameter = Parameter(
+                    name: Self.adapterPrefix + name + part, tensor: try tensor.to(device))
+                try parameter.makeTrainable(dtype)
+                trainable.entries.append(.init(name: parameter.name, parameter: parameter))
+                return parameter
+            }
+            layer.adapter = LoRAAdapter(
+                a: try trained(matrices.a, ".lora_A.weight"), b: try trained(matrices.b, ".lora_B.weight"),
+                magnitude: try matrices.magnitude.map { try trained($0, ".lora_magnitude_vector") },
+                scale: setup.scaling, control: adapters)
         }
         for module in setup.modulesToSave ?? [] {
             let found = parameters.filter { matches(moduleName($0.name), module) }
@@ -159,7 +170,13 @@ extension LanguageModel {
                 let update =
                     try adapter.b.tensor.to(.float32).matmul(adapter.a.tensor.to(.float32)) * adapter.scale
                 let base = layer.weight.tensor
-                layer.weight.replace(with: try (base.to(.float32) + update).to(base.dtype))
+                var merged = try base.to(.float32) + update
+                if let magnitude = adapter.magnitude {
+                    let norms = try merged.squared().sum(dim: 1).sqrt()
+                    merged =
+                        try merged * (magnitude.tensor.to(.float32) / norms).reshaped([layer.outputSize, 1])
+                }
+                layer.weight.replace(with: try merged.to(base.dtype))
                 layer.adapter = nil
             }
             for parameter in parameters where parameter.control != nil {

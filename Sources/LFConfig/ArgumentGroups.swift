@@ -92,6 +92,8 @@ extension FinetuningArguments.LoRA {
         additionalTarget = arguments.names("additional_target")
         usesRSLoRA = arguments.bool("use_rslora")
         createNewAdapter = arguments.bool("create_new_adapter")
+        usesDoRA = arguments.bool("use_dora")
+        plusLearningRateRatio = arguments.optionalDouble("loraplus_lr_ratio")
     }
 }
 
@@ -136,6 +138,7 @@ extension TrainingArguments {
         lrSchedulerKwargs = schedulerOptions(arguments["lr_scheduler_kwargs"])
         warmupSteps = arguments.double("warmup_steps")
         optim = arguments.choice("optim", default: .adamwTorchFused)
+        usesMuon = arguments.bool("use_muon")
         loggingStrategy = arguments.choice("logging_strategy", default: .steps)
         loggingSteps = arguments.double("logging_steps")
         loggingFirstStep = arguments.bool("logging_first_step")

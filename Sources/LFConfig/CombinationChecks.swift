@@ -138,6 +138,20 @@ private let methodRules: [CombinationRule] = [
         !["pt", "sft"].contains($0.string("stage")) && $0.optionalDouble("neftune_noise_alpha") ?? 0 > 0
     },
     CombinationRule(
+        "use_dora", "finetuning_type", message: "`use_dora` is only valid for LoRA training.",
+        remedy: "Use `finetuning_type: lora`, or remove it."
+    ) { $0.string("finetuning_type") != "lora" && $0.bool("use_dora") },
+    CombinationRule(
+        "loraplus_lr_ratio", "finetuning_type",
+        message: "`loraplus_lr_ratio` is only valid for LoRA training.",
+        remedy: "Use `finetuning_type: lora`, or remove it."
+    ) { $0.string("finetuning_type") != "lora" && !$0.isNull("loraplus_lr_ratio") },
+    CombinationRule(
+        "loraplus_lr_ratio", "use_muon",
+        message: "`loraplus_lr_ratio` and `use_muon` both choose the optimizer.",
+        remedy: "Keep one of them."
+    ) { $0.bool("use_muon") && !$0.isNull("loraplus_lr_ratio") },
+    CombinationRule(
         "use_rslora", "finetuning_type", message: "`use_rslora` is only valid for LoRA training.",
         remedy: "Use `finetuning_type: lora`, or remove it."
     ) { $0.string("finetuning_type") != "lora" && $0.bool("use_rslora") },

@@ -14,7 +14,7 @@ public struct TrainingArguments: Sendable, Equatable {
     public enum Optimizer: String, Sendable, CaseIterable {
         case adamwTorch = "adamw_torch"
         case adamwTorchFused = "adamw_torch_fused"
-        case sgd
+        case adafactor, sgd
     }
     /// A value of `lr_scheduler_kwargs`.
     public enum SchedulerOption: Sendable, Equatable {
@@ -55,6 +55,8 @@ public struct TrainingArguments: Sendable, Equatable {
     /// A ratio of all steps when below 1.
     public var warmupSteps = 0.0
     public var optim = Optimizer.adamwTorchFused
+    /// `use_muon`, which upstream keeps among the fine-tuning arguments.
+    public var usesMuon = false
     public var loggingStrategy = IntervalStrategy.steps
     /// A ratio of all steps when below 1; the same for `eval_steps` and `save_steps`.
     public var loggingSteps = 500.0

@@ -30,12 +30,19 @@ extension Optimizer {
 public func makeOptimizer(
     _ parameters: [NamedParameter], _ arguments: TrainingArguments
 ) throws(TorchError) -> any Optimizer {
+    if arguments.usesMuon {
+        return try Muon(
+            parameters, beta1: arguments.adamBeta1, beta2: arguments.adamBeta2,
+            epsilon: arguments.adamEpsilon,
+            weightDecay: arguments.weightDecay)
+    }
     switch arguments.optim {
     case .adamwTorch, .adamwTorchFused:
-        try AdamW(
+        return try AdamW(
             parameters, beta1: arguments.adamBeta1, beta2: arguments.adamBeta2,
             epsilon: arguments.adamEpsilon, weightDecay: arguments.weightDecay)
+    case .adafactor: return try Adafactor(parameters, weightDecay: arguments.weightDecay)
     case .sgd:
-        SGD(parameters, weightDecay: arguments.weightDecay)
+        return SGD(parameters, weightDecay: arguments.weightDecay)
     }
 }

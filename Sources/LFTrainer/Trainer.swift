@@ -73,7 +73,10 @@ public final class Trainer {
     public func train(resumingFrom checkpoint: TrainingCheckpoint? = nil) throws -> LogEntry? {
         let plan = TrainingPlan(arguments, exampleCount: trainSet.count)
         let optimizer = try makeOptimizer(
-            trainable.entries.map { NamedParameter(name: $0.name, tensor: $0.parameter.tensor) }, arguments)
+            trainable.entries.map {
+                NamedParameter(
+                    name: $0.name, tensor: $0.parameter.tensor, learningRateScale: $0.learningRateScale)
+            }, arguments)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
         prepareState(plan)
         if let checkpoint { try restore(from: checkpoint, into: optimizer, plan: plan) }

@@ -59,6 +59,7 @@ struct ModelLoader {
             model = try self.model(modelConfig, folder: folder, plan: plan)
         }
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        model.settle()
         var valueHead: ValueHead?
         if config.finetuning.stage == .rm {
             let head = try self.valueHead(
@@ -72,6 +73,10 @@ struct ModelLoader {
             throw UserError(
                 .configuration, "Nothing is left to train.",
                 remedy: "Raise freeze_trainable_layers, or name freeze_extra_modules.")
+        }
+        if let ratio = config.finetuning.lora.plusLearningRateRatio {
+            trainable.scaleLearningRates(by: ratio)
+            logger.info("Using LoRA+ optimizer with loraplus lr ratio \(ratio).")
         }
         let all = model.parameterCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
@@ -99,6 +104,7 @@ struct ModelLoader {
         for adapter in settings.refModelAdapters {
             try merge(adapter, into: model, key: "ref_model_adapters")
         }
+        model.settle()
         logger.info("Created reference model from \(name)")
         return model
     }
@@ -140,7 +146,7 @@ struct ModelLoader {
         let continued = config.training.doTrain && !finetuning.lora.createNewAdapter ? names.popLast() : nil
         for name in names { try merge(name, into: model, key: "adapter_name_or_path") }
         guard config.training.doTrain else { return (TrainableWeights(), nil) }
-        logger.info("Fine-tuning method: LoRA")
+        logger.info("Fine-tuning method: \(finetuning.lora.usesDoRA ? "DoRA" : "LoRA")")
         if let continued {
             let folder = try localFolder(continued, key: "adapter_name_or_path")
             let files = try LoRAAdapterFiles(directory: folder)
@@ -154,7 +160,7 @@ struct ModelLoader {
             r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
             targetModules: lora.target == ["all"] ? model.allLinearNames : lora.target,
             modulesToSave: lora.additionalTarget.isEmpty ? nil : lora.additionalTarget,
-            usesRSLoRA: lora.usesRSLoRA,
+            usesRSLoRA: lora.usesRSLoRA, usesDoRA: lora.usesDoRA,
             baseModelNameOrPath: config.model.modelNameOrPath)
         try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
         return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)

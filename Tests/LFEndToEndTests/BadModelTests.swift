@@ -233,7 +233,6 @@ import Testing
         adapterConfig(["r": 4], says: "which do not have the rank r = 4 of adapter_config.json."),
         adapterConfig(["r": 0], says: "r must be a positive integer, got 0."),
         adapterConfig(["r": "8"], says: "r must be an integer, got \"8\"."),
-        adapterConfig(["use_dora": true], says: "use_dora is true, which is not supported."),
         adapterConfig(["peft_type": "IA3"], says: "peft_type is \"IA3\", which is not supported."),
         adapterConfig(["bias": "all"], says: "bias is \"all\", which is not supported."),
         adapterConfig(["target_modules": ["foo"]], says: "target_modules names \"foo\""),
