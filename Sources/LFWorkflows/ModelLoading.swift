@@ -44,6 +44,7 @@ struct ModelLoader {
             model = try self.model(modelConfig, folder: folder, plan: plan)
         }
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        model.settle()
         var valueHead: ValueHead?
         if config.finetuning.stage == .rm {
             let head = try self.valueHead(
@@ -83,6 +84,7 @@ struct ModelLoader {
         for adapter in settings.refModelAdapters {
             try merge(adapter, into: model, key: "ref_model_adapters")
         }
+        model.settle()
         logger.info("Created reference model from \(name)")
         return model
     }
