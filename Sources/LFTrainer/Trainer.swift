@@ -76,7 +76,7 @@ public final class Trainer {
             trainable.entries.map {
                 NamedParameter(
                     name: $0.name, tensor: $0.parameter.tensor, learningRateScale: $0.learningRateScale)
-            }, arguments)
+            }, arguments, headDim: model.config.headDim)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
         prepareState(plan)
         if let checkpoint { try restore(from: checkpoint, into: optimizer, plan: plan) }
