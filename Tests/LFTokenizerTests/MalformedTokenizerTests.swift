@@ -27,7 +27,7 @@ import Testing
                 "invalid JSON: the text ends inside the object that starts at 1:11."
             ),
             ("[]", "/tokenizer.json: the file holds no object."),
-            ("{}", "the model is missing."),
+            ("{}", "it has no \"model\"."),
             (#"{"version": "2.0"}"#, #"the version is "2.0", only "1.0" is known."#),
             (#"{"model": {"type": "Magic", "vocab": {}}}"#, #"the model "Magic" is not supported."#),
             (model(#""vocab": {"a": 0, "b": 1}, "merges": ["a c"]"#), #"merge 0 joins "a" and "c""#),
