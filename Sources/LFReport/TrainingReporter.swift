@@ -4,19 +4,23 @@ public import LFDiagnostics
 public final class TrainingReporter {
     private let log: TrainerLog
     private let console: Console
+    private let showsProgress: Bool
+    /// The training's; nil where only an evaluation runs.
     private let bar: ProgressBar?
     private var evaluationBar: ProgressBar?
 
     /// Opens the log and shows the bar.
     ///
     /// - Parameters:
+    ///   - totalSteps: Optimizer steps of the whole run; batches where only an evaluation runs.
+    ///   - trains: Whether there is a training whose progress is shown, besides that of evaluations.
     ///   - showsProgress: Whether there is a bar (`disable_tqdm` off).
     ///   - resumedStep: Steps that an earlier run has done; 0 for a new run.
     ///   - resumedEntries: Log events that the earlier run had at its last step when it was saved.
     ///   - discardsOldLog: Whether a log that is there is deleted: a run that starts from the beginning.
     /// - Throws: `UserError` naming `trainer_log.jsonl`.
     public init(
-        outputDir: String, totalSteps: Int, resumedStep: Int = 0, resumedTokens: Int = 0,
+        outputDir: String, totalSteps: Int, trains: Bool = true, resumedStep: Int = 0, resumedTokens: Int = 0,
         resumedEntries: Int = .max, discardsOldLog: Bool = false,
         showsProgress: Bool = true, console: Console = .standard,
         clock: @escaping () -> Double = monotonicSeconds
@@ -25,8 +29,9 @@ public final class TrainingReporter {
             in: outputDir, totalSteps: totalSteps, resumedStep: resumedStep, resumedTokens: resumedTokens,
             resumedEntries: resumedEntries, discardingOld: discardsOldLog, clock: clock)
         self.console = console
+        self.showsProgress = showsProgress
         bar =
-            showsProgress
+            showsProgress && trains
             ? ProgressBar(total: totalSteps, completed: resumedStep, console: console, clock: clock) : nil
     }
 
@@ -50,7 +55,7 @@ public final class TrainingReporter {
 
     /// Shows an evaluation's own bar in place of the training's.
     public func evaluationBegan(batchCount: Int) {
-        guard bar != nil else { return }
+        guard showsProgress else { return }
         evaluationBar = ProgressBar(label: "eval", total: batchCount, console: console)
     }
 

@@ -39,7 +39,9 @@ public final class TokenObjective: Objective {
 
     public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
         let (losses, correct) = try losses(batch, noise: nil, accuracy: reportsAccuracy)
-        guard let correct else { return ObjectiveOutcome(loss: try losses.mean()) }
+        // Over all labelled tokens, as in training: the first of a text counts, although nothing predicts it.
+        let loss = try losses.sum() / lossDivisor(of: [batch.host])
+        guard let correct else { return ObjectiveOutcome(loss: loss) }
         // The mean over examples of each one's share of right tokens.
         let counts = batch.host.targetCounts
         let scored = counts.count { $0 > 0 }
@@ -48,7 +50,7 @@ public final class TokenObjective: Objective {
             / Tensor(counts.map { Float(max($0, 1)) }).to(model.device)
         let accuracy = try shares.sum() / Double(max(scored, 1))
         return ObjectiveOutcome(
-            loss: try losses.mean(), metrics: [Metric("accuracy", accuracy, weight: Double(scored))])
+            loss: loss, metrics: [Metric("accuracy", accuracy, weight: Double(scored))])
     }
 
     public var generators: [(name: String, generator: Generator)] {

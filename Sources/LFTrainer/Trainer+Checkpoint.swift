@@ -24,6 +24,8 @@ extension Trainer {
             }
         }
         state.totalFlos = progress.floatingPointOperations
+        state.control.shouldSave = true
+        state.control.shouldTrainingStop = state.globalStep >= state.maxSteps || progress.stopsEarly
         let resumeState =
             arguments.saveOnlyModel && !isResumable
             ? nil
@@ -75,6 +77,7 @@ extension Trainer {
             if FileManager.default.fileExists(atPath: path) { state.bestModelCheckpoint = path }
         }
         try restoreProgress(saved.scheduler, source: checkpoint.path)
+        progress.stopsEarly = hasLostPatience
     }
 
     /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.

@@ -14,6 +14,14 @@ extension Trainer {
     /// - Returns: The metrics, `eval_…` or, with several sets, `eval_<name>_…`.
     @discardableResult
     public func evaluate() throws -> LogEntry {
+        if !arguments.doTrain {
+            let size = arguments.perDeviceEvalBatchSize
+            reporter = try TrainingReporter(
+                outputDir: arguments.outputDir,
+                totalSteps: evalSets.reduce(0) { $0 + ($1.examples.count + size - 1) / size }, trains: false,
+                discardsOldLog: arguments.overwriteOutputDir, showsProgress: !arguments.disableTqdm)
+        }
+        defer { if !arguments.doTrain { reporter = nil } }
         var all = LogEntry()
         for set in evalSets {
             let prefix = set.name.map { "eval_\($0)" } ?? "eval"
@@ -77,15 +85,8 @@ extension Trainer {
     /// Evaluates in the middle of training and keeps track of the best checkpoint.
     func evaluateAndLog() throws {
         let metrics = try evaluate()
-        guard arguments.loadBestModelAtEnd || arguments.metricForBestModel != nil else { return }
-        let wanted = arguments.metricForBestModel ?? "loss"
-        let name = wanted.hasPrefix("eval_") ? wanted : "eval_\(wanted)"
-        guard let value = metrics[name] else {
-            throw UserError(
-                .failedRun,
-                "metric_for_best_model names \"\(wanted)\", but the evaluation gives no \"\(name)\".",
-                remedy: "Choose from \(metrics.names.filter { $0 != "epoch" }.joined(separator: ", ")).")
-        }
+        guard let name = bestMetricName else { return }
+        guard let value = metrics[name] else { throw unknownMetric(name, known: metrics) }
         let greaterIsBetter = arguments.greaterIsBetter ?? !name.hasSuffix("loss")
         let isBetter = state.bestMetric.map { greaterIsBetter ? value > $0 : value < $0 } ?? true
         countPatience(isBetter: isBetter)
@@ -95,17 +96,68 @@ extension Trainer {
         }
     }
 
-    /// Counts evaluations without a better score, where the checkpoint finds the count again.
+    /// The metric that decides which checkpoint is best; nil where none is tracked.
+    private var bestMetricName: String? {
+        guard arguments.loadBestModelAtEnd || arguments.metricForBestModel != nil else { return nil }
+        let wanted = arguments.metricForBestModel ?? "loss"
+        return wanted.hasPrefix("eval_") ? wanted : "eval_\(wanted)"
+    }
+
+    /// Fails before the first step, not at the first evaluation, when there will be no such metric.
+    func requireBestMetric() throws {
+        guard arguments.evalStrategy != .no, let name = bestMetricName else { return }
+        var known = LogEntry()
+        for set in evalSets {
+            let prefix = set.name.map { "eval_\($0)" } ?? "eval"
+            known["\(prefix)_loss"] = 0
+            known.merge(speedEntry(prefix, seconds: 1, samples: 1, steps: 1))
+            let stream = objective.collator.stream(of: Self.representatives(of: set.examples))
+            var metrics = MetricAverages()
+            try withoutGrad {
+                metrics.add(try objective.evaluationLoss(DeviceStream(stream, on: model.device)).metrics)
+            }
+            for (name, _) in try averages(&metrics) { known["\(prefix)_\(name)"] = 0 }
+        }
+        guard known[name] == nil else { return }
+        throw unknownMetric(name, known: known)
+    }
+
+    /// As few examples as bring out every metric: one, or one of each verdict.
+    private static func representatives(of examples: [Example]) -> [Example] {
+        guard let first = examples.first else { return [] }
+        func verdict(_ example: Example) -> Bool? {
+            if case .feedback(_, _, let isDesirable) = example { isDesirable } else { nil }
+        }
+        return [first]
+            + examples.prefix { verdict($0) != nil }.filter { verdict($0) != verdict(first) }.prefix(1)
+    }
+
+    private func unknownMetric(_ name: String, known: LogEntry) -> UserError {
+        UserError(
+            .configuration,
+            "metric_for_best_model names \"\(arguments.metricForBestModel ?? name)\", but the evaluation gives no \"\(name)\".",
+            remedy: "Choose from \(known.names.filter { $0 != "epoch" }.joined(separator: ", ")).")
+    }
+
+    private static let patienceState = "EarlyStoppingCallback"
+    private static let patienceCounter = "early_stopping_patience_counter"
+
+    /// Evaluations in a row without a better score; part of the state, so that a checkpoint finds it again.
+    private var evaluationsWithoutGain: Int {
+        state.callbacks[Self.patienceState]?["attributes"]?[Self.patienceCounter]?.int ?? 0
+    }
+
+    /// Whether the run has ended before its plan.
+    var hasLostPatience: Bool { earlyStoppingPatience.map { evaluationsWithoutGain >= $0 } ?? false }
+
     private func countPatience(isBetter: Bool) {
         guard let patience = earlyStoppingPatience else { return }
-        let name = "EarlyStoppingCallback"
-        let counter = "early_stopping_patience_counter"
-        let count = isBetter ? 0 : (state.callbacks[name]?["attributes"]?[counter]?.int ?? 0) + 1
-        state.callbacks[name] = [
+        let count = isBetter ? 0 : evaluationsWithoutGain + 1
+        state.callbacks[Self.patienceState] = [
             "args": ["early_stopping_patience": .int(Int64(patience)), "early_stopping_threshold": 0.0],
-            "attributes": [counter: .int(Int64(count))],
+            "attributes": [Self.patienceCounter: .int(Int64(count))],
         ]
-        guard count >= patience else { return }
+        guard hasLostPatience else { return }
         progress.stopsEarly = true
         logger.info(
             "Stopping at step \(state.globalStep): \(count) evaluations in a row were not better (early_stopping_steps)"

@@ -94,6 +94,7 @@ public final class Trainer {
         let resumedStep = state.globalStep
         resumedEpoch = state.epoch
 
+        if state.globalStep < plan.totalSteps { try requireBestMetric() }
         if arguments.evalOnStart, checkpoint == nil { try evaluateAndLog() }
         try run(plan, optimizer: optimizer, schedule: schedule)
         reporter.finish()
@@ -124,6 +125,7 @@ public final class Trainer {
             try endEpoch(plan, optimizer: optimizer)
             if progress.isInterrupted { return }
         }
+        if progress.stopsEarly { return }
         var epoch = state.globalStep / plan.stepsPerEpoch
         var firstStep = arguments.ignoreDataSkip ? 0 : state.globalStep % plan.stepsPerEpoch
         while epoch < plan.epochs, state.globalStep < plan.totalSteps {
@@ -214,6 +216,7 @@ public final class Trainer {
             arguments.evalStrategy == .steps && (step % plan.evalSteps == 0 || isLast)
             && arguments.evalDelay <= Double(step)
         if evaluates { try evaluateAndLog() }
+        if progress.stopsEarly { progress.owesEpochEnd = true }
         let saves = arguments.saveStrategy == .steps && (step % plan.saveSteps == 0 || isLast)
         // Where the run or its epoch ends anyway, what belongs to the end comes first.
         let interrupted = Interruption.isRequested && !progress.owesEpochEnd
@@ -301,7 +304,7 @@ public final class Trainer {
         state.maxSteps = plan.totalSteps
         state.numTrainEpochs = plan.epochs
         state.loggingSteps = plan.loggingSteps
-        state.evalSteps = plan.evalSteps
+        if arguments.evalSteps != nil { state.evalSteps = plan.evalSteps }
         state.saveSteps = plan.saveSteps
         state.trainBatchSize = arguments.perDeviceTrainBatchSize
     }

@@ -185,9 +185,8 @@ import Testing
 
     @Sendable private static func spoilNorm(_ workplace: Workplace) throws {
         var content = try workplace.bytes(weights)
-        let length = content.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
-        let header = try JSONValue.parse(Array(content[8..<8 + length]), source: weights)
-        let start = 8 + length + (header["model.norm.weight"]?["data_offsets"]?[0]?.int ?? 0)
+        let (header, dataStart) = try workplace.header(of: content)
+        let start = dataStart + (header["model.norm.weight"]?["data_offsets"]?[0]?.int ?? 0)
         content.replaceSubrange(start..<start + 4, with: [0, 0, 0xC0, 0x7F])
         try workplace.write(content, to: weights)
     }

@@ -43,6 +43,27 @@ struct ResumableRun: CustomTestStringConvertible, Sendable {
                 "load_best_model_at_end": "true", "save_total_limit": "1", "optim": "sgd",
             ])),
         ResumableRun(
+            testDescription: "sft, DoRA with dropout and embedding noise, ended early",
+            settings: shortRun.with([
+                "use_dora": "true", "lora_dropout": "0.2", "neftune_noise_alpha": "5", "learning_rate": "0.5",
+                "max_samples": "16", "max_steps": "12", "val_size": "4", "eval_strategy": "steps",
+                "eval_steps": "1", "save_steps": "1", "load_best_model_at_end": "true",
+                "early_stopping_steps": "2",
+            ])),
+        ResumableRun(
+            testDescription: "rm, LoRA and value head",
+            settings: shortRun.with([
+                "stage": "rm", "dataset": "harbor_pairs", "max_steps": "8", "save_steps": "3",
+                "bf16": "true",
+            ])),
+        ResumableRun(
+            testDescription: "kto, full",
+            settings: shortRun.with([
+                "stage": "kto", "dataset": "harbor_kto", "max_steps": "6", "save_steps": "2",
+                "logging_steps": "4",
+                "finetuning_type": "full",
+            ])),
+        ResumableRun(
             testDescription: "sft, freeze, saved at every step",
             settings: shortRun.with([
                 "finetuning_type": "freeze", "freeze_trainable_layers": "1", "max_samples": "12",

@@ -5,7 +5,7 @@ import LFJSON
 final class Workplace {
     let path: String
 
-    private static let fixtures =
+    static let fixtures =
         #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
         + "/Fixtures/golden/train"
 
@@ -64,6 +64,27 @@ final class Workplace {
         return (FileManager.default.enumerator(atPath: base)?.compactMap { $0 as? String } ?? []).sorted()
     }
 
+    /// The bytes of each tensor of a safetensors file.
+    func tensors(_ file: String) throws -> [String: Data] {
+        let content = try bytes(file)
+        let (header, start) = try header(of: content)
+        var found: [String: Data] = [:]
+        for (name, entry) in header {
+            guard let from = entry["data_offsets"]?[0]?.int, let to = entry["data_offsets"]?[1]?.int else {
+                continue
+            }
+            found[name] = content[(start + from)..<(start + to)]
+        }
+        return found
+    }
+
+    /// What a safetensors file says of its tensors, and where their data begin.
+    func header(of content: Data) throws -> (members: JSONObject, dataStart: Int) {
+        let length = content.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+        let header = try JSONValue.parse(Array(content[8..<8 + length]), source: "header").object
+        return (header ?? [:], 8 + length)
+    }
+
     // MARK: Fixtures to be spoilt
 
     /// Makes `models/spoilt`, a copy of the tiny model.
@@ -90,13 +111,12 @@ final class Workplace {
     /// Rewrites the header of a safetensors file, leaving the data as it is.
     func editHeader(_ file: String, _ change: (inout JSONObject) -> Void) throws {
         let content = try bytes(file)
-        let length = content.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
-        var header = try JSONValue.parse(Array(content[8..<8 + length]), source: file).object ?? [:]
+        var (header, start) = try header(of: content)
         change(&header)
         let text = JSONValue.object(header).serialized()
         let padded = text + String(repeating: " ", count: (8 - text.utf8.count % 8) % 8)
         let count = Data((0..<8).map { UInt8(truncatingIfNeeded: padded.utf8.count >> (8 * $0)) })
-        try write(count + Data(padded.utf8) + content[(8 + length)...], to: file)
+        try write(count + Data(padded.utf8) + content[start...], to: file)
     }
 
     /// Adds a data set of its own to `dataset_info.json`; nil leaves its file out.
