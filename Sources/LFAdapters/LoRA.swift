@@ -52,7 +52,7 @@ extension LanguageModel {
         }
         var unused = Set(files.matrices.keys)
         let rank = files.config.r
-        let trainable = try attach(files.config, dtype: dtype) { name, layer in
+        let trainable = try attach(files.config, from: location, dtype: dtype) { name, layer in
             guard let matrices = files.matrices[name] else {
                 throw UserError(
                     .failedRun, "The adapter holds nothing for the layer \"\(name)\".", at: location,
@@ -108,15 +108,20 @@ extension LanguageModel {
     static var adapterPrefix: String { "base_model.model." }
 
     private func attach(
-        _ setup: LoRAAdapterConfig, dtype: DType, make: (String, Linear) throws -> LoRAMatrices
+        _ setup: LoRAAdapterConfig, from location: String? = nil, dtype: DType,
+        make: (String, Linear) throws -> LoRAMatrices
     ) throws -> TrainableWeights {
         var trainable = TrainableWeights()
         let targets = Set(setup.targetModules)
         for target in setup.targetModules where !linears.contains(where: { matches($0.name, target) }) {
             let names = Set(linears.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
             throw UserError(
-                .failedRun, "lora_target names \"\(target)\", but the model has no such linear layer.",
-                remedy: "Choose from \(names).")
+                .failedRun,
+                "\(location == nil ? "lora_target" : "target_modules") names \"\(target)\", but the model has no such linear layer.",
+                at: location.map { $0 + "/adapter_config.json" },
+                remedy: location == nil
+                    ? "Choose from \(names)."
+                    : "Use an adapter that was trained on this model, whose layers are \(names).")
         }
         for (name, layer) in linears where targets.contains(where: { matches(name, $0) }) {
             let matrices = try make(name, layer)
@@ -138,8 +143,9 @@ extension LanguageModel {
                 let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(
                     separator: ", ")
                 throw UserError(
-                    .failedRun, "additional_target names \"\(module)\", but the model has no such module.",
-                    remedy: "Choose from \(names).")
+                    .failedRun,
+                    "\(location == nil ? "additional_target" : "modules_to_save") names \"\(module)\", but the model has no such module.",
+                    at: location.map { $0 + "/adapter_config.json" }, remedy: "Choose from \(names).")
             }
             guard !(config.tiesEmbeddings && found.contains { $0 === embedTokens.weight }) else {
                 throw UserError(

@@ -8,7 +8,7 @@ import Testing
     @Test(
         arguments: [
             "seed_rm_lora", "seed_kto_lora", "sft_neftune", "sft_dora", "sft_loraplus", "sft_adafactor",
-            "sft_muon",
+            "sft_muon", "sft_adam_mini", "sft_badam_layer",
         ].map { RecordedRun(name: $0) })
     func resumedRunsEndAlike(_ run: RecordedRun) throws {
         let whole = try ScratchFolder()
