@@ -96,6 +96,10 @@ def example_sets():
         "dpo_en_demo.json": [{"conversations": [{"from": "human", "value": "\n".join(filter(None, [instruction, text]))}],
                               "chosen": {"from": "gpt", "value": right}, "rejected": {"from": "gpt", "value": wrong}}
                              for instruction, text, right, wrong in _tasks(60, draw)],
+        "kto_en_demo.json": [{"messages": [{"role": "user", "content": "\n".join(filter(None, [instruction, text]))},
+                                           {"role": "assistant", "content": right if number % 2 == 0 else wrong}],
+                              "label": number % 2 == 0}
+                             for number, (instruction, text, right, wrong) in enumerate(_tasks(60, draw))],
         "c4_demo.jsonl": [{"text": text} for text in documents],
         "wiki_demo.txt": descriptions[8:],
     }
@@ -106,6 +110,9 @@ DATASET_INFO = {
     "alpaca_en_demo": {"file_name": "alpaca_en_demo.json"},
     "dpo_en_demo": {"file_name": "dpo_en_demo.json", "ranking": True, "formatting": "sharegpt",
                     "columns": {"messages": "conversations", "chosen": "chosen", "rejected": "rejected"}},
+    "kto_en_demo": {"file_name": "kto_en_demo.json", "formatting": "sharegpt",
+                    "columns": {"messages": "messages", "kto_tag": "label"},
+                    "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}},
     "c4_demo": {"file_name": "c4_demo.jsonl", "columns": {"prompt": "text"}},
     "wiki_demo": {"file_name": "wiki_demo.txt", "columns": {"prompt": "text"}},
 }

@@ -125,7 +125,7 @@ ChunkResult reduce(at::Tensor &logits, const at::Tensor &ids, bool wants_correct
     return result;
 }
 
-constexpr int64_t chunk_bytes = int64_t(64) << 20;
+constexpr int64_t chunk_bytes = int64_t(32) << 20;
 /// Exponentials of a trained head are kept for the backward up to this size; beyond it they are computed again.
 constexpr int64_t kept_bytes = int64_t(128) << 20;
 
@@ -326,11 +326,18 @@ lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_t
             TORCH_CHECK(low.item<int64_t>() >= 0 && high.item<int64_t>() < w->value.size(0), "a target id lies outside the vocabulary of ",
                         w->value.size(0));
         }
-        auto result = HeadLogProbs::apply(h->value, w->value, row_index.contiguous(), chosen.contiguous(), logit_scale, softcap, correct != nullptr,
+        // A round number of rows on the CPU, for the same reason as in DeviceStream: few shapes, few compiled kernels.
+        int64_t count = chosen.numel(), step = !chosen.is_cpu() || count < 64 ? 1 : count < 256 ? 16 : 64;
+        auto rounded = [&](const at::Tensor &index) {
+            int64_t filling = (step - count % step) % step;
+            return filling == 0 ? index.contiguous() : at::cat({index, at::zeros({filling}, index.options())});
+        };
+        auto result = HeadLogProbs::apply(h->value, w->value, rounded(row_index), rounded(chosen), logit_scale, softcap, correct != nullptr,
                                           entropy ? entropy_count : 0, c10::GradMode::is_enabled());
-        *out = adopt(result[0]);
-        if (correct) *correct = adopt(result[1]);
-        if (entropy) *entropy = adopt(result[2]);
+        auto scored = [&](const at::Tensor &values) { return adopt(values.size(0) == count ? values : values.narrow(0, 0, count)); };
+        *out = scored(result[0]);
+        if (correct) *correct = scored(result[1]);
+        if (entropy) *entropy = scored(result[2]);
     });
 }
 

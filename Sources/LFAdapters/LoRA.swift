@@ -28,7 +28,11 @@ extension LanguageModel {
             try b.fillUniformInPlace(-bound(setup.r), bound(setup.r), generator)
             try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
             // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
-            return (try a.to(layer.weight.tensor.dtype), try b.zerosLike())
+            let weight = layer.weight.tensor
+            // B is 0, so the adapted weight's rows are the weight's.
+            let lengths =
+                setup.usesDoRA ? try weight.to(.float32).squared().sum(dim: 1).sqrt().to(weight.dtype) : nil
+            return LoRAMatrices(a: try a.to(weight.dtype), b: try b.zerosLike(), magnitude: lengths)
         }
     }
 
@@ -48,17 +52,19 @@ extension LanguageModel {
         }
         var unused = Set(files.matrices.keys)
         let rank = files.config.r
-        let trainable = try attach(files.config, dtype: dtype) { name, layer in
+        let trainable = try attach(files.config, from: location, dtype: dtype) { name, layer in
             guard let matrices = files.matrices[name] else {
                 throw UserError(
                     .failedRun, "The adapter holds nothing for the layer \"\(name)\".", at: location,
                     remedy: "Use an adapter that was trained on this model.")
             }
             unused.remove(name)
-            return (
-                try fits(matrices.a, name + ".lora_A", [rank, layer.inputSize]),
-                try fits(matrices.b, name + ".lora_B", [layer.outputSize, rank])
-            )
+            return LoRAMatrices(
+                a: try fits(matrices.a, name + ".lora_A", [rank, layer.inputSize]),
+                b: try fits(matrices.b, name + ".lora_B", [layer.outputSize, rank]),
+                magnitude: try matrices.magnitude.map {
+                    try fits($0, name + ".lora_magnitude_vector", [layer.outputSize])
+                })
         }
         for parameter in parameters where parameter.control != nil {
             guard files.replacements.contains(where: { $0.name == parameter.name }) else {
@@ -89,7 +95,8 @@ extension LanguageModel {
         for (name, layer) in linears {
             guard let adapter = layer.adapter else { continue }
             matrices[name] = LoRAMatrices(
-                a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached())
+                a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached(),
+                magnitude: try adapter.magnitude?.tensor.detached())
         }
         var replacements: [NamedTensor] = []
         for parameter in parameters where parameter.control != nil {
@@ -101,25 +108,34 @@ extension LanguageModel {
     static var adapterPrefix: String { "base_model.model." }
 
     private func attach(
-        _ setup: LoRAAdapterConfig, dtype: DType, make: (String, Linear) throws -> (a: Tensor, b: Tensor)
+        _ setup: LoRAAdapterConfig, from location: String? = nil, dtype: DType,
+        make: (String, Linear) throws -> LoRAMatrices
     ) throws -> TrainableWeights {
         var trainable = TrainableWeights()
         let targets = Set(setup.targetModules)
         for target in setup.targetModules where !linears.contains(where: { matches($0.name, target) }) {
             let names = Set(linears.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
             throw UserError(
-                .failedRun, "lora_target names \"\(target)\", but the model has no such linear layer.",
-                remedy: "Choose from \(names).")
+                .failedRun,
+                "\(location == nil ? "lora_target" : "target_modules") names \"\(target)\", but the model has no such linear layer.",
+                at: location.map { $0 + "/adapter_config.json" },
+                remedy: location == nil
+                    ? "Choose from \(names)."
+                    : "Use an adapter that was trained on this model, whose layers are \(names).")
         }
         for (name, layer) in linears where targets.contains(where: { matches(name, $0) }) {
-            let (a, b) = try make(name, layer)
-            let down = Parameter(name: Self.adapterPrefix + name + ".lora_A.weight", tensor: try a.to(device))
-            let up = Parameter(name: Self.adapterPrefix + name + ".lora_B.weight", tensor: try b.to(device))
-            try down.makeTrainable(dtype)
-            try up.makeTrainable(dtype)
-            layer.adapter = LoRAAdapter(a: down, b: up, scale: setup.scaling, control: adapters)
-            trainable.entries.append(.init(name: down.name, parameter: down))
-            trainable.entries.append(.init(name: up.name, parameter: up))
+            let matrices = try make(name, layer)
+            func trained(_ tensor: Tensor, _ part: String) throws(TorchError) -> Parameter {
+                let parameter = Parameter(
+                    name: Self.adapterPrefix + name + part, tensor: try tensor.to(device))
+                try parameter.makeTrainable(dtype)
+                trainable.entries.append(.init(name: parameter.name, parameter: parameter))
+                return parameter
+            }
+            layer.adapter = LoRAAdapter(
+                a: try trained(matrices.a, ".lora_A.weight"), b: try trained(matrices.b, ".lora_B.weight"),
+                magnitude: try matrices.magnitude.map { try trained($0, ".lora_magnitude_vector") },
+                scale: setup.scaling, control: adapters)
         }
         for module in setup.modulesToSave ?? [] {
             let found = parameters.filter { matches(moduleName($0.name), module) }
@@ -127,8 +143,9 @@ extension LanguageModel {
                 let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(
                     separator: ", ")
                 throw UserError(
-                    .failedRun, "additional_target names \"\(module)\", but the model has no such module.",
-                    remedy: "Choose from \(names).")
+                    .failedRun,
+                    "\(location == nil ? "additional_target" : "modules_to_save") names \"\(module)\", but the model has no such module.",
+                    at: location.map { $0 + "/adapter_config.json" }, remedy: "Choose from \(names).")
             }
             guard !(config.tiesEmbeddings && found.contains { $0 === embedTokens.weight }) else {
                 throw UserError(
@@ -153,7 +170,13 @@ extension LanguageModel {
                 let update =
                     try adapter.b.tensor.to(.float32).matmul(adapter.a.tensor.to(.float32)) * adapter.scale
                 let base = layer.weight.tensor
-                layer.weight.replace(with: try (base.to(.float32) + update).to(base.dtype))
+                var merged = try base.to(.float32) + update
+                if let magnitude = adapter.magnitude {
+                    let norms = try merged.squared().sum(dim: 1).sqrt()
+                    merged =
+                        try merged * (magnitude.tensor.to(.float32) / norms).reshaped([layer.outputSize, 1])
+                }
+                layer.weight.replace(with: try merged.to(base.dtype))
                 layer.adapter = nil
             }
             for parameter in parameters where parameter.control != nil {

@@ -7,6 +7,8 @@ public struct TrainableWeights {
         /// The name in saved files, such as `base_model.model.model.layers.0.mlp.up_proj.lora_A.weight`.
         public var name: String
         public var parameter: Parameter
+        /// Its learning rate is the run's times this.
+        public var learningRateScale = 1.0
 
         public init(name: String, parameter: Parameter) {
             self.name = name
@@ -17,6 +19,15 @@ public struct TrainableWeights {
     public var entries: [Entry] = []
 
     public init() {}
+
+    /// Gives the second factors of adapters, and vectors, a learning rate of their own: LoRA+ (Hayou et al. 2024,
+    /// arXiv 2402.12354).
+    public mutating func scaleLearningRates(by ratio: Double) {
+        for index in entries.indices
+        where entries[index].name.contains("lora_B") || entries[index].parameter.tensor.rank == 1 {
+            entries[index].learningRateScale = ratio
+        }
+    }
 
     public var count: Int { entries.reduce(0) { $0 + $1.parameter.tensor.count } }
 }

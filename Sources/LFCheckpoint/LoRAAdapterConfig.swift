@@ -15,13 +15,16 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
     public var modulesToSave: [String]?
     /// Whether the adapter's share is scaled by `α / √r` instead of `α / r` (Kalajdzievski 2023, arXiv 2312.03732).
     public var usesRSLoRA: Bool
+    /// Whether each row of the weight also has a trained length (DoRA).
+    public var usesDoRA: Bool
     public var baseModelNameOrPath: String?
     public var revision: String?
     public var taskType: String?
 
     public init(
         r: Int, loraAlpha: Double, loraDropout: Double = 0, targetModules: [String],
-        modulesToSave: [String]? = nil, usesRSLoRA: Bool = false, baseModelNameOrPath: String?,
+        modulesToSave: [String]? = nil, usesRSLoRA: Bool = false, usesDoRA: Bool = false,
+        baseModelNameOrPath: String?,
         revision: String? = nil, taskType: String? = "CAUSAL_LM"
     ) {
         self.r = r
@@ -30,6 +33,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         self.targetModules = targetModules
         self.modulesToSave = modulesToSave
         self.usesRSLoRA = usesRSLoRA
+        self.usesDoRA = usesDoRA
         self.baseModelNameOrPath = baseModelNameOrPath
         self.revision = revision
         self.taskType = taskType
@@ -64,6 +68,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
             r: r, loraAlpha: alpha, loraDropout: dropout, targetModules: targets,
             modulesToSave: try reader.strings("modules_to_save"),
             usesRSLoRA: try reader.bool("use_rslora") ?? false,
+            usesDoRA: try reader.bool("use_dora") ?? false,
             baseModelNameOrPath: try reader.string("base_model_name_or_path"),
             revision: try reader.string("revision"), taskType: try reader.string("task_type"))
     }
@@ -92,6 +97,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         members["target_modules"] = list(targetModules)
         members["task_type"] = text(taskType)
         members["use_rslora"] = .bool(usesRSLoRA)
+        members["use_dora"] = .bool(usesDoRA)
         return JSONValue.object(members).serialized(indent: 2, sortKeys: true) + "\n"
     }
 
@@ -102,7 +108,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         ("eva_config", .null), ("exclude_modules", .null), ("fan_in_fan_out", false),
         ("layer_replication", .null), ("layers_pattern", .null), ("layers_to_transform", .null),
         ("loftq_config", [:]), ("lora_bias", false), ("megatron_config", .null), ("rank_pattern", [:]),
-        ("target_parameters", .null), ("trainable_token_indices", .null), ("use_dora", false),
+        ("target_parameters", .null), ("trainable_token_indices", .null),
         ("use_qalora", false),
     ]
 
@@ -112,7 +118,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
 
         /// Settings that are read, or that change nothing once an adapter is trained.
         private static let known: Set<String> = [
-            "r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "use_rslora",
+            "r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "use_rslora", "use_dora",
             "base_model_name_or_path", "revision", "task_type", "inference_mode", "megatron_core",
             "qalora_group_size", "peft_version", "auto_mapping", "eva_config", "runtime_config",
         ]

@@ -8,10 +8,13 @@ public struct LoRAMatrices {
     public let a: Tensor
     /// `[out, r]`.
     public let b: Tensor
+    /// The lengths of the adapted weight's rows, `[out]`, of a DoRA adapter.
+    public let magnitude: Tensor?
 
-    public init(a: Tensor, b: Tensor) {
+    public init(a: Tensor, b: Tensor, magnitude: Tensor? = nil) {
         self.a = a
         self.b = b
+        self.magnitude = magnitude
     }
 }
 
@@ -46,6 +49,7 @@ public struct LoRAAdapterFiles {
         let path = folder + "/" + Self.weightsFileName
         let store = try WeightStore.open(file: path)
         var halves: [String: (a: Tensor?, b: Tensor?)] = [:]
+        var magnitudes: [String: Tensor] = [:]
         replacements = []
         for name in store.names {
             guard name.hasPrefix(Self.prefix) else { throw Self.unknown(name, path) }
@@ -54,6 +58,8 @@ public struct LoRAAdapterFiles {
                 halves[module, default: (nil, nil)].a = try store.tensor(name)
             } else if let module = inner.droppingSuffix(".lora_B.weight") {
                 halves[module, default: (nil, nil)].b = try store.tensor(name)
+            } else if config.usesDoRA, let module = inner.droppingSuffix(".lora_magnitude_vector") {
+                magnitudes[module] = try store.tensor(name)
             } else if inner.contains("lora_") || inner.isEmpty {
                 throw Self.unknown(name, path)
             } else {
@@ -73,7 +79,16 @@ public struct LoRAAdapterFiles {
                     "module \"\(module)\" has lora_A \(a.shape) and lora_B \(b.shape), which do not have the rank r = \(config.r) of \(LoRAAdapterConfig.fileName).",
                     at: path, remedy: "Take both files from the same adapter.")
             }
-            matrices[module] = LoRAMatrices(a: a, b: b)
+            guard config.usesDoRA == (magnitudes[module] != nil) else {
+                throw UserError(
+                    .failedRun, "module \"\(module)\" has no lora_magnitude_vector, which use_dora asks for.",
+                    at: path,
+                    remedy: "Take both files from the same adapter.")
+            }
+            matrices[module] = LoRAMatrices(a: a, b: b, magnitude: magnitudes.removeValue(forKey: module))
+        }
+        if let stray = magnitudes.keys.min() {
+            throw Self.unknown(Self.prefix + stray + ".lora_magnitude_vector", path)
         }
     }
 
@@ -85,6 +100,9 @@ public struct LoRAAdapterFiles {
         for (module, matrices) in matrices {
             tensors.append(("\(Self.prefix)\(module).lora_A.weight", matrices.a))
             tensors.append(("\(Self.prefix)\(module).lora_B.weight", matrices.b))
+            if let magnitude = matrices.magnitude {
+                tensors.append(("\(Self.prefix)\(module).lora_magnitude_vector", magnitude))
+            }
         }
         try writeSafetensors(tensors, to: directory + "/" + Self.weightsFileName)
         try writeFileAtomically(config.serialized(), to: directory + "/" + LoRAAdapterConfig.fileName)

@@ -49,7 +49,7 @@ package enum ArgumentCatalogue {
         ],
         "finetuning_type": [
             "qlora": "Use `finetuning_type: lora`; quantization is not supported yet.",
-            "dora": "Use `finetuning_type: lora`; DoRA is not supported yet.",
+            "dora": "Use `finetuning_type: lora` with `use_dora: true`.",
             "none": "Use `finetuning_type: full`.",
         ],
         "pref_loss": [

@@ -92,6 +92,8 @@ extension FinetuningArguments.LoRA {
         additionalTarget = arguments.names("additional_target")
         usesRSLoRA = arguments.bool("use_rslora")
         createNewAdapter = arguments.bool("create_new_adapter")
+        usesDoRA = arguments.bool("use_dora")
+        plusLearningRateRatio = arguments.optionalDouble("loraplus_lr_ratio")
     }
 }
 
@@ -136,6 +138,13 @@ extension TrainingArguments {
         lrSchedulerKwargs = schedulerOptions(arguments["lr_scheduler_kwargs"])
         warmupSteps = arguments.double("warmup_steps")
         optim = arguments.choice("optim", default: .adamwTorchFused)
+        if arguments.bool("use_muon") {
+            optimizerMethod = .muon
+        } else if arguments.bool("use_adam_mini") {
+            optimizerMethod = .adamMini
+        } else if arguments.bool("use_badam") {
+            optimizerMethod = .blockwise(BlockSwitching(arguments))
+        }
         loggingStrategy = arguments.choice("logging_strategy", default: .steps)
         loggingSteps = arguments.double("logging_steps")
         loggingFirstStep = arguments.bool("logging_first_step")
@@ -163,6 +172,16 @@ extension TrainingArguments {
         includeNumInputTokensSeen = arguments.string("include_num_input_tokens_seen") != "no"
         neftuneNoiseAlpha = arguments.optionalDouble("neftune_noise_alpha").flatMap { $0 > 0 ? $0 : nil }
         threads = arguments.optionalInt("threads")
+    }
+}
+
+extension TrainingArguments.BlockSwitching {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        order = arguments.choice("badam_switch_mode", default: .ascending)
+        startBlock = arguments.optionalInt("badam_start_block")
+        let steps = arguments.optionalInt("badam_switch_interval") ?? 50
+        interval = steps > 0 ? steps : nil
     }
 }
 

@@ -138,6 +138,28 @@ private let methodRules: [CombinationRule] = [
         !["pt", "sft"].contains($0.string("stage")) && $0.optionalDouble("neftune_noise_alpha") ?? 0 > 0
     },
     CombinationRule(
+        "use_dora", "finetuning_type", message: "`use_dora` is only valid for LoRA training.",
+        remedy: "Use `finetuning_type: lora`, or remove it."
+    ) { $0.string("finetuning_type") != "lora" && $0.bool("use_dora") },
+    CombinationRule(
+        "loraplus_lr_ratio", "finetuning_type",
+        message: "`loraplus_lr_ratio` is only valid for LoRA training.",
+        remedy: "Use `finetuning_type: lora`, or remove it."
+    ) { $0.string("finetuning_type") != "lora" && !$0.isNull("loraplus_lr_ratio") },
+    CombinationRule(
+        "loraplus_lr_ratio", "use_muon", "use_adam_mini", "use_badam",
+        message:
+            "Only one of `loraplus_lr_ratio`, `use_muon`, `use_adam_mini` and `use_badam` can choose the optimizer.",
+        remedy: "Keep one of them."
+    ) { arguments in
+        let switches = ["use_muon", "use_adam_mini", "use_badam"].count { arguments.bool($0) }
+        return switches + (arguments.isNull("loraplus_lr_ratio") ? 0 : 1) > 1
+    },
+    CombinationRule(
+        "badam_switch_interval", message: "badam_switch_interval must be above 0, or -1 for never, got 0.",
+        remedy: "Use 50 unless you have a reason."
+    ) { $0.optionalInt("badam_switch_interval") == 0 },
+    CombinationRule(
         "use_rslora", "finetuning_type", message: "`use_rslora` is only valid for LoRA training.",
         remedy: "Use `finetuning_type: lora`, or remove it."
     ) { $0.string("finetuning_type") != "lora" && $0.bool("use_rslora") },

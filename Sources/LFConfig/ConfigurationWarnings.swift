@@ -59,6 +59,11 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
             ["ref_model", "ref_model_adapters"], "stage is \(stage)"
         ))
     groups.append((!["dpo", "kto"].contains(stage), ["pref_beta", "pref_ftx"], "stage is \(stage)"))
+    groups.append(
+        (
+            !arguments.bool("use_badam"),
+            ["badam_start_block", "badam_switch_mode", "badam_switch_interval"], "use_badam is not set"
+        ))
     groups.append((!arguments.bool("use_asft_loss"), ["asft_alpha"], "use_asft_loss is not set"))
     groups.append((!arguments.bool("use_eaft_loss"), ["eaft_alpha"], "use_eaft_loss is not set"))
     groups.append((stage != "kto", ["kto_chosen_weight", "kto_rejected_weight"], "stage is \(stage)"))

@@ -13,6 +13,9 @@ public struct FinetuningArguments: Sendable, Equatable {
         public var additionalTarget: [String] = []
         public var usesRSLoRA = false
         public var createNewAdapter = false
+        public var usesDoRA = false
+        /// LoRA+: the second factor's learning rate relative to the first's.
+        public var plusLearningRateRatio: Double?
         public init() {}
     }
 

@@ -14,7 +14,26 @@ public struct TrainingArguments: Sendable, Equatable {
     public enum Optimizer: String, Sendable, CaseIterable {
         case adamwTorch = "adamw_torch"
         case adamwTorchFused = "adamw_torch_fused"
-        case sgd
+        case adafactor, sgd
+    }
+    /// `use_muon`, `use_adam_mini` or `use_badam`.
+    public enum OptimizerMethod: Sendable, Equatable {
+        /// `optim` as it is.
+        case plain
+        case muon
+        case adamMini
+        /// `optim` on one block of layers at a time.
+        case blockwise(BlockSwitching)
+    }
+    /// BAdam's way through the blocks.
+    public struct BlockSwitching: Sendable, Equatable {
+        public enum Order: String, Sendable, CaseIterable { case ascending, descending, fixed }
+        public var order = Order.ascending
+        /// nil: the order's own beginning.
+        public var startBlock: Int?
+        /// Steps per block; nil never switches.
+        public var interval: Int? = 50
+        public init() {}
     }
     /// A value of `lr_scheduler_kwargs`.
     public enum SchedulerOption: Sendable, Equatable {
@@ -55,6 +74,8 @@ public struct TrainingArguments: Sendable, Equatable {
     /// A ratio of all steps when below 1.
     public var warmupSteps = 0.0
     public var optim = Optimizer.adamwTorchFused
+    /// What takes the place of `optim`, or wraps it; upstream keeps it among the fine-tuning arguments.
+    public var optimizerMethod = OptimizerMethod.plain
     public var loggingStrategy = IntervalStrategy.steps
     /// A ratio of all steps when below 1; the same for `eval_steps` and `save_steps`.
     public var loggingSteps = 500.0

@@ -77,14 +77,12 @@ struct DatasetInfo {
                 remedy: "Download the data set and give its folder.")
         }
         path = (folder.isEmpty ? "." : folder) + "/dataset_info.json"
-        let value: JSONValue
-        do throws(UserError) {
-            value = try JSONValue.read(path: path)
-        } catch {
+        guard directoryEntries(folder.isEmpty ? "." : folder).contains("dataset_info.json") else {
             throw UserError(
-                .failedRun, "Cannot open \(path): \(error)",
+                .failedRun, "Cannot open \(path): there is no such file.",
                 remedy: "Set dataset_dir to the folder that holds dataset_info.json.")
         }
+        let value = try JSONValue.read(path: path)
         guard let entries = value.object else {
             throw UserError(
                 .failedRun, "The file holds \(value.kind) where an object belongs.", at: path,

@@ -258,9 +258,10 @@ struct DatasetLoader {
             throw UserError(
                 .failedRun, "The dataset \"\(converter.entry.name)\" has no column \"\(column)\".",
                 at: files[places[0].file].path,
-                remedy:
-                    "Its columns are \(names.joined(separator: ", ")): name the right ones under \"columns\" in "
-                    + "dataset_info.json.")
+                remedy: names.isEmpty
+                    ? "Write rows as {\"column\": value, …}."
+                    : "Its columns are \(names.joined(separator: ", ")): name the right ones under \"columns\" in "
+                        + "dataset_info.json.")
         }
     }
 

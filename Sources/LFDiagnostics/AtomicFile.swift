@@ -99,6 +99,13 @@ public func writeDirectoryAtomically<R>(
         try syncTree(temporaryPath)
         try replaceDirectory(path, by: temporaryPath)
         return result
+    } catch var error as UserError {
+        removeTree(temporaryPath)
+        // The folder that was asked for says more than the temporary one.
+        if let location = error.location, location.hasPrefix(temporaryPath) {
+            error.location = path + location.dropFirst(temporaryPath.count)
+        }
+        throw error
     } catch {
         removeTree(temporaryPath)
         throw error

@@ -1,4 +1,5 @@
 import CSimdJSON
+import Foundation
 public import LFDiagnostics
 
 #if canImport(Glibc)
@@ -62,6 +63,10 @@ extension JSONValue {
             var error = error
             error.location = error.location?.replacingPrefix("\(path):1:", with: "\(path):\(number):") ?? path
             if error.location == path { error.location = "\(path):\(number)" }
+            if let place = error.problem.range(of: " that starts at 1:") {
+                error.problem.replaceSubrange(place, with: " that starts at \(number):")
+                error.remedy = "Write each row as one whole JSON value on a line of its own."
+            }
             throw error
         }
     }

@@ -16,7 +16,7 @@ public final class EmbeddingNoise {
         self.generator = generator
     }
 
-    /// Noise for a stream's embeddings `[T, hidden]`, in their type.
+    /// Noise for a stream's embeddings `[T', hidden]`, T' ≥ T, in their type.
     func callAsFunction(_ stream: DeviceStream, like embeddings: Tensor) throws(TorchError) -> Tensor {
         let hiddenSize = embeddings.dim(1)
         var scales = Array(repeating: Float(0), count: stream.host.tokenCount)
@@ -26,7 +26,10 @@ public final class EmbeddingNoise {
         }
         let noise = try Tensor.zeros([scales.count, hiddenSize])
         try noise.fillUniformInPlace(-1, 1, generator)
-        let scaled = try noise * Tensor(scales, [scales.count, 1])
+        var scaled = try noise * Tensor(scales, [scales.count, 1])
+        // Rows that only fill the stream up are left alone: the draws depend on the tokens, not on the filling.
+        let filling = embeddings.dim(0) - scales.count
+        if filling > 0 { scaled = try Tensor.concatenated([scaled, Tensor.zeros([filling, hiddenSize])]) }
         return try scaled.to(embeddings.dtype).to(embeddings.device)
     }
 }

@@ -76,7 +76,9 @@ public final class LanguageModel {
                 x = try layer(x, context)
             }
         }
-        return try norm(x).to(computeDType)
+        let hidden = try norm(x).to(computeDType)
+        let tokens = stream.tokenCount
+        return hidden.dim(0) == tokens ? hidden : try hidden.slice(0..<tokens)
     }
 
     /// Log-probabilities of the stream's targets, `[N]` in nats, float32.
@@ -121,6 +123,9 @@ public final class LanguageModel {
             return mean
         }
     }
+
+    /// Lets go of what only the choice of trained weights needed: loaded tensors of other types than those in use.
+    public func settle() { for parameter in parameters { parameter.forgetLoaded() } }
 
     /// Weights in all, adapters not counted.
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.tensor.count } }

@@ -41,6 +41,14 @@ public struct ModelConfig: Sendable {
     /// - Throws: `UserError` naming the file and the key that is missing, malformed or not supported.
     public static func read(directory: String) throws -> ModelConfig {
         let path = directory + "/config.json"
+        guard directoryEntries(directory).contains("config.json") else {
+            let isAdapter = directoryEntries(directory).contains("adapter_config.json")
+            throw UserError(
+                .failedRun, "holds no model: config.json is missing.", at: directory,
+                remedy: isAdapter
+                    ? "It looks like an adapter: name it as adapter_name_or_path, and its base model here."
+                    : "Name the folder that holds config.json, tokenizer.json and model.safetensors.")
+        }
         let value = try JSONValue.read(path: path)
         guard let object = value.object else {
             throw UserError(
@@ -87,6 +95,12 @@ public struct ModelConfig: Sendable {
         maxPositions = try reader.optionalCount("max_position_embeddings") ?? 2048
         let rope = object["rope_parameters"]?.object
         ropeTheta = try rope?["rope_theta"]?.double ?? reader.number("rope_theta", default: 10_000)
+        guard ropeTheta > 0, normEpsilon >= 0 else {
+            throw UserError(
+                .failedRun,
+                "\"\(ropeTheta > 0 ? "rms_norm_eps" : "rope_theta")\" must be a positive number.", at: path,
+                remedy: "Restore the model's own config.json.")
+        }
         ropeScaling = try Self.scaling(
             rope ?? object["rope_scaling"]?.object, maxPositions: maxPositions, path: path)
         tiesEmbeddings = object["tie_word_embeddings"]?.bool ?? false
@@ -132,7 +146,7 @@ public struct ModelConfig: Sendable {
         guard let object else { return .none }
         let kind = object["rope_type"]?.string ?? object["type"]?.string ?? "default"
         func required(_ key: String) throws -> Double {
-            guard let value = object[key]?.double, value > 0 else {
+            guard let value = object[key]?.double, value > 0, value < 1e15 else {
                 throw UserError(
                     .failedRun, "rope_scaling of type \"\(kind)\" needs a positive \"\(key)\".", at: path,
                     remedy: "Restore the model's own config.json.")
@@ -176,17 +190,17 @@ struct ConfigReader {
         guard let value = object[key]?.string else { throw missing(key, "a string") }
         return value
     }
-    func count(_ key: String, below limit: Int = 1 << 32) throws -> Int {
+    func count(_ key: String, below limit: Int = 1 << 28) throws -> Int {
         guard let value = try optionalCount(key, below: limit) else {
             throw missing(key, "a positive integer")
         }
         return value
     }
-    func optionalCount(_ key: String, from first: Int = 1, below limit: Int = 1 << 32) throws -> Int? {
+    func optionalCount(_ key: String, from first: Int = 1, below limit: Int = 1 << 28) throws -> Int? {
         guard let value = object[key], !value.isNull else { return nil }
         guard let count = value.int, count >= first, count < limit else {
             let kind = first > 0 ? "a positive integer" : "an integer that is not negative"
-            throw missing(key, limit < 1 << 32 ? "\(kind) below \(limit)" : kind)
+            throw missing(key, limit < 1 << 28 ? "\(kind) below \(limit)" : kind)
         }
         return count
     }

@@ -43,14 +43,40 @@ public final class LoRAAdapter {
     public let a: Parameter
     /// `[out, rank]`
     public let b: Parameter
+    /// `[out]`: with it the rows of `W + scale·B·A` have these lengths (Liu et al. 2024, DoRA, arXiv 2402.09353, eq. 5).
+    public let magnitude: Parameter?
     public let scale: Double
     let control: AdapterSwitch
+    private var squaredRows: Tensor?
 
-    public init(a: Parameter, b: Parameter, scale: Double, control: AdapterSwitch) {
+    public init(
+        a: Parameter, b: Parameter, magnitude: Parameter? = nil, scale: Double, control: AdapterSwitch
+    ) {
         self.a = a
         self.b = b
+        self.magnitude = magnitude
         self.scale = scale
         self.control = control
+    }
+
+    /// What each output is multiplied by, `[out]`: the trained length over `‖W + scale·B·A‖`, which counts as a constant
+    /// (section 4.3 of the paper); nil without a magnitude.
+    ///
+    /// The norms come from `‖W‖² + 2·scale·⟨B, W·Aᵀ⟩ + scale²·⟨B·A·Aᵀ, B⟩` per row, so the sum is never built.
+    ///
+    /// - Parameter weight: W, `[out, in]`, frozen.
+    func rowScale(of weight: Tensor) throws(TorchError) -> Tensor? {
+        guard let magnitude else { return nil }
+        let norms = try withoutGrad { () throws(TorchError) in
+            let wide = weight.dtype == .float64 ? DType.float64 : .float32
+            let (a, b) = (try a.tensor.to(wide), try b.tensor.to(wide))
+            if squaredRows == nil { squaredRows = try weight.to(wide).squared().sum(dim: 1) }
+            guard let squares = squaredRows else { preconditionFailure("just computed") }
+            let cross = try (b * linear(weight, a).to(wide)).sum(dim: 1)
+            let own = try (linear(b, linear(a, a)) * b).sum(dim: 1)
+            return try (squares + cross * (2 * scale) + own * (scale * scale)).sqrt()
+        }
+        return try magnitude.tensor / norms
     }
 }
 
@@ -86,6 +112,9 @@ public final class Linear {
         guard let adapter, adapter.control.isEnabled else {
             return try linear(x, weight.tensor, bias: bias?.tensor)
         }
+        if let rowScale = try adapter.rowScale(of: weight.tensor) {
+            return try scaledRows(x, adapter, rowScale)
+        }
         guard let dropout = adapter.control.dropout else {
             return try loraLinear(
                 x, weight.tensor, bias: bias?.tensor, a: adapter.a.tensor, b: adapter.b.tensor,
@@ -96,11 +125,30 @@ public final class Linear {
         return try linear(x, weight.tensor, bias: bias?.tensor) + update * adapter.scale
     }
 
-    /// The weight that the layer multiplies with: with an adapter that is on, `W + scale·B·A`.
+    /// DoRA: the update and the change of the rows' lengths see the dropped input, the layer itself the whole one.
+    private func scaledRows(
+        _ x: Tensor, _ adapter: LoRAAdapter, _ rowScale: Tensor
+    ) throws(TorchError) -> Tensor {
+        let rows = try rowScale.to(x.dtype)
+        guard let dropout = adapter.control.dropout else {
+            let product = try loraLinear(
+                x, weight.tensor, bias: nil, a: adapter.a.tensor, b: adapter.b.tensor, scale: adapter.scale)
+            let scaled = try product * rows
+            return if let bias { try scaled + bias.tensor.to(x.dtype) } else { scaled }
+        }
+        let kept = try x * x.dropoutMask(dropout.probability, dropout.generator)
+        let update = try linear(linear(kept, adapter.a.tensor), adapter.b.tensor) * adapter.scale
+        return try linear(x, weight.tensor, bias: bias?.tensor) + linear(kept, weight.tensor) * (rows - 1)
+            + update * rows
+    }
+
+    /// The weight that the layer multiplies with: with an adapter that is on, `W + scale·B·A`, its rows scaled under DoRA.
     public func effectiveWeight() throws(TorchError) -> Tensor {
         guard let adapter, adapter.control.isEnabled else { return weight.tensor }
         let update = try adapter.b.tensor.matmul(adapter.a.tensor) * adapter.scale
-        return try weight.tensor + update.to(weight.tensor.dtype)
+        let sum = try weight.tensor + update.to(weight.tensor.dtype)
+        guard let rowScale = try adapter.rowScale(of: weight.tensor) else { return sum }
+        return try sum * rowScale.to(sum.dtype).reshaped([outputSize, 1])
     }
 }
 

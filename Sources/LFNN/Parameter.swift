@@ -42,6 +42,9 @@ public final class Parameter {
         isTrainable = true
     }
 
+    /// Lets go of the loaded tensor when this parameter will not be trained.
+    public func forgetLoaded() { loaded = nil }
+
     /// Copies saved values into a trained parameter.
     public func load(_ values: Tensor) throws(TorchError) { try current.copyInPlace(values) }
 

@@ -1,4 +1,3 @@
-import LFDiagnostics
 public import LFTorch
 
 /// Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101, algorithm 2), all parameters of a group in one call.
@@ -28,11 +27,13 @@ public final class AdamW: Optimizer {
     /// Parameters that one call may update together.
     private struct Group {
         let weightDecay: Double
+        let learningRateScale: Double
         var members: [Int]
     }
 
     private struct GroupKey: Hashable {
         let decays: Bool
+        let learningRateScale: Double
         let dtype: DType
         let device: Device
     }
@@ -57,12 +58,16 @@ public final class AdamW: Optimizer {
                     first: try tensor.zerosLike(), second: try tensor.zerosLike(),
                     steps: try Tensor.zeros([], on: tensor.device)))
             let decays = parameter.decays && weightDecay != 0
-            let key = GroupKey(decays: decays, dtype: tensor.dtype, device: tensor.device)
+            let scale = parameter.learningRateScale
+            let key = GroupKey(
+                decays: decays, learningRateScale: scale, dtype: tensor.dtype, device: tensor.device)
             if let position = positions[key] {
                 groups[position].members.append(index)
             } else {
                 positions[key] = groups.count
-                groups.append(Group(weightDecay: decays ? weightDecay : 0, members: [index]))
+                groups.append(
+                    Group(
+                        weightDecay: decays ? weightDecay : 0, learningRateScale: scale, members: [index]))
             }
         }
         self.moments = moments
@@ -82,7 +87,8 @@ public final class AdamW: Optimizer {
             }
             try adamWStep(
                 parameters: tensors, gradients: gradients, firstMoments: updated.map(\.first),
-                secondMoments: updated.map(\.second), steps: updated.map(\.steps), learningRate: learningRate,
+                secondMoments: updated.map(\.second), steps: updated.map(\.steps),
+                learningRate: learningRate * group.learningRateScale,
                 beta1: beta1, beta2: beta2, weightDecay: group.weightDecay, epsilon: epsilon)
         }
     }
@@ -95,26 +101,6 @@ public final class AdamW: Optimizer {
     }
 
     public func load(_ state: [(name: String, tensor: Tensor)]) throws {
-        var rest = Dictionary(state.map { ($0.name, $0.tensor) }) { _, last in last }
-        var copies: [(target: Tensor, source: Tensor)] = []
-        for (name, target) in self.state() {
-            guard let source = rest.removeValue(forKey: name) else {
-                throw mismatch("\"\(name)\" is missing.")
-            }
-            guard source.shape == target.shape, source.dtype == target.dtype else {
-                throw mismatch(
-                    "\"\(name)\" is \(source.dtype) \(source.shape), but \(target.dtype) \(target.shape) is needed."
-                )
-            }
-            copies.append((target, source))
-        }
-        if let name = rest.keys.min() { throw mismatch("\"\(name)\" belongs to no trained parameter.") }
-        for (target, source) in copies { try target.copyInPlace(source) }
-    }
-
-    private func mismatch(_ problem: String) -> UserError {
-        UserError(
-            .failedRun, "the optimizer's state does not fit the parameters that are trained: \(problem)",
-            remedy: "Resume with the settings of the run that wrote the checkpoint, or start anew.")
+        try replaceState(self.state(), with: state)
     }
 }

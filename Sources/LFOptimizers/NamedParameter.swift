@@ -6,9 +6,12 @@ public struct NamedParameter {
     public let tensor: Tensor
     /// Whether weight decay applies to it.
     public let decays: Bool
+    /// Its learning rate is the step's times this.
+    public let learningRateScale: Double
 
     /// - Parameter decays: Unless given, decided by the name: all but biases and normalisation weights decay.
-    public init(name: String, tensor: Tensor, decays: Bool? = nil) {
+    public init(name: String, tensor: Tensor, decays: Bool? = nil, learningRateScale: Double = 1) {
+        self.learningRateScale = learningRateScale
         self.name = name
         self.tensor = tensor
         self.decays = decays ?? Self.decays(name)

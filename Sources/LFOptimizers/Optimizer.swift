@@ -26,16 +26,39 @@ extension Optimizer {
 
 /// The optimizer that `optim` names, with its settings.
 ///
-/// - Throws: `TorchError` when there is no memory for its state.
+/// - Parameter headDim: Rows of a query's or key's weight that belong to one head.
+/// - Throws: `UserError` when the method does not fit the parameters; `TorchError` when there is no memory for the state.
 public func makeOptimizer(
+    _ parameters: [NamedParameter], _ arguments: TrainingArguments, headDim: Int = 1
+) throws -> any Optimizer {
+    switch arguments.optimizerMethod {
+    case .plain: return try makePlainOptimizer(parameters, arguments)
+    case .muon:
+        return try Muon(
+            parameters, beta1: arguments.adamBeta1, beta2: arguments.adamBeta2,
+            epsilon: arguments.adamEpsilon,
+            weightDecay: arguments.weightDecay)
+    case .adamMini:
+        return try AdamMini(
+            parameters, headDim: headDim, beta1: arguments.adamBeta1, beta2: arguments.adamBeta2,
+            epsilon: arguments.adamEpsilon, weightDecay: arguments.weightDecay)
+    case .blockwise(let switching):
+        return try BlockwiseOptimizer(parameters, switching) { block throws(TorchError) in
+            try makePlainOptimizer(block, arguments)
+        }
+    }
+}
+
+private func makePlainOptimizer(
     _ parameters: [NamedParameter], _ arguments: TrainingArguments
 ) throws(TorchError) -> any Optimizer {
     switch arguments.optim {
     case .adamwTorch, .adamwTorchFused:
-        try AdamW(
+        return try AdamW(
             parameters, beta1: arguments.adamBeta1, beta2: arguments.adamBeta2,
             epsilon: arguments.adamEpsilon, weightDecay: arguments.weightDecay)
+    case .adafactor: return try Adafactor(parameters, weightDecay: arguments.weightDecay)
     case .sgd:
-        SGD(parameters, weightDecay: arguments.weightDecay)
+        return SGD(parameters, weightDecay: arguments.weightDecay)
     }
 }

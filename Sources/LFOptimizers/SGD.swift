@@ -18,7 +18,7 @@ public final class SGD: Optimizer {
                 gradient = try gradient.cloned()
                 try gradient.addInPlace(parameter.tensor, scale: weightDecay)
             }
-            try parameter.tensor.addInPlace(gradient, scale: -learningRate)
+            try parameter.tensor.addInPlace(gradient, scale: -learningRate * parameter.learningRateScale)
         }
     }
 

@@ -64,11 +64,7 @@ public struct TemplateSetup: Sendable {
         if tokenizer.padToken == nil, let pad = fitted.padToken {
             notes.append("Added the padding token \(pad).")
         }
-        if fitted.vocabSize > tokenizer.vocabSize {
-            warnings.append(
-                "The template \"\(template.name)\" added \(fitted.vocabSize - tokenizer.vocabSize) tokens to the tokenizer. Set resize_vocab: true."
-            )
-        }
+        warnings += template.mismatches(with: fitted, added: fitted.vocabSize - tokenizer.vocabSize)
         self.template = template
         self.tokenizer = fitted
         chatTemplate = template.chatTemplate(for: fitted)
@@ -76,6 +72,43 @@ public struct TemplateSetup: Sendable {
 }
 
 extension Template {
+    /// What speaks against this being the template that the tokenizer's model was trained with.
+    ///
+    /// - Parameter added: How many tokens the template had to add to the tokenizer.
+    fileprivate func mismatches(with tokenizer: Tokenizer, added: Int) -> [String] {
+        let advice = "Check that it is this model's template."
+        var sentences: [String] = []
+        if added > 0 {
+            sentences.append(
+                "The template \"\(name)\" added \(added) \(added == 1 ? "token" : "tokens") to the tokenizer, which the model was not trained on. \(advice)"
+            )
+        }
+        let cut = marks.filter { tokenizer.id(of: $0) == nil }
+        if !cut.isEmpty {
+            sentences.append(
+                "The template \"\(name)\" writes \(cut.joined(separator: ", ")), which this tokenizer does not know and cuts into pieces. \(advice)"
+            )
+        }
+        return sentences
+    }
+
+    /// The words between `<|` and `|>` in the turns of system, user and assistant: single tokens where the template fits.
+    private var marks: [String] {
+        var found: [String] = []
+        for case .text(let text) in [prefix, system, user, assistant].flatMap(\.pieces) {
+            for part in text.split(separator: "<|").dropFirst()
+                + (text.hasPrefix("<|") ? [text.dropFirst(2)] : [])
+            {
+                guard part.contains("|>"), let word = part.split(separator: "|>", maxSplits: 1).first else {
+                    continue
+                }
+                let mark = "<|\(word)|>"
+                if !mark.contains(" "), !mark.contains("{"), !found.contains(mark) { found.append(mark) }
+            }
+        }
+        return found
+    }
+
     /// The tokenizer with the special tokens that the template relies on (upstream `fix_special_tokens`).
     ///
     /// The first stop word replaces the end-of-sequence token where the template says so; the others become special

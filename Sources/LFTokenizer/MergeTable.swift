@@ -50,6 +50,14 @@ final class MergeTable: @unchecked Sendable {
         }
     }
 
+    /// Whether all pairs of ids satisfy a condition, in any order.
+    func allPairs(satisfy condition: (_ left: Int32, _ right: Int32) -> Bool) -> Bool {
+        UnsafeBufferPointer(start: entries, count: mask + 1).allSatisfy {
+            $0.key == Self.free
+                || condition(Int32(truncatingIfNeeded: $0.key >> 32), Int32(truncatingIfNeeded: $0.key))
+        }
+    }
+
     /// All merges in the order of their ranks, as pairs of ids.
     var pairs: [(left: Int32, right: Int32)] {
         UnsafeBufferPointer(start: entries, count: mask + 1).filter { $0.key != Self.free }

@@ -6,7 +6,7 @@ extension TokenizerFile {
     var model: JSONNode {
         get throws(UserError) {
             guard let node = document.root["model"], node.isObject else {
-                throw malformed("the model is missing")
+                throw malformed("it has no \"model\"")
             }
             return node
         }

@@ -21,16 +21,18 @@ struct WordBorders: Sendable {
             for second in 0..<128 where isSymbol[second] { cuts[first << 7 | second] = true }
         }
         var markIsSafe = mark.map { model.vocabulary.id($0) != nil } ?? false
-        for (left, right) in model.merges.pairs {
+        let isWhole = model.merges.allPairs { left, right in
             guard !stands.contains(left), !stands.contains(right),
                 let left = model.vocabulary.token(Int(left)),
                 let right = model.vocabulary.token(Int(right)), let last = left.last, let first = right.first
-            else { return nil }
+            else { return false }
             if last < 128, first < 128 { cuts[Int(last) << 7 | Int(first)] = false }
             if markIsSafe, let mark, right.starts(with: mark), !left.suffix(mark.count).elementsEqual(mark) {
                 markIsSafe = false
             }
+            return true
         }
+        guard isWhole else { return nil }
         guard markIsSafe || cuts.contains(true) else { return nil }
         self.mark = markIsSafe ? mark : nil
         self.cuts = cuts

@@ -19,11 +19,6 @@ struct WordEncoder: Sendable {
     init(model: Model, normalizer: Normalizer?, preTokenizer: PreTokenizer?) {
         self.model = model
         self.normalizer = normalizer
-        if case .bpe(let model) = model {
-            borders = WordBorders(model, mark: Self.mark(of: normalizer, preTokenizer))
-        } else {
-            borders = nil
-        }
         switch (model, preTokenizer) {
         case (.bpe(let model), .byteLevel(addsPrefixSpace: false, splits: true)):
             shortcut = .bytes(model, .gpt2)
@@ -39,6 +34,16 @@ struct WordEncoder: Sendable {
             shortcut = Self.mark(of: nil, preTokenizer).map { .metaspace(mark: $0, prepends) }
         default: shortcut = nil
         }
+        // Words in the byte alphabet are short as they are.
+        if case .bpe(let model) = model, !Self.isBytes(shortcut) {
+            borders = WordBorders(model, mark: Self.mark(of: normalizer, preTokenizer))
+        } else {
+            borders = nil
+        }
+    }
+
+    private static func isBytes(_ shortcut: Shortcut?) -> Bool {
+        if case .bytes = shortcut { true } else { false }
     }
 
     /// What spaces are replaced by.

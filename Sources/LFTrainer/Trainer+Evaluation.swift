@@ -52,6 +52,7 @@ extension Trainer {
             }
         }
         reporter?.evaluationEnded()
+        try checkFinite(loss)
         var entry = LogEntry()
         entry["\(prefix)_loss"] = loss / Double(max(examples.count, 1))
         entry.merge(
@@ -60,6 +61,17 @@ extension Trainer {
                 steps: Double(batches.count)))
         for (name, value) in try averages(&metrics) { entry["\(prefix)_\(name)"] = value }
         return entry
+    }
+
+    /// A loss that is no number is the weights' fault, which ends the run, or an overflow, which is worth a warning.
+    private func checkFinite(_ loss: Double) throws {
+        guard !loss.isFinite else { return }
+        if let weight = try model.firstNonFiniteWeight(trainable) {
+            throw UserError(
+                .failedRun, "The evaluation's loss is no number.", at: arguments.outputDir,
+                remedy: "Load another model: the weight \(weight) holds values that are no numbers.")
+        }
+        logger.warning("The evaluation's loss is no number: the model's activations overflow.")
     }
 
     /// Evaluates in the middle of training and keeps track of the best checkpoint.

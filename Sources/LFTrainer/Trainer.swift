@@ -73,7 +73,10 @@ public final class Trainer {
     public func train(resumingFrom checkpoint: TrainingCheckpoint? = nil) throws -> LogEntry? {
         let plan = TrainingPlan(arguments, exampleCount: trainSet.count)
         let optimizer = try makeOptimizer(
-            trainable.entries.map { NamedParameter(name: $0.name, tensor: $0.parameter.tensor) }, arguments)
+            trainable.entries.map {
+                NamedParameter(
+                    name: $0.name, tensor: $0.parameter.tensor, learningRateScale: $0.learningRateScale)
+            }, arguments, headDim: model.config.headDim)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
         prepareState(plan)
         if let checkpoint { try restore(from: checkpoint, into: optimizer, plan: plan) }
@@ -348,7 +351,7 @@ extension TrainerState {
 
 extension LanguageModel {
     /// The name of a weight that holds an infinity or a value that is no number.
-    fileprivate func firstNonFiniteWeight(_ trainable: TrainableWeights) throws -> String? {
+    func firstNonFiniteWeight(_ trainable: TrainableWeights) throws -> String? {
         for parameter in parameters + trainable.entries.map(\.parameter) {
             let sum = try withoutGrad { () throws(TorchError) in
                 try (parameter.tensor.to(.float32) * 0).sum().item()

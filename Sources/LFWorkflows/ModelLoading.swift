@@ -28,6 +28,21 @@ struct ModelLoader {
     let config: ResolvedConfig
     let logger = Logger(label: "llamafactory.model")
 
+    /// Fails for models and adapters that `load` would refuse by their configuration, before any data is read.
+    func check() throws {
+        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+        _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
+        for name in config.model.adapterNameOrPath {
+            _ = try LoRAAdapterFiles(directory: localFolder(name, key: "adapter_name_or_path"))
+        }
+        let settings = config.finetuning.preference
+        guard config.finetuning.stage == .dpo, let reference = settings.refModel else { return }
+        _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model"))
+        for name in settings.refModelAdapters {
+            _ = try LoRAAdapterFiles(directory: localFolder(name, key: "ref_model_adapters"))
+        }
+    }
+
     /// The model that is trained, or evaluated.
     func load() throws -> PreparedModel {
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
@@ -44,6 +59,7 @@ struct ModelLoader {
             model = try self.model(modelConfig, folder: folder, plan: plan)
         }
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        model.settle()
         var valueHead: ValueHead?
         if config.finetuning.stage == .rm {
             let head = try self.valueHead(
@@ -52,6 +68,15 @@ struct ModelLoader {
                 trainable.entries += head.parameters.map { .init(name: $0.name, parameter: $0) }
             }
             valueHead = head
+        }
+        if config.training.doTrain, trainable.entries.isEmpty {
+            throw UserError(
+                .configuration, "Nothing is left to train.",
+                remedy: "Raise freeze_trainable_layers, or name freeze_extra_modules.")
+        }
+        if let ratio = config.finetuning.lora.plusLearningRateRatio {
+            trainable.scaleLearningRates(by: ratio)
+            logger.info("Using LoRA+ optimizer with loraplus lr ratio \(ratio).")
         }
         let all = model.parameterCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
@@ -79,6 +104,7 @@ struct ModelLoader {
         for adapter in settings.refModelAdapters {
             try merge(adapter, into: model, key: "ref_model_adapters")
         }
+        model.settle()
         logger.info("Created reference model from \(name)")
         return model
     }
@@ -120,10 +146,11 @@ struct ModelLoader {
         let continued = config.training.doTrain && !finetuning.lora.createNewAdapter ? names.popLast() : nil
         for name in names { try merge(name, into: model, key: "adapter_name_or_path") }
         guard config.training.doTrain else { return (TrainableWeights(), nil) }
-        logger.info("Fine-tuning method: LoRA")
+        logger.info("Fine-tuning method: \(finetuning.lora.usesDoRA ? "DoRA" : "LoRA")")
         if let continued {
             let folder = try localFolder(continued, key: "adapter_name_or_path")
             let files = try LoRAAdapterFiles(directory: folder)
+            warnOfOtherBase(files.config, continued)
             let trainable = try model.loadLoRA(files, location: folder, dtype: plan.trainedDType)
             logger.info("Loaded adapter \(continued)")
             return (trainable, files.config)
@@ -133,7 +160,7 @@ struct ModelLoader {
             r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
             targetModules: lora.target == ["all"] ? model.allLinearNames : lora.target,
             modulesToSave: lora.additionalTarget.isEmpty ? nil : lora.additionalTarget,
-            usesRSLoRA: lora.usesRSLoRA,
+            usesRSLoRA: lora.usesRSLoRA, usesDoRA: lora.usesDoRA,
             baseModelNameOrPath: config.model.modelNameOrPath)
         try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
         return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)
@@ -141,9 +168,22 @@ struct ModelLoader {
 
     private func merge(_ name: String, into model: LanguageModel, key: String) throws {
         let folder = try localFolder(name, key: key)
-        _ = try model.loadLoRA(LoRAAdapterFiles(directory: folder), location: folder, dtype: .float32)
+        let files = try LoRAAdapterFiles(directory: folder)
+        if key == "adapter_name_or_path" { warnOfOtherBase(files.config, name) }
+        _ = try model.loadLoRA(files, location: folder, dtype: .float32)
         try model.mergeLoRA()
         logger.info("Merged adapter \(name)")
+    }
+
+    /// An adapter fits every model of the same shapes, but means something only on its own.
+    private func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
+        let last = { (path: String) in path.split(separator: "/").last }
+        guard let base = adapter.baseModelNameOrPath, last(base) != last(config.model.modelNameOrPath) else {
+            return
+        }
+        logger.warning(
+            "The adapter \(name) was trained on \(base), not on \(config.model.modelNameOrPath). Check that they belong together."
+        )
     }
 
     private func newParameters(_ trainable: TrainableWeights, _ model: LanguageModel) -> Int {

@@ -32,6 +32,11 @@ public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) th
         return try run(config, today: today, from: checkpoint, logger)
     } catch {
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
+        if !created.isEmpty {
+            let log = config.training.outputDir + "/" + TrainerLog.fileName
+            var status = stat()
+            if stat(log, &status) == 0, status.st_size == 0 { unlink(log) }
+        }
         for folder in created { rmdir(folder) }
         throw error
     }
@@ -43,6 +48,8 @@ private func run(
     TorchRuntime.keepFreedMemory()
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
 
+    let loader = ModelLoader(config: config)
+    try loader.check()
     let tokenizerFolder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
     let setup = try TemplateSetup(
         config.data,
@@ -57,7 +64,6 @@ private func run(
     try requireLabels(data, config)
     for line in data.firstExampleText { Console.standard.writeLine(line) }
 
-    let loader = ModelLoader(config: config)
     let prepared = try loader.load()
     logger.info(
         """

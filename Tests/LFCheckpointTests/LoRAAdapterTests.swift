@@ -81,7 +81,7 @@ private let recorded =
     }
 
     static let unsupported: [(name: String, value: JSONValue)] = [
-        ("use_dora", true), ("alora_invocation_tokens", [1]), ("rank_pattern", ["q_proj": 4]),
+        ("alora_invocation_tokens", [1]), ("rank_pattern", ["q_proj": 4]),
         ("alpha_pattern", ["q_proj": 4]), ("bias", "all"), ("layers_to_transform", [0]),
         ("layers_pattern", "h"), ("loftq_config", ["loftq_bits": 4]), ("init_lora_weights", "pissa"),
         ("init_lora_weights", "olora"), ("fan_in_fan_out", true), ("lora_bias", true), ("use_qalora", true),
@@ -103,7 +103,8 @@ private let recorded =
         ("r", 0, "a positive integer"), ("r", "8", "an integer"), ("r", .null, "a positive integer"),
         ("lora_alpha", "x", "a number"), ("lora_dropout", 1, "at least 0 and below 1"),
         ("target_modules", [], "a list of module names"), ("target_modules", ["q", 1], "a list of strings"),
-        ("use_rslora", 1, "true or false"), ("base_model_name_or_path", 1, "a string"),
+        ("use_rslora", 1, "true or false"), ("use_dora", 1, "true or false"),
+        ("base_model_name_or_path", 1, "a string"),
     ]
 
     @Test(arguments: wrong) func aWrongValueIsNamed(

@@ -28,7 +28,7 @@ struct ConfigurationFileTests {
                 "c.yaml:4: pref_beta must be greater than 0, got -0.1. Use 0.1 unless you have a reason.",
                 "c.yaml:5: learning_rate must be a number, got \"fast\". Correct it, or remove it for the default, 5e-05.",
                 "c.yaml:6: `use_galore` is not supported yet. Use `optim: adamw_torch`.",
-                "c.yaml:7: `optim: lion_32bit` is not supported yet. Use adamw_torch, adamw_torch_fused or sgd.",
+                "c.yaml:7: `optim: lion_32bit` is not supported yet. Use adamw_torch, adamw_torch_fused, adafactor or sgd.",
                 "c.yaml: Please provide `model_name_or_path`. Name the folder of the base model.",
                 "c.yaml:2: Please specify dataset for training. Set `dataset` to names from `dataset_info.json`.",
                 "c.yaml:1: Please specify which `template` to use. Name the template that the model was made with, such as `llama3` or `qwen`.",
@@ -262,7 +262,7 @@ struct ConfigurationFileTests {
 
     @Test("An override repairs a wrong value of the file")
     func repair() throws {
-        try withFile(head + "lora_rank: none\noptim: adafactor\n") { path in
+        try withFile(head + "lora_rank: none\noptim: adagrad\n") { path in
             #expect(problems([path]).count == 2)
             #expect(problems([path, "lora_rank=8", "optim=sgd"]).isEmpty)
         }

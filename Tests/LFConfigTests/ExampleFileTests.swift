@@ -14,7 +14,7 @@ struct ExampleFileTests {
 
     @Test("Upstream's names are there")
     func names() {
-        for name in ["pretrain", "sft", "dpo"] {
+        for name in ["pretrain", "sft", "dpo", "kto", "reward"] {
             #expect(Self.files.contains("examples/train_lora/llama3_lora_\(name).yaml"))
             #expect(Self.files.contains("examples/train_lora/qwen3_lora_\(name).yaml"))
         }
@@ -40,7 +40,7 @@ struct ExampleFileTests {
         #expect(!names.isEmpty)
         for name in names {
             let entry = try #require(info[name], "\(name) is not in \(folder)/dataset_info.json")
-            #expect((entry["ranking"] as? Bool ?? false) == (config.finetuning.stage == .dpo))
+            #expect((entry["ranking"] as? Bool ?? false) == [.dpo, .rm].contains(config.finetuning.stage))
             let dataFile = try #require(entry["file_name"] as? String)
             #expect(FileManager.default.fileExists(atPath: "\(folder)/\(dataFile)"))
         }

@@ -12,11 +12,9 @@ struct GoldenConfigurationTests {
     /// What keeps a run from being accepted yet.
     private static let refusals = [
         "ppo_lora": "`stage: ppo`",
-        "sft_adafactor": "`optim: adafactor`", "sft_adam_mini": "`use_adam_mini`",
         "sft_apollo_random": "`use_apollo`",
-        "sft_apollo_svd": "`use_apollo`", "sft_badam_layer": "`use_badam`",
+        "sft_apollo_svd": "`use_apollo`",
         "sft_galore": "`use_galore`",
-        "sft_loraplus": "`loraplus_lr_ratio`", "sft_muon": "`use_muon`",
         "sft_oft": "`finetuning_type: oft`", "sft_pissa_svd": "`pissa_init`",
     ]
 

@@ -75,7 +75,7 @@ struct DataFolder: ~Copyable {
         Case(name: "no dataset_info.json", info: nil, message: "Cannot open /dataset_info.json"),
         Case(
             name: "broken dataset_info.json", info: "{",
-            message: "Cannot open /dataset_info.json: /dataset_info.json:1"),
+            message: "/dataset_info.json:1:2: invalid JSON"),
         Case(
             name: "dataset_info.json is a list", info: "[]",
             message: "/dataset_info.json: The file holds an array"),

@@ -46,7 +46,7 @@ import Testing
         #expect(fitted.notes.first == "Replaced the EOS token <|eot_id|> by <|im_end|>.")
         #expect(
             fitted.warnings == [
-                "The template \"chatml\" added 2 tokens to the tokenizer. Set resize_vocab: true."
+                "The template \"chatml\" added 2 tokens to the tokenizer, which the model was not trained on. Check that it is this model's template."
             ])
         // Both are special now: one token each, wherever they stand.
         #expect(try fitted.tokenizer.encode("<|im_start|><|im_end|>").count == 2)

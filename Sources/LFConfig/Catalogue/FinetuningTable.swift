@@ -5,8 +5,8 @@ extension ArgumentCatalogue {
         finetuning_type | choice lora !oft freeze full | lora | yes | Which weights are trained.
         pure_bf16 | bool | false | yes | Hold and train the weights in bfloat16, without a float32 copy.
         use_llama_pro | bool | false | no | Train only the added blocks of an expanded model.
-        use_adam_mini | bool | false | no: Use `optim: adamw_torch`. | Optimizer Adam-mini.
-        use_muon | bool | false | no: Use `optim: adamw_torch`. | Optimizer Muon.
+        use_adam_mini | bool | false | yes | Optimizer Adam-mini.
+        use_muon | bool | false | yes | Optimizer Muon.
         use_mca | bool | false | no | Train with the Megatron-Core adapter.
         use_megatron_bridge | bool | false | no | Train with Megatron-Bridge.
         use_hyper_parallel | bool | false | no | Train with HyperParallel.
@@ -32,9 +32,9 @@ extension ArgumentCatalogue {
         lora_target | names | all | yes | Modules that get an adapter; `all` is every linear layer but the language-model head.
         additional_target | names? | - | yes | Modules trained whole and saved with the adapter.
         use_rslora | bool | false | yes | Multiply by alpha / √rank instead of alpha / rank.
-        use_dora | bool | false | no | Split weights into length and direction (DoRA).
-        loraplus_lr_ratio | float? >0 | - | no | Learning rate of the second factor, relative to the first (LoRA+).
-        loraplus_lr_embedding | float >=0 | 1e-06 | no | Learning rate of embedding adapters under LoRA+.
+        use_dora | bool | false | yes | Split weights into length and direction (DoRA).
+        loraplus_lr_ratio | float? >0 | - | yes | Learning rate of the second factor, relative to the first (LoRA+).
+        loraplus_lr_embedding | float >=0 | 1e-06 | no effect | Learning rate of embedding adapters under LoRA+. Only linear layers get adapters.
         pissa_init | bool | false | no | Start the factors from the weight's largest singular vectors (PiSSA).
         pissa_iter | int >=-1 | 16 | no | Iterations of PiSSA's fast decomposition; -1 is the exact one.
         pissa_convert | bool | false | no | Save a PiSSA adapter as an ordinary one.
@@ -90,14 +90,14 @@ extension ArgumentCatalogue {
         apollo_layerwise | bool | false | no | Update each layer during the backward pass.
         apollo_scale_front | bool | false | no | Limit the growth of the norm before scaling.
         ## BAdam
-        use_badam | bool | false | no: Use `optim: adamw_torch`. | Train one block of layers at a time.
+        use_badam | bool | false | yes | Train one block of layers at a time.
         badam_mode | choice layer !ratio | layer | yes | Blocks of layers, or a share of the weights.
-        badam_start_block | int? >=0 | - | no | First block.
-        badam_switch_mode | choice? ascending !descending !random !fixed | ascending | yes | Order of the blocks.
-        badam_switch_interval | int? >=-1 | 50 | no | Steps per block; -1 never switches.
+        badam_start_block | int? >=0 | - | yes | First block.
+        badam_switch_mode | choice? ascending descending !random fixed | ascending | yes | Order of the blocks.
+        badam_switch_interval | int? >=-1 | 50 | yes | Steps per block; -1 never switches.
         badam_update_ratio | float >0 <=1 | 0.05 | no | Share of the weights updated.
         badam_mask_mode | choice adjacent !scatter | adjacent | yes | How that share is chosen.
-        badam_verbose | int >=0 <=2 | 0 | no | How much BAdam reports.
+        badam_verbose | int >=0 <=2 | 0 | no effect | How much BAdam reports.
         ## SwanLab
         use_swanlab | bool | false | no: Use `plot_loss` or `trainer_log.jsonl`. | Report to SwanLab.
         swanlab_project | string? | llamafactory | no | Project.

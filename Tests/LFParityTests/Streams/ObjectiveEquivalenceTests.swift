@@ -145,7 +145,7 @@ import Testing
         let (model, _) = try TinyModel.all[0].make()
         let stream = try DeviceStream(
             Collator().stream(of: [
-                .supervised([sequence(9, prompt: 2, seed: 1), sequence(4, prompt: 0, seed: 2)])
+                .supervised([sequence(69, prompt: 2, seed: 1), sequence(4, prompt: 0, seed: 2)])
             ]),
             on: .cpu)
         func objective(_ alpha: Double) throws -> TokenObjective {

@@ -73,7 +73,8 @@ struct RecordedRun: Sendable, CustomTestStringConvertible {
             let values = try #require(value["value"]?.array).compactMap(\.double)
             return Sample(
                 name: name.replacingOccurrences(of: ".default.", with: ".")
-                    .replacingOccurrences(of: "pretrained_model.", with: ""),
+                    .replacingOccurrences(of: "pretrained_model.", with: "")
+                    .replacingOccurrences(of: "lora_magnitude_vector.weight", with: "lora_magnitude_vector"),
                 shape: try #require(value["shape"]?.array).compactMap(\.int),
                 l2: try #require(value["l2"]?.double),
                 places: Array(zip(indices, values)))

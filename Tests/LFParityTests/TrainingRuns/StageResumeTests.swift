@@ -5,7 +5,11 @@ import Testing
 
 /// Runs that stop at a checkpoint and go on end with the same bytes as runs that never stopped.
 @Suite struct StageResumeTests {
-    @Test(arguments: ["seed_rm_lora", "seed_kto_lora", "sft_neftune"].map { RecordedRun(name: $0) })
+    @Test(
+        arguments: [
+            "seed_rm_lora", "seed_kto_lora", "sft_neftune", "sft_dora", "sft_loraplus", "sft_adafactor",
+            "sft_muon", "sft_adam_mini", "sft_badam_layer",
+        ].map { RecordedRun(name: $0) })
     func resumedRunsEndAlike(_ run: RecordedRun) throws {
         let whole = try ScratchFolder()
         var config = try run.config(output: whole.path)
@@ -20,7 +24,7 @@ import Testing
         config.training.outputDir = resumed.path
         config.training.resume = .checkpoint(whole.path + "/checkpoint-5")
         try runTraining(config)
-        let files = ["adapter_model.safetensors", "value_head.safetensors"]
+        let files = ["adapter_model.safetensors", "model.safetensors", "value_head.safetensors"]
             .filter { FileManager.default.fileExists(atPath: "\(whole.path)/\($0)") }
         #expect(files.count == (run.name.contains("rm") ? 2 : 1))
         for file in files + ["checkpoint-9/optimizer.safetensors", "checkpoint-9/rng_state.safetensors"] {

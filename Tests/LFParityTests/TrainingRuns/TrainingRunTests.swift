@@ -24,6 +24,7 @@ import Testing
         "sft_lora_two_datasets",
         "sft_interleave_over", "sft_interleave_under", "sft_lora_batch1_ga1_epochs", "sft_sgd",
         "rm_lora", "seed_rm_lora", "kto_lora", "kto_lora_weights_ftx", "seed_kto_lora", "sft_dft", "sft_eaft",
+        "sft_loraplus", "sft_dora", "sft_adafactor", "sft_muon", "sft_adam_mini", "sft_badam_layer",
     ].map { RecordedRun(name: $0) }
 
     /// Times and rates differ, and the original's operation count and mean logits took padding in.
