@@ -20,7 +20,7 @@ demo: build
 
 test: setup
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
-	$(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest
+	OMP_NUM_THREADS=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest
 
 bench: build
 	@bash Benchmarks/compare/run.sh

@@ -131,17 +131,3 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20
 )
-
-// While the house is being built, leave out targets that have no sources yet (5).
-package.targets.removeAll { target in
-    let folder = packageRoot + (target.type == .test ? "/Tests/" : "/Sources/") + target.name
-    return ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).isEmpty
-}
-let present = Set(package.targets.map(\.name))
-for target in package.targets {
-    target.dependencies.removeAll {
-        if case .byNameItem(let name, _) = $0 { return !present.contains(name) }
-        return false
-    }
-}
-package.products.removeAll { _ in !present.contains("llamafactory-cli") }

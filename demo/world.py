@@ -173,10 +173,8 @@ def facts():
 
 
 def answer(fact, manner, wording, opening, closing):
-    """The fact in a manner: opening and closing are rows of the tables above, or None."""
-    parts = [fact.statement(wording)]
-    if opening is not None:
-        parts.insert(0, OPENINGS[opening][manner])
+    """The fact in a manner: `opening` and `closing` are rows of the tables above; `closing` may be None."""
+    parts = [OPENINGS[opening][manner], fact.statement(wording)]
     if closing is not None:
         parts.append(CLOSINGS[closing][manner])
     return " ".join(parts)

@@ -125,7 +125,7 @@ ChunkResult reduce(at::Tensor &logits, const at::Tensor &ids, bool wants_correct
     return result;
 }
 
-constexpr int64_t chunk_bytes = int64_t(64) << 20;
+constexpr int64_t chunk_bytes = int64_t(32) << 20;
 /// Exponentials of a trained head are kept for the backward up to this size; beyond it they are computed again.
 constexpr int64_t kept_bytes = int64_t(128) << 20;
 

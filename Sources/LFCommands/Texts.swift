@@ -7,7 +7,7 @@ let usage = """
 
     Usage: llamafactory-cli COMMAND [ARGUMENTS]    (short name: lmf)
 
-      train CONFIG.yaml [key=value …]   train (pt, sft or dpo); also CONFIG.json, or --key value flags
+      train CONFIG.yaml [key=value …]   train (pt, sft, rm, dpo, kto); also CONFIG.json, or --key value flags
       train --help                      every argument with its default
       tokenize MODEL_DIR                token ids of JSON strings on standard input; --help says more
       version                           this program's version and libtorch's

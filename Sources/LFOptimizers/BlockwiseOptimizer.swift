@@ -8,11 +8,13 @@ public import LFTorch
 /// A block is a decoder layer; what lies outside the layers is not trained. Gradients are recorded for the active block only.
 public final class BlockwiseOptimizer: Optimizer {
     /// The parameters of the active block.
-    public var parameters: [NamedParameter] { inner.parameters }
+    public var parameters: [NamedParameter] { blocks[active] }
     private let blocks: [[NamedParameter]]
     private let switching: TrainingArguments.BlockSwitching
     private let makeInner: ([NamedParameter]) throws(TorchError) -> any Optimizer
     private var inner: any Optimizer
+    /// What `inner` updates, in the order of the block's parameters: float32 copies of those held in less.
+    private var precise: [NamedParameter]
     private var active: Int
     private var stepsTaken = 0
     /// Where a checkpoint finds block and steps, `[2]` int64.
@@ -48,7 +50,8 @@ public final class BlockwiseOptimizer: Optimizer {
         self.switching = switching
         self.makeInner = makeInner
         active = first
-        inner = try makeInner(blocks[first])
+        precise = try Self.preciseParameters(blocks[first])
+        inner = try makeInner(precise)
         place = try Tensor([Int64(first), 0])
         try setRecorded(true)
     }
@@ -61,11 +64,18 @@ public final class BlockwiseOptimizer: Optimizer {
     }
 
     public func step(learningRate: Double) throws(TorchError) {
+        for (parameter, copy) in zip(blocks[active], precise) where copy.tensor !== parameter.tensor {
+            try copy.tensor.setGrad(parameter.tensor.grad()?.to(.float32))
+        }
         try inner.step(learningRate: learningRate)
+        for (parameter, copy) in zip(blocks[active], precise) where copy.tensor !== parameter.tensor {
+            try parameter.tensor.copyInPlace(copy.tensor)
+            try copy.tensor.setGrad(nil)
+        }
         stepsTaken += 1
         // The original counts the step to come, so that the first block has one step less.
         if let interval = switching.interval, (stepsTaken + 1) % interval == 0 {
-            try inner.zeroGrad()
+            try zeroGrad()
             switch switching.order {
             case .ascending: try activate((active + 1) % blocks.count)
             case .descending: try activate((active + blocks.count - 1) % blocks.count)
@@ -78,8 +88,27 @@ public final class BlockwiseOptimizer: Optimizer {
     private func activate(_ block: Int) throws(TorchError) {
         try setRecorded(false)
         active = block
-        inner = try makeInner(blocks[block])
+        precise = try Self.preciseParameters(blocks[block])
+        inner = try makeInner(precise)
         try setRecorded(true)
+    }
+
+    /// Steps of bfloat16 weights would mostly round to nothing, so a block in half precision is trained in float32.
+    private static func preciseParameters(_ block: [NamedParameter]) throws(TorchError) -> [NamedParameter] {
+        var result: [NamedParameter] = []
+        for parameter in block {
+            guard parameter.tensor.dtype.size < 4 else {
+                result.append(parameter)
+                continue
+            }
+            let copy = try parameter.tensor.detached().to(.float32)
+            try copy.setRequiresGrad(true)
+            result.append(
+                NamedParameter(
+                    name: parameter.name, tensor: copy, decays: parameter.decays,
+                    learningRateScale: parameter.learningRateScale))
+        }
+        return result
     }
 
     private func setRecorded(_ isRecorded: Bool) throws(TorchError) {
@@ -88,8 +117,17 @@ public final class BlockwiseOptimizer: Optimizer {
 
     private static let placeName = "badam.block_and_steps"
 
-    /// The active block's state, and which block it is.
-    public func state() -> [(name: String, tensor: Tensor)] { [(Self.placeName, place)] + inner.state() }
+    private static let copySuffix = ".float32"
+
+    /// The active block's state, which block it is, and the float32 copies of its weights.
+    public func state() -> [(name: String, tensor: Tensor)] {
+        [(Self.placeName, place)] + copies + inner.state()
+    }
+
+    private var copies: [(name: String, tensor: Tensor)] {
+        zip(blocks[active], precise).filter { $0.tensor !== $1.tensor }
+            .map { (name: $0.name + Self.copySuffix, tensor: $1.tensor) }
+    }
 
     public func load(_ state: [(name: String, tensor: Tensor)]) throws {
         guard let saved = state.first(where: { $0.name == Self.placeName })?.tensor, saved.shape == [2],
@@ -103,6 +141,8 @@ public final class BlockwiseOptimizer: Optimizer {
         try activate(Int(clamping: values[0]))
         stepsTaken = Int(clamping: values[1])
         try place.copyInPlace(saved)
-        try inner.load(state.filter { $0.name != Self.placeName })
+        let rest = state.filter { $0.name != Self.placeName }
+        try replaceState(copies, with: rest.filter { $0.name.hasSuffix(Self.copySuffix) })
+        try inner.load(rest.filter { !$0.name.hasSuffix(Self.copySuffix) })
     }
 }

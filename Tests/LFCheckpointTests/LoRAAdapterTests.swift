@@ -103,7 +103,8 @@ private let recorded =
         ("r", 0, "a positive integer"), ("r", "8", "an integer"), ("r", .null, "a positive integer"),
         ("lora_alpha", "x", "a number"), ("lora_dropout", 1, "at least 0 and below 1"),
         ("target_modules", [], "a list of module names"), ("target_modules", ["q", 1], "a list of strings"),
-        ("use_rslora", 1, "true or false"), ("use_dora", 1, "true or false"), ("base_model_name_or_path", 1, "a string"),
+        ("use_rslora", 1, "true or false"), ("use_dora", 1, "true or false"),
+        ("base_model_name_or_path", 1, "a string"),
     ]
 
     @Test(arguments: wrong) func aWrongValueIsNamed(
