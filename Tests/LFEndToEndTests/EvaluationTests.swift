@@ -37,7 +37,7 @@ import Testing
     @Test func perplexityOfPackedTextsIsUpstreams() throws {
         let found = try results(
             Self.settings.with([
-                "stage": "pt", "packing": "true", "eval_dataset": "harbor_docs", "max_samples": "40",
+                "stage": "pt", "eval_dataset": "harbor_docs", "max_samples": "40",
                 "finetuning_type": "full", "per_device_eval_batch_size": "1",
             ]), in: Workplace())
         expect(found["eval_loss"], 7.731032848358154)
@@ -79,6 +79,7 @@ import Testing
         let trained = try workplace.train(
             shortRun.with([
                 "finetuning_type": type, "do_eval": "true", "eval_dataset": "harbor_small",
+                "per_device_eval_batch_size": "2",
                 "output_dir": "trained",
             ]))
         #expect(trained.status == 0, "\(trained.errors)")

@@ -32,10 +32,10 @@ import Testing
         let ours = try workplace.json(folder + "/trainer_state.json")
         let theirs = try JSONValue.read(path: recorded + "/trainer_state.json")
         #expect(ours.object?.keys == theirs.object?.keys)
-        func names(_ state: JSONValue) -> [[String]] {
+        func members(_ state: JSONValue) -> [[String]] {
             (state["log_history"]?.array ?? []).map { $0.object?.keys ?? [] }
         }
-        #expect(names(ours) == names(theirs))
+        #expect(members(ours) == members(theirs))
         for key in [
             "best_global_step", "best_metric", "best_model_checkpoint", "epoch", "eval_steps", "global_step",
             "logging_steps", "max_steps", "num_train_epochs", "save_steps", "stateful_callbacks",

@@ -60,7 +60,6 @@ struct ResumableRun: CustomTestStringConvertible, Sendable {
             testDescription: "kto, full",
             settings: shortRun.with([
                 "stage": "kto", "dataset": "harbor_kto", "max_steps": "6", "save_steps": "2",
-                "logging_steps": "4",
                 "finetuning_type": "full",
             ])),
         ResumableRun(
