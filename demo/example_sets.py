@@ -1,6 +1,6 @@
 """The small data sets of the data folder: under the names that LLaMA-Factory's example files use, with texts of our own.
 
-A few dozen rows each, enough to see a configuration run; nobody should expect a model to become good by them.
+Some dozens of rows each, enough to see a configuration run; nobody should expect a model to become good by them.
 """
 import random
 
@@ -78,18 +78,22 @@ def _tasks(count, draw):
     return list(found.values())
 
 
+def _description(subject, draw):
+    """Everything that is known of a town or a creature, in a drawn order and wording."""
+    known = [fact for fact in world.facts() if fact.subject == subject]
+    return " ".join(fact.statement(draw.randrange(4)) for fact in draw.sample(known, len(known)))
+
+
 def example_sets():
     """File name to rows; a list of strings is a text file."""
     draw = random.Random(world.SEED + 2)
     identity = [{"instruction": question, "input": "", "output": answer} for questions, answer in IDENTITY for question in questions]
     draw.shuffle(identity)
-    descriptions = []
-    for subject in draw.sample(world.TOWNS + world.CREATURES, 40):
-        known = [fact for fact in world.facts() if fact.subject == subject]
-        descriptions.append(" ".join(fact.statement(draw.randrange(4)) for fact in draw.sample(known, len(known))))
+    subjects = world.TOWNS + world.CREATURES
+    descriptions = [_description(subject, draw) for subject in draw.sample(subjects, 40)]
     documents = TEXTS + descriptions[:32]
     draw.shuffle(documents)
-    return {
+    files = {
         "identity.json": identity,
         "alpaca_en_demo.json": [{"instruction": instruction, "input": text, "output": right}
                                 for instruction, text, right, _ in _tasks(60, draw)],
@@ -103,6 +107,10 @@ def example_sets():
         "c4_demo.jsonl": [{"text": text} for text in documents],
         "wiki_demo.txt": descriptions[8:],
     }
+    # Longer ones, so that each of 16 preprocessing workers, which pack by themselves, fills a block of 2048 tokens.
+    files["c4_demo.jsonl"] += [{"text": "\n".join(_description(subject, draw) for subject in draw.sample(subjects, 5))}
+                               for _ in range(200)]
+    return files
 
 
 DATASET_INFO = {
