@@ -16,6 +16,9 @@ struct ClosingFiles {
         try state.save(in: folder)
         if config.finetuning.plotLoss {
             try plotLoss(history: state.logHistory, outputDir: folder, keys: stage.plotKeys)
+            if config.finetuning.stage == .dpo, let figure = preferenceFigure(history: state.logHistory) {
+                try figure.write(toBase: folder + "/training_overview")
+            }
         }
     }
 
