@@ -2,6 +2,7 @@ import Foundation
 import LFAdapters
 import LFCheckpoint
 import LFConfig
+import LFData
 import LFDiagnostics
 import LFJSON
 import LFNN
@@ -147,11 +148,36 @@ extension Trainer {
             "tokens_trained": .int(Int64(progress.tokensTrained)), "metrics": .array(metrics),
             "running_values": .object(running), "owes_epoch_end": .bool(progress.owesEpochEnd),
         ]
+        progressed["course"] = .object(course)
         if let last = progress.lastStep {
             progressed["grad_norm"] = .double(last.gradNorm)
             progressed["learning_rate"] = .double(last.learningRate)
         }
         return .object(progressed)
+    }
+
+    /// What decides which examples make up which step.
+    private var course: JSONObject {
+        [
+            "seed": .int(Int64(arguments.dataSeed ?? arguments.seed)), "disable_shuffling": .bool(!shuffles),
+            "per_device_train_batch_size": .int(Int64(arguments.perDeviceTrainBatchSize)),
+            "gradient_accumulation_steps": .int(Int64(arguments.gradientAccumulationSteps)),
+            "examples": .int(Int64(trainSet.count)),
+            "tokens": .int(Int64(trainSet.reduce(0) { $0 + $1.tokenCount })),
+        ]
+    }
+
+    /// Going on with other data, or in another order, is allowed but seldom meant.
+    private func compareCourse(with saved: JSONValue?, source: String) {
+        guard let saved = saved?.object else { return }
+        let changes = course.compactMap { name, value -> String? in
+            guard let old = saved[name], old != value else { return nil }
+            return "\(name) \(old.serialized()) then, \(value.serialized()) now"
+        }
+        guard !changes.isEmpty else { return }
+        logger.warning(
+            "\(source) was made with other data or batches: \(changes.joined(separator: "; ")). The run goes on, but not as it would have."
+        )
     }
 
     private func restoreProgress(_ json: JSONValue, source: String) throws {
@@ -164,6 +190,7 @@ extension Trainer {
                 .failedRun, "scheduler.json does not say where the run stood.", at: source,
                 remedy: "Resume from another checkpoint.")
         }
+        compareCourse(with: json["course"], source: source)
         progress.lossSinceLog = lossSinceLog
         progress.totalLoss = totalLoss
         progress.lastLoggedStep = lastLoggedStep

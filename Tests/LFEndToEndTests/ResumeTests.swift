@@ -169,6 +169,21 @@ struct ResumableRun: CustomTestStringConvertible, Sendable {
         #expect(refused.log.contains("out/checkpoint-2: holds weights only (save_only_model)"))
     }
 
+    @Test func otherDataOrBatchesAreWorthAWarning() throws {
+        let workplace = try Workplace()
+        #expect(try workplace.train(shortRun).status == 0)
+        let longer = shortRun.with(["max_steps": "4"])
+        let same = try workplace.train(longer)
+        #expect(same.status == 0 && !same.log.contains("was made with other data"))
+        let other = try workplace.train(
+            longer.with(["max_steps": "5", "max_samples": "7", "per_device_train_batch_size": "1"]))
+        #expect(other.status == 0)
+        #expect(
+            other.log.contains(
+                "checkpoint-4 was made with other data or batches: per_device_train_batch_size 2 then, 1 now; "
+                    + "examples 8 then, 7 now; tokens "))
+    }
+
     @Test func otherSettingsAreNotMixedIntoACheckpoint() throws {
         let workplace = try Workplace()
         #expect(try workplace.train(shortRun).status == 0)
