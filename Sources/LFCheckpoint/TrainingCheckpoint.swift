@@ -136,11 +136,12 @@ public func newestUsableCheckpoint(
 ///
 /// - Parameters:
 ///   - limit: nil or below 1 keeps all.
+///   - newest: The checkpoint just written, where the caller knows it.
 ///   - best: The path of the best checkpoint, where one is tracked.
 /// - Returns: The paths deleted.
 @discardableResult
 public func rotateCheckpoints(
-    in outputDirectory: String, keeping limit: Int?, protecting best: String? = nil
+    in outputDirectory: String, keeping limit: Int?, newest: String? = nil, protecting best: String? = nil
 ) -> [String] {
     guard let limit, limit > 0 else { return [] }
     var aged = checkpoints(in: outputDirectory).map {
@@ -149,6 +150,9 @@ public func rotateCheckpoints(
     let times = aged.map(\.written)
     if let first = times.min(), let last = times.max(), last - first >= 1 {
         aged.sort { ($0.written, $0.step) < ($1.written, $1.step) }
+    }
+    if let newest, let place = aged.firstIndex(where: { lastComponent($0.path) == lastComponent(newest) }) {
+        aged.append(aged.remove(at: place))
     }
     let isBest = { (path: String) in best.map { lastComponent($0) == lastComponent(path) } ?? false }
     let kept = aged.enumerated().filter { $0.offset == aged.count - 1 || isBest($0.element.path) }.count

@@ -7,11 +7,14 @@ public enum Interruption {
 
     public static var isRequested: Bool { count.load(ordering: .relaxed) > 0 }
 
-    /// Catches SIGINT and SIGTERM from here on.
+    /// Ctrl-C, a request to end, and a terminal that was closed.
+    private static let signals = [SIGINT, SIGTERM, SIGHUP]
+
+    /// Catches SIGINT, SIGTERM and SIGHUP from here on.
     public static func watch() {
         // The first use makes the counter; that must not happen in a signal handler.
         _ = isRequested
-        for number in [SIGINT, SIGTERM] {
+        for number in signals {
             signal(number) { number in
                 if Interruption.count.add(1, ordering: .relaxed).oldValue > 0 { _exit(128 + number) }
                 let notice: StaticString =
@@ -23,7 +26,7 @@ public enum Interruption {
 
     /// Lets the signals end the process again.
     public static func unwatch() {
-        for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+        for number in signals { signal(number, SIG_DFL) }
     }
 
     /// For tests and embedding programs: the same wish without a signal.

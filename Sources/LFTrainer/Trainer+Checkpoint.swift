@@ -39,7 +39,8 @@ extension Trainer {
         }
         logger.info("Saved \(path)")
         for removed in rotateCheckpoints(
-            in: arguments.outputDir, keeping: arguments.saveTotalLimit, protecting: state.bestModelCheckpoint)
+            in: arguments.outputDir, keeping: arguments.saveTotalLimit, newest: path,
+            protecting: state.bestModelCheckpoint)
         { logger.info("Deleted the older checkpoint \(removed) (save_total_limit)") }
     }
 

@@ -116,6 +116,12 @@ private func resumableCheckpoint(_ config: ResolvedConfig, _ logger: Logger) thr
     let decision = try resolveResume(config)
     guard let path = decision.checkpoint else {
         for message in decision.messages { logger.info("\(message)") }
+        if config.training.doTrain, let newest = LFCheckpoint.checkpoints(in: config.training.outputDir).last
+        {
+            logger.warning(
+                "\(newest.path) is left from an earlier run, and this one starts from the beginning. Set overwrite_output_dir: false to go on from there."
+            )
+        }
         return nil
     }
     if case .checkpoint = config.training.resume {

@@ -143,6 +143,12 @@ import Testing
         #expect(try rotated([5, 20], keeping: 1, best: 20) == ["20"])
     }
 
+    @Test func theOneJustWrittenStaysHoweverFewItsSteps() throws {
+        try makeEmpty([10, 500])
+        #expect(rotateCheckpoints(in: folder.path, keeping: 1, newest: path(10)) == [path(500)])
+        #expect(checkpoints(in: folder.path).map(\.step) == [10])
+    }
+
     @Test func aNewRunsCheckpointOutlivesALongerEarlierRuns() throws {
         try makeEmpty([10, 500])
         try FileManager.default.setAttributes(
