@@ -11,16 +11,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-#if defined(__x86_64__)
-#define LF_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define LF_SIMD
-#endif
-
 namespace lf {
 namespace {
-
-template <typename scalar> using accumulated = std::conditional_t<std::is_same_v<scalar, double>, double, float>;
 
 /// e^x to about one unit in the last place, in a form that compilers vectorise: 2^n times a polynomial on [-ln2/2, ln2/2].
 inline __attribute__((always_inline)) float exponential(float x) {

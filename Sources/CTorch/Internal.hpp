@@ -9,15 +9,26 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "CTorch.h"
 
+/// Compiles a function for several vector widths; the processor chooses when the program starts.
+#if defined(__x86_64__)
+#define LF_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define LF_SIMD
+#endif
+
 struct lf_tensor { at::Tensor value; };
 struct lf_generator { at::Generator value; };
 
 namespace lf {
+
+/// Sums and exponentials are taken in float32, for float64 input in float64.
+template <typename scalar> using accumulated = std::conditional_t<std::is_same_v<scalar, double>, double, float>;
 
 /// Switches recording off for a scope.
 struct WithoutGrad {

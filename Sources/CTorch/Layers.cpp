@@ -10,17 +10,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-#if defined(__x86_64__)
-#define LF_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define LF_SIMD
-#endif
-
 namespace lf {
 namespace {
-
-/// Sums and reciprocal roots are taken in float32, for float64 input in float64.
-template <typename scalar> using accumulated = std::conditional_t<std::is_same_v<scalar, double>, double, float>;
 
 template <typename scalar>
 inline __attribute__((always_inline)) void norm_forward(const scalar *x, const scalar *w, scalar *y, accumulated<scalar> *scales, int64_t begin,
