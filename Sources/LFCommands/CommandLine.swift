@@ -46,6 +46,8 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
             print(argumentHelp())
             return 0
         }
+        // A reader of the output that goes away (`| head`) must not cost the run.
+        signal(SIGPIPE, SIG_IGN)
         return try runTraining(resolveConfig(arguments: rest)).isInterrupted ? 130 : 0
     case "arguments":
         print(argumentReference(), terminator: "")
@@ -67,7 +69,7 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
 }
 
 private func report(_ text: String) {
-    FileHandle.standardError.write(Data((text + "\n").utf8))
+    try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8))
 }
 
 /// libtorch's failure with what a person can do about it.

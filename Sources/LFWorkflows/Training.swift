@@ -29,7 +29,8 @@ public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) th
     let checkpoint = try resumableCheckpoint(config, logger)
     let created = try prepareOutputFolder(config.training.outputDir)
     do {
-        return try run(config, today: today, from: checkpoint, logger)
+        let lock = try FolderLock(config.training.outputDir, key: "output_dir")
+        return try withExtendedLifetime(lock) { try run(config, today: today, from: checkpoint, logger) }
     } catch {
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
         if !created.isEmpty {
@@ -129,7 +130,10 @@ private func resumableCheckpoint(_ config: ResolvedConfig, _ logger: Logger) thr
         return try TrainingCheckpoint(path: path)
     }
     let (checkpoint, refused) = newestUsableCheckpoint(in: config.training.outputDir)
-    for error in refused { logger.warning("\(error) The checkpoint before it is used.") }
+    for (index, error) in refused.enumerated() {
+        let isLast = checkpoint == nil && index == refused.count - 1
+        logger.warning("\(error)\(isLast ? "" : " The checkpoint before it is used.")")
+    }
     guard let checkpoint else {
         throw UserError(
             .failedRun, "None of the checkpoints can be resumed from.", at: config.training.outputDir,
