@@ -47,7 +47,7 @@ let package = Package(
         module(
             "LFWorkflows",
             [
-                "LFTrainer", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives", "LFOptimizers",
+                "LFTrainer", "LFGeneration", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives", "LFOptimizers",
                 "LFData",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
@@ -59,6 +59,9 @@ let package = Package(
                 "LFData",
                 "LFConfig", "LFReport", "LFJSON", "LFDiagnostics", logging,
             ]),
+        module(
+            "LFGeneration",
+            ["LFModels", "LFNN", "LFTorch", "LFData", "LFTokenizer", "LFConfig", "LFDiagnostics"]),
         module("LFObjectives", ["LFTorch"]),
         module("LFOptimizers", ["LFTorch", "LFConfig", "LFDiagnostics"]),
         module(
@@ -117,6 +120,12 @@ let package = Package(
             [
                 "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFData", "LFJSON",
                 "LFDiagnostics",
+            ]),
+        tests(
+            "LFGenerationTests",
+            [
+                "LFGeneration", "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFTokenizer",
+                "LFData", "LFJSON", "LFDiagnostics",
             ]),
         tests("LFObjectivesTests", ["LFObjectives", "LFTorch"]),
         tests(

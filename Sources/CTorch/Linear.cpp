@@ -162,6 +162,8 @@ void lf_set_routes_float32_matmul(bool routed) { routing() = routed; }
 lf_status lf_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t *out) {
     return returning(out, [&] {
         check_shapes(x->value, w->value, optional(bias));
+        if (!c10::GradMode::is_enabled() && has_few_rows(x->value, w->value))
+            return product_of_few_rows(x->value, w->value, optional(bias));
         return PlainLinear::apply(x->value, w->value, optional(bias));
     });
 }
@@ -172,6 +174,10 @@ lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tens
         TORCH_CHECK(a->value.dim() == 2 && b->value.dim() == 2 && a->value.size(1) == w->value.size(1) && b->value.size(0) == w->value.size(0) &&
                         a->value.size(0) == b->value.size(1),
                     "an adapter of shapes ", a->value.sizes(), " and ", b->value.sizes(), " does not fit a weight of shape ", w->value.sizes());
+        if (!c10::GradMode::is_enabled() && has_few_rows(x->value, w->value)) {
+            auto down = product(x->value, as(a->value, x->value)).mul_(scale);
+            return product_of_few_rows(x->value, w->value, optional(bias)).add_(product(down, as(b->value, x->value)));
+        }
         return AdaptedLinear::apply(x->value, w->value, optional(bias), a->value, b->value, scale);
     });
 }

@@ -10,6 +10,25 @@ struct ForwardContext {
     let sin: Tensor
     /// The type that matrix products run in; a wider residual stream is narrowed before each.
     let computeDType: DType
+    /// Where keys and values are kept while text is generated.
+    var cached: CachedForward?
+
+    /// Attention of the stream's tokens, within their segments or, while text is generated, over the cache.
+    ///
+    /// - Parameters:
+    ///   - q: `[T, heads, d]`; `k` `[T, kvHeads, d]`; `v` `[T, kvHeads, e]`.
+    ///   - layer: Index of the layer, which keys the cache.
+    func attention(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, layer: Int, scale: Double, window: Int?
+    ) throws(TorchError) -> Tensor {
+        if let cached {
+            try cached.store.write(layer: layer, k, v, slots: cached.slots)
+            if let visible = cached.visible {
+                return try cached.store.attention(layer: layer, q, visible, scale: scale, window: window)
+            }
+        }
+        return try segmentAttention(q, k, v, stream.segments, scale: scale, window: window)
+    }
 }
 
 /// Grouped-query attention with rotary positions (Ainslie et al. 2023, arXiv 2305.13245), for llama, mistral, qwen2 and qwen3.
@@ -24,12 +43,14 @@ final class SelfAttention {
     private let kvHeadCount: Int
     private let headDim: Int
     private let window: Int?
+    private let layer: Int
 
     init(_ config: ModelConfig, layer: Int, _ weights: WeightScope) throws {
         headCount = config.headCount
         kvHeadCount = config.kvHeadCount
         headDim = config.headDim
         window = config.windows[layer]
+        self.layer = layer
         let (queries, keys) = (headCount * headDim, kvHeadCount * headDim)
         qProj = try Linear(config.hiddenSize, queries, bias: config.hasQKVBias, weights / "q_proj")
         kProj = try Linear(config.hiddenSize, keys, bias: config.hasQKVBias, weights / "k_proj")
@@ -48,8 +69,8 @@ final class SelfAttention {
         if let qNorm, let kNorm { (q, k) = (try qNorm(q), try kNorm(k)) }
         q = try rope(q, cos: context.cos, sin: context.sin)
         k = try rope(k, cos: context.cos, sin: context.sin)
-        let seen = try segmentAttention(
-            q, k, v, context.stream.segments, scale: 1 / Double(headDim).squareRoot(), window: window)
+        let seen = try context.attention(
+            q, k, v, layer: layer, scale: 1 / Double(headDim).squareRoot(), window: window)
         return try oProj(seen.reshaped([tokens, headCount * headDim]))
     }
 }

@@ -58,12 +58,20 @@ public final class LanguageModel {
 
     /// The stream through all layers and the last norm: `[T, hidden]` in `computeDType`.
     ///
-    /// - Parameter noise: Added to the embeddings.
+    /// - Parameters:
+    ///   - noise: Added to the embeddings.
+    ///   - cached: Where keys and values are kept while text is generated; without gradient then.
     public func hiddenStates(
-        _ stream: DeviceStream, noise: EmbeddingNoise? = nil
+        _ stream: DeviceStream, noise: EmbeddingNoise? = nil, cached: CachedForward? = nil
     ) throws(TorchError) -> Tensor {
-        let (cos, sin) = try rotary(stream)
-        let context = ForwardContext(stream: stream, cos: cos, sin: sin, computeDType: computeDType)
+        let (cos, sin) =
+            if let cached {
+                try rotary(stream, sequenceLengths: cached.sequenceLengths)
+            } else {
+                try rotary(stream)
+            }
+        let context = ForwardContext(
+            stream: stream, cos: cos, sin: sin, computeDType: computeDType, cached: cached)
         var x = try embedTokens(stream.inputIDs)
         if let noise { x = try x + noise(stream, like: x) }
         for (index, layer) in layers.enumerated() {

@@ -1,4 +1,5 @@
 import Foundation
+import LFData
 public import LFTorch
 
 /// How rotary frequencies are stretched beyond the pre-trained length (`rope_scaling` of config.json).
@@ -39,12 +40,40 @@ public final class RotaryEmbedding {
         return (try cos.selecting(stream.positions), try sin.selecting(stream.positions))
     }
 
+    /// The same for tokens of sequences that are being generated: with NTK scaling every sequence has the base of its own length,
+    /// so that its neighbours in the batch change nothing.
+    ///
+    /// - Parameter sequenceLengths: Of each token's sequence, `[T]`.
+    public func callAsFunction(
+        _ stream: DeviceStream, sequenceLengths: [Int]
+    ) throws(TorchError) -> (cos: Tensor, sin: Tensor) {
+        guard case .dynamic = scaling else { return try self(stream) }
+        let rows = stream.inputIDs.dim(0)
+        var known: [Int: ([Float], Float)] = [:]
+        var cosines: [Float] = [], sines: [Float] = []
+        for (position, length) in zip(stream.host.positions, sequenceLengths) {
+            let (frequencies, factor) = known[length] ?? inverseFrequencies(length: length)
+            known[length] = (frequencies, factor)
+            for frequency in frequencies {
+                cosines.append(cosf(Float(position) * frequency) * factor)
+                sines.append(sinf(Float(position) * frequency) * factor)
+            }
+        }
+        let filling = rows * (rotaryDim / 2) - cosines.count
+        cosines += Array(repeating: 1, count: filling)
+        sines += Array(repeating: 0, count: filling)
+        let shape = [rows, rotaryDim / 2]
+        return (try Tensor(cosines, shape).to(device), try Tensor(sines, shape).to(device))
+    }
+
     private func table(for length: Int) throws(TorchError) -> (Tensor, Tensor) {
         // Only NTK scaling depends on the length of what is computed.
         var basis = 0
         if case .dynamic(_, let originalLimit) = scaling { basis = max(length, originalLimit) }
         if let tables, tables.length >= length, tables.basis == basis { return (tables.cos, tables.sin) }
-        let size = max(length, 512)
+        // Twice what is asked for at most, so that a text that grows by a token rarely needs a new table.
+        var size = 512
+        while size < length { size *= 2 }
         let (frequencies, factor) = inverseFrequencies(length: length)
         var cosines = [Float](), sines = [Float]()
         cosines.reserveCapacity(size * frequencies.count)

@@ -16,6 +16,7 @@ extern "C" {
 typedef struct lf_tensor *lf_tensor_t;        // owned by the caller; release with lf_tensor_free
 typedef struct lf_generator *lf_generator_t;  // a random stream of libtorch's
 typedef struct lf_segments *lf_segments_t;    // who may see whom in a token stream
+typedef struct lf_kv_cache *lf_kv_cache_t;    // keys and values of tokens that are computed
 
 typedef enum { LF_OK, LF_INVALID, LF_OUT_OF_MEMORY, LF_INTERNAL } lf_status;
 
@@ -192,6 +193,27 @@ void lf_segments_free(lf_segments_t segments);
 /// `window` > 0: a token sees itself and the window-1 tokens before it. `softcap` > 0: scores become `softcap·tanh(score / softcap)`.
 lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, double scale, int64_t window,
                                double softcap, lf_tensor_t *out);
+
+// --- decoding --------------------------------------------------------------------------------------------------------
+
+/// An empty cache for `layers` layers, in blocks of `block_size` tokens.
+lf_status lf_kv_cache_create(size_t layers, int64_t block_size, lf_kv_cache_t *out);
+void lf_kv_cache_free(lf_kv_cache_t cache);
+/// Room for at least `blocks` blocks; what is held does not move.
+lf_status lf_kv_cache_reserve(lf_kv_cache_t cache, int64_t blocks);
+/// How many blocks there is room for.
+int64_t lf_kv_cache_blocks(lf_kv_cache_t cache);
+/// Stores the first `count` rows of `k [T, kvHeads, d]` and `v [T, kvHeads, e]`; slot = block · block_size + place. A layer's first write
+/// settles its shapes and type.
+lf_status lf_kv_cache_write(lf_kv_cache_t cache, size_t layer, lf_tensor_t k, lf_tensor_t v, const int64_t *slots, size_t count);
+/// Copies a block in all layers.
+lf_status lf_kv_cache_copy_block(lf_kv_cache_t cache, int64_t from, int64_t to);
+/// Attention of `q [T, heads, d]` over cached tokens; returns `[T, heads, e]`, zeros from row `count` on. Row i sees the first `lengths[i]` tokens
+/// (with `window` > 0 the last `window` of them) of the blocks listed from `blocks[starts[i]]` on. Records nothing.
+lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q, const int64_t *lengths, const int64_t *starts,
+                                const int32_t *blocks, size_t count, double scale, int64_t window, double softcap, lf_tensor_t *out);
+
+// --- head ------------------------------------------------------------------------------------------------------------
 
 /// Log-probabilities of `ids [N]` under `softmax(h[rows]·wᵀ)`, float32 (float64 for float64 input) `[N]`, without ever holding more than
 /// a chunk of the logits. `h [T, hidden]`, `w [vocab, hidden]`, `rows`, `ids` int64 `[N]`. `correct`, unless NULL, receives a bool `[N]`: whether

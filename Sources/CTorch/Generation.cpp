@@ -1,0 +1,343 @@
+// Decoding: keys and values in blocks that never move, attention of single tokens over them, and products of few rows.
+#include "Internal.hpp"
+
+#include <ATen/Parallel.h>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+struct lf_kv_cache {
+    struct Layer {
+        std::vector<at::Tensor> keys, values;  // slabs `[blocks, kvHeads, blockSize, d]`
+        std::vector<char *> key_blocks, value_blocks;
+    };
+    int64_t block_size;
+    std::vector<int64_t> slabs;  // blocks of each slab
+    int64_t blocks = 0;
+    std::vector<Layer> layers;
+
+    /// Gives a layer the slabs that it lacks; what it holds stays where it is.
+    void complete(Layer &layer, const at::Tensor &k, const at::Tensor &v) const {
+        while (layer.keys.size() < slabs.size()) {
+            int64_t count = slabs[layer.keys.size()];
+            auto add = [&](std::vector<at::Tensor> &list, std::vector<char *> &pointers, const at::Tensor &like) {
+                auto slab = at::empty({count, like.size(1), block_size, like.size(2)}, like.options().requires_grad(false));
+                size_t step = slab.stride(0) * slab.element_size();
+                for (int64_t i = 0; i < count; ++i) pointers.push_back(static_cast<char *>(slab.data_ptr()) + i * step);
+                list.push_back(std::move(slab));
+            };
+            add(layer.keys, layer.key_blocks, k);
+            add(layer.values, layer.value_blocks, v);
+        }
+    }
+
+    /// The slab of a block and its place there.
+    std::pair<size_t, int64_t> place(int64_t block) const {
+        size_t slab = 0;
+        while (block >= slabs[slab]) block -= slabs[slab++];
+        return {slab, block};
+    }
+};
+
+namespace lf {
+namespace {
+
+/// One key-value head's queries of one token over its cached keys.
+template <typename scalar>
+inline __attribute__((always_inline)) void attend(const scalar *q, char *const *key_blocks, char *const *value_blocks, const int32_t *table,
+                                                  int64_t head, int64_t groups, int64_t key_dim, int64_t value_dim, int64_t block_size, int64_t first,
+                                                  int64_t length, accumulated<scalar> scale, accumulated<scalar> softcap,
+                                                  accumulated<scalar> *scores, accumulated<scalar> *sums, scalar *out) {
+#pragma clang fp reassociate(on) contract(fast)
+    using real = accumulated<scalar>;
+    int64_t count = length - first;
+    for (int64_t block = first / block_size; block * block_size < length; ++block) {
+        const scalar *keys = reinterpret_cast<const scalar *>(key_blocks[table[block]]) + head * block_size * key_dim;
+        int64_t start = std::max(first, block * block_size), end = std::min(length, (block + 1) * block_size);
+        for (int64_t t = start; t < end; ++t) {
+            const scalar *key = keys + (t - block * block_size) * key_dim;
+            for (int64_t g = 0; g < groups; ++g) {
+                const scalar *query = q + g * key_dim;
+                real dot = 0;
+                for (int64_t i = 0; i < key_dim; ++i) dot += real(query[i]) * real(key[i]);
+                dot *= scale;
+                scores[g * count + t - first] = softcap > 0 ? softcap * std::tanh(dot / softcap) : dot;
+            }
+        }
+    }
+    for (int64_t g = 0; g < groups; ++g) {
+        real *row = scores + g * count, top = -std::numeric_limits<real>::infinity(), total = 0;
+        for (int64_t t = 0; t < count; ++t) top = std::max(top, row[t]);
+        for (int64_t t = 0; t < count; ++t) total += row[t] = std::exp(row[t] - top);
+        real inverse = 1 / total;
+        for (int64_t t = 0; t < count; ++t) row[t] *= inverse;
+    }
+    std::fill(sums, sums + groups * value_dim, real(0));
+    for (int64_t block = first / block_size; block * block_size < length; ++block) {
+        const scalar *values = reinterpret_cast<const scalar *>(value_blocks[table[block]]) + head * block_size * value_dim;
+        int64_t start = std::max(first, block * block_size), end = std::min(length, (block + 1) * block_size);
+        for (int64_t t = start; t < end; ++t) {
+            const scalar *value = values + (t - block * block_size) * value_dim;
+            for (int64_t g = 0; g < groups; ++g) {
+                real weight = scores[g * count + t - first], *sum = sums + g * value_dim;
+                for (int64_t i = 0; i < value_dim; ++i) sum[i] += weight * real(value[i]);
+            }
+        }
+    }
+    for (int64_t i = 0; i < groups * value_dim; ++i) out[i] = scalar(sums[i]);
+}
+
+#define LF_ATTEND_KERNEL(name, scalar)                                                                                                    \
+    LF_SIMD void attend_##name(const scalar *q, char *const *key_blocks, char *const *value_blocks, const int32_t *table, int64_t head,    \
+                               int64_t groups, int64_t key_dim, int64_t value_dim, int64_t block_size, int64_t first, int64_t length,     \
+                               double scale, double softcap, accumulated<scalar> *scores, accumulated<scalar> *sums, scalar *out) {       \
+        attend<scalar>(q, key_blocks, value_blocks, table, head, groups, key_dim, value_dim, block_size, first, length, scale, softcap,   \
+                       scores, sums, out);                                                                                                \
+    }
+LF_ATTEND_KERNEL(f32, float)
+LF_ATTEND_KERNEL(f64, double)
+LF_ATTEND_KERNEL(bf16, c10::BFloat16)
+
+struct Rows {
+    const int64_t *lengths, *starts;
+    const int32_t *blocks;
+    int64_t count, window;
+
+    int64_t first(int64_t row) const { return window > 0 ? std::max<int64_t>(0, lengths[row] - window) : 0; }
+};
+
+template <typename scalar, typename Kernel>
+void run_attention(Kernel kernel, const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const at::Tensor &q, at::Tensor &out, const Rows &rows,
+                   double scale, double softcap) {
+    using real = accumulated<scalar>;
+    int64_t kv_heads = layer.keys[0].size(1), groups = q.size(1) / kv_heads, key_dim = q.size(2), value_dim = out.size(2);
+    int64_t longest = 0;
+    for (int64_t i = 0; i < rows.count; ++i) longest = std::max(longest, rows.lengths[i] - rows.first(i));
+    const auto *queries = q.const_data_ptr<scalar>();
+    auto *result = out.mutable_data_ptr<scalar>();
+    at::parallel_for(0, rows.count * kv_heads, 1, [&](int64_t begin, int64_t end) {
+        std::vector<real> scores(groups * longest), sums(groups * value_dim);
+        for (int64_t task = begin; task < end; ++task) {
+            int64_t row = task / kv_heads, head = task % kv_heads;
+            kernel(queries + (row * kv_heads + head) * groups * key_dim, layer.key_blocks.data(), layer.value_blocks.data(),
+                   rows.blocks + rows.starts[row], head, groups, key_dim, value_dim, cache.block_size, rows.first(row), rows.lengths[row], scale,
+                   softcap, scores.data(), sums.data(), result + (row * kv_heads + head) * groups * value_dim);
+        }
+    });
+}
+
+/// The same by libtorch's operations, for other devices and types: row by row.
+void explicit_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const at::Tensor &q, at::Tensor &out, const Rows &rows,
+                        double scale, double softcap) {
+    int64_t heads = q.size(1), kv_heads = layer.keys[0].size(1), groups = heads / kv_heads;
+    for (int64_t row = 0; row < rows.count; ++row) {
+        int64_t first = rows.first(row), length = rows.lengths[row];
+        std::vector<at::Tensor> keys, values;
+        for (int64_t block = 0; block * cache.block_size < length; ++block) {
+            auto [slab, index] = cache.place(rows.blocks[rows.starts[row] + block]);
+            keys.push_back(layer.keys[slab].select(0, index));
+            values.push_back(layer.values[slab].select(0, index));
+        }
+        auto key = at::cat(keys, 1).narrow(1, first, length - first).to(at::kFloat);
+        auto value = at::cat(values, 1).narrow(1, first, length - first).to(at::kFloat);
+        auto scores = at::matmul(q.select(0, row).view({kv_heads, groups, q.size(2)}).to(at::kFloat), key.transpose(1, 2)) * scale;
+        if (softcap > 0) scores = at::tanh(scores / softcap) * softcap;
+        out.select(0, row).copy_(at::matmul(at::softmax(scores, -1), value).reshape({heads, value.size(2)}));
+    }
+}
+
+// --- products of few rows: bound by reading the weights, each of which is read once
+
+typedef float lanes __attribute__((vector_size(64)));
+typedef float unaligned_lanes __attribute__((vector_size(64), aligned(4)));
+typedef uint16_t half_lanes __attribute__((vector_size(32), aligned(2)));
+typedef uint32_t word_lanes __attribute__((vector_size(64)));
+constexpr int64_t lane_count = 16;
+
+inline __attribute__((always_inline)) void load(const float *from, lanes &to) { to = *reinterpret_cast<const unaligned_lanes *>(from); }
+inline __attribute__((always_inline)) void load(const c10::BFloat16 *from, lanes &to) {
+    auto words = __builtin_convertvector(*reinterpret_cast<const half_lanes *>(from), word_lanes) << 16;
+    __builtin_memcpy(&to, &words, sizeof to);
+}
+
+/// `columns` rows of W against `rows` rows of x.
+template <typename scalar, int rows, int columns>
+inline __attribute__((always_inline)) void product_tile(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t width,
+                                                        int64_t outputs) {
+#pragma clang fp reassociate(on) contract(fast)
+    lanes sums[rows][columns] = {};
+    int64_t k = 0;
+    for (; k + lane_count <= width; k += lane_count) {
+        lanes inputs[rows], weights;
+        for (int m = 0; m < rows; ++m) load(x + m * width + k, inputs[m]);
+        for (int n = 0; n < columns; ++n) {
+            load(w + n * width + k, weights);
+            for (int m = 0; m < rows; ++m) sums[m][n] += inputs[m] * weights;
+        }
+    }
+    for (int m = 0; m < rows; ++m)
+        for (int n = 0; n < columns; ++n) {
+            float sum = 0;
+            for (int i = 0; i < lane_count; ++i) sum += sums[m][n][i];
+            for (int64_t i = k; i < width; ++i) sum += float(x[m * width + i]) * float(w[n * width + i]);
+            y[m * outputs + n] = scalar(bias ? sum + float(bias[n]) : sum);
+        }
+}
+
+template <typename scalar, int columns>
+inline __attribute__((always_inline)) void product_columns(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t rows,
+                                                           int64_t width, int64_t outputs) {
+    int64_t m = 0;
+    for (; m + 4 <= rows; m += 4) product_tile<scalar, 4, columns>(x + m * width, w, bias, y + m * outputs, width, outputs);
+    switch (rows - m) {
+        case 3: return product_tile<scalar, 3, columns>(x + m * width, w, bias, y + m * outputs, width, outputs);
+        case 2: return product_tile<scalar, 2, columns>(x + m * width, w, bias, y + m * outputs, width, outputs);
+        case 1: return product_tile<scalar, 1, columns>(x + m * width, w, bias, y + m * outputs, width, outputs);
+    }
+}
+
+#define LF_FEW_ROWS_KERNEL(name, scalar)                                                                                                     \
+    LF_SIMD void few_rows_##name(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t rows, int64_t width, int64_t outputs, \
+                                 int64_t begin, int64_t end) {                                                                               \
+        int64_t n = begin;                                                                                                                   \
+        for (; n + 4 <= end; n += 4)                                                                                                         \
+            product_columns<scalar, 4>(x, w + n * width, bias ? bias + n : nullptr, y + n, rows, width, outputs);                             \
+        for (; n < end; ++n) product_columns<scalar, 1>(x, w + n * width, bias ? bias + n : nullptr, y + n, rows, width, outputs);            \
+    }
+LF_FEW_ROWS_KERNEL(f32, float)
+LF_FEW_ROWS_KERNEL(bf16, c10::BFloat16)
+
+}  // namespace
+
+bool has_few_rows(const at::Tensor &x, const at::Tensor &w) {
+    if (!x.is_cpu() || x.scalar_type() != w.scalar_type() || !x.is_contiguous() || !w.is_contiguous()) return false;
+    int64_t limit = x.scalar_type() == at::kFloat ? 16 : x.scalar_type() == at::kBFloat16 ? 8 : 0;
+    return x.size(0) > 0 && x.size(0) <= limit;
+}
+
+at::Tensor product_of_few_rows(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
+    int64_t rows = x.size(0), width = x.size(1), outputs = w.size(0);
+    auto y = at::empty({rows, outputs}, x.options());
+    at::Tensor addend;
+    if (bias) addend = bias->to(x.scalar_type()).contiguous();
+    auto run = [&](auto kernel, auto zero) {
+        using scalar = decltype(zero);
+        const scalar *bias_data = bias ? addend.const_data_ptr<scalar>() : nullptr;
+        int64_t grain = std::max<int64_t>(16, 16384 / std::max<int64_t>(1, width));
+        at::parallel_for(0, outputs, grain, [&](int64_t begin, int64_t end) {
+            kernel(x.const_data_ptr<scalar>(), w.const_data_ptr<scalar>(), bias_data, y.mutable_data_ptr<scalar>(), rows, width, outputs, begin, end);
+        });
+    };
+    if (x.scalar_type() == at::kFloat) run(few_rows_f32, 0.0f);
+    else run(few_rows_bf16, c10::BFloat16());
+    return y;
+}
+
+}  // namespace lf
+
+using namespace lf;
+
+lf_status lf_kv_cache_create(size_t layers, int64_t block_size, lf_kv_cache_t *out) {
+    return guarded([&] {
+        TORCH_CHECK(block_size > 0, "a block holds at least one token");
+        auto result = std::make_unique<lf_kv_cache>();
+        result->block_size = block_size;
+        result->layers.resize(layers);
+        *out = result.release();
+    });
+}
+
+void lf_kv_cache_free(lf_kv_cache_t cache) { delete cache; }
+
+lf_status lf_kv_cache_reserve(lf_kv_cache_t cache, int64_t blocks) {
+    return guarded([&] {
+        if (blocks <= cache->blocks) return;
+        // Slabs grow with what is there, so that few are needed; nothing that is held is copied.
+        int64_t added = std::max(blocks - cache->blocks, cache->blocks / 2);
+        cache->slabs.push_back(added);
+        cache->blocks += added;
+    });
+}
+
+int64_t lf_kv_cache_blocks(lf_kv_cache_t cache) { return cache->blocks; }
+
+lf_status lf_kv_cache_write(lf_kv_cache_t cache, size_t layer, lf_tensor_t k, lf_tensor_t v, const int64_t *slots, size_t count) {
+    return guarded([&] {
+        WithoutGrad scope;
+        auto keys = k->value.contiguous(), values = v->value.contiguous();
+        TORCH_CHECK(layer < cache->layers.size() && keys.dim() == 3 && values.dim() == 3 && keys.size(0) >= static_cast<int64_t>(count) &&
+                        values.size(0) == keys.size(0) && values.size(1) == keys.size(1),
+                    "keys and values do not fit the cache");
+        auto &held = cache->layers[layer];
+        cache->complete(held, keys, values);
+        auto fits = [](const at::Tensor &slab, const at::Tensor &x) {
+            return slab.scalar_type() == x.scalar_type() && slab.size(1) == x.size(1) && slab.size(3) == x.size(2);
+        };
+        TORCH_CHECK(count == 0 || (!held.keys.empty() && fits(held.keys[0], keys) && fits(held.values[0], values)),
+                    "keys and values differ from those that the cache holds");
+        for (size_t row = 0; row < count; ++row) TORCH_CHECK(slots[row] >= 0 && slots[row] < cache->blocks * cache->block_size, "a slot outside of the cache");
+        auto store = [&](const at::Tensor &x, const std::vector<at::Tensor> &slabs, const std::vector<char *> &blocks) {
+            if (x.is_cpu()) {
+                size_t width = x.size(2) * x.element_size();
+                const char *source = static_cast<const char *>(x.const_data_ptr());
+                for (size_t row = 0; row < count; ++row) {
+                    char *block = blocks[slots[row] / cache->block_size];
+                    for (int64_t head = 0; head < x.size(1); ++head, source += width)
+                        std::memcpy(block + (head * cache->block_size + slots[row] % cache->block_size) * width, source, width);
+                }
+                return;
+            }
+            for (size_t row = 0; row < count; ++row) {
+                auto [slab, index] = cache->place(slots[row] / cache->block_size);
+                slabs[slab].select(0, index).select(1, slots[row] % cache->block_size).copy_(x.select(0, row));
+            }
+        };
+        store(keys, held.keys, held.key_blocks);
+        store(values, held.values, held.value_blocks);
+    });
+}
+
+lf_status lf_kv_cache_copy_block(lf_kv_cache_t cache, int64_t from, int64_t to) {
+    return guarded([&] {
+        WithoutGrad scope;
+        TORCH_CHECK(from >= 0 && to >= 0 && from < cache->blocks && to < cache->blocks, "a block outside of the cache");
+        auto [source_slab, source] = cache->place(from);
+        auto [target_slab, target] = cache->place(to);
+        for (auto &layer : cache->layers) {
+            if (layer.keys.empty()) continue;
+            cache->complete(layer, layer.keys[0].select(0, 0).transpose(0, 1), layer.values[0].select(0, 0).transpose(0, 1));
+            layer.keys[target_slab].select(0, target).copy_(layer.keys[source_slab].select(0, source));
+            layer.values[target_slab].select(0, target).copy_(layer.values[source_slab].select(0, source));
+        }
+    });
+}
+
+lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q, const int64_t *lengths, const int64_t *starts,
+                                const int32_t *blocks, size_t count, double scale, int64_t window, double softcap, lf_tensor_t *out) {
+    return returning(out, [&] {
+        WithoutGrad scope;
+        auto query = q->value.contiguous();
+        TORCH_CHECK(layer < cache->layers.size() && !cache->layers[layer].keys.empty(), "the cache holds nothing for this layer");
+        const auto &held = cache->layers[layer];
+        const auto &key = held.keys[0];
+        TORCH_CHECK(query.dim() == 3 && query.size(0) >= static_cast<int64_t>(count) && query.size(1) % key.size(1) == 0 &&
+                        query.size(2) == key.size(3) && query.scalar_type() == key.scalar_type(),
+                    "queries do not fit the cached keys");
+        Rows rows{lengths, starts, blocks, static_cast<int64_t>(count), window};
+        for (size_t row = 0; row < count; ++row) {
+            TORCH_CHECK(lengths[row] > 0, "a token sees at least itself");
+            for (int64_t i = 0; i * cache->block_size < lengths[row]; ++i) {
+                int64_t block = blocks[starts[row] + i];
+                TORCH_CHECK(block >= 0 && block < static_cast<int64_t>(held.key_blocks.size()), "a block outside of the cache");
+            }
+        }
+        auto result = at::zeros({query.size(0), query.size(1), held.values[0].size(3)}, query.options());
+        if (!query.is_cpu()) explicit_attention(*cache, held, query, result, rows, scale, softcap);
+        else if (query.scalar_type() == at::kFloat) run_attention<float>(attend_f32, *cache, held, query, result, rows, scale, softcap);
+        else if (query.scalar_type() == at::kDouble) run_attention<double>(attend_f64, *cache, held, query, result, rows, scale, softcap);
+        else if (query.scalar_type() == at::kBFloat16) run_attention<c10::BFloat16>(attend_bf16, *cache, held, query, result, rows, scale, softcap);
+        else explicit_attention(*cache, held, query, result, rows, scale, softcap);
+        return result;
+    });
+}

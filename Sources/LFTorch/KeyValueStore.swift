@@ -1,0 +1,75 @@
+internal import CTorch
+
+/// Which cached tokens the rows of a step see: the first `lengths[i]` of the blocks from `blocks[starts[i]]` on.
+public struct VisibleTokens {
+    public var lengths: [Int64] = []
+    public var starts: [Int64] = []
+    public var blocks: [Int32] = []
+
+    public init() {}
+}
+
+/// Keys and values of computed tokens, per layer, in blocks that never move: room is added, nothing is copied.
+public final class KeyValueStore {
+    /// Tokens of a block.
+    public static let blockSize = 32
+    private let handle: lf_kv_cache_t
+
+    public init(layers: Int) throws(TorchError) {
+        var raw: lf_kv_cache_t?
+        try check("key-value cache", lf_kv_cache_create(layers, Int64(Self.blockSize), &raw))
+        guard let raw else { preconditionFailure("a successful creation yields a handle") }
+        handle = raw
+    }
+
+    deinit { lf_kv_cache_free(handle) }
+
+    /// How many blocks there is room for.
+    public var blockCount: Int { Int(lf_kv_cache_blocks(handle)) }
+
+    /// Makes room for at least `blocks` blocks.
+    public func reserve(_ blocks: Int) throws(TorchError) {
+        try check("key-value cache", lf_kv_cache_reserve(handle, Int64(blocks)))
+    }
+
+    /// Stores the first `slots.count` rows of `k [T, kvHeads, d]` and `v [T, kvHeads, e]` in `block · blockSize + place`.
+    public func write(layer: Int, _ k: Tensor, _ v: Tensor, slots: [Int64]) throws(TorchError) {
+        try check(
+            "key-value cache", lf_kv_cache_write(handle, layer, k.handle, v.handle, slots, slots.count))
+    }
+
+    /// Copies a block in all layers.
+    public func copyBlock(_ source: Int, to target: Int) throws(TorchError) {
+        try check("key-value cache", lf_kv_cache_copy_block(handle, Int64(source), Int64(target)))
+    }
+
+    /// Attention of `q [T, heads, d]` over cached tokens, without gradient; rows beyond the listed ones give zeros.
+    ///
+    /// - Parameters:
+    ///   - window: A row sees the last `window` of its tokens; nil sees all.
+    ///   - softcap: Scores become `softcap·tanh(score / softcap)`.
+    /// - Returns: `[T, heads, e]`.
+    public func attention(
+        layer: Int, _ q: Tensor, _ visible: VisibleTokens, scale: Double, window: Int? = nil,
+        softcap: Double? = nil
+    ) throws(TorchError) -> Tensor {
+        guard visible.starts.count == visible.lengths.count else {
+            throw TorchError(
+                kind: .invalidArgument, operation: "cached attention",
+                message: "\(visible.lengths.count) rows have \(visible.starts.count) tables")
+        }
+        for (length, start) in zip(visible.lengths, visible.starts) {
+            let blocks = (length + Int64(Self.blockSize) - 1) / Int64(Self.blockSize)
+            guard start >= 0, start + blocks <= Int64(visible.blocks.count) else {
+                throw TorchError(
+                    kind: .invalidArgument, operation: "cached attention",
+                    message: "a row's table has too few blocks")
+            }
+        }
+        return try Tensor.make("cached attention") {
+            lf_kv_cache_attention(
+                handle, layer, q.handle, visible.lengths, visible.starts, visible.blocks,
+                visible.lengths.count, scale, Int64(window ?? 0), softcap ?? 0, $0)
+        }
+    }
+}
