@@ -50,7 +50,10 @@ private func run(
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
 
     let loader = ModelLoader(config: config)
-    try loader.check()
+    try makeAll(
+        { try loader.check() },
+        { if let name = config.data.template { _ = try Template.named(name) } },
+        { try checkDatasetNames(config.data) })
     let tokenizerFolder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
     let setup = try TemplateSetup(
         config.data,

@@ -165,6 +165,21 @@ import Testing
         #expect(!workplace.exists("out") && !workplace.exists("trainer_output"))
     }
 
+    @Test func wrongNamesOfAllKindsAreReportedTogether() throws {
+        let workplace = try Workplace()
+        let outcome = try workplace.train(
+            shortRun.with([
+                "model_name_or_path": "nope", "template": "lama3", "dataset": "harbor_sft,harbour_sft",
+                "eval_dataset": "tides",
+            ]))
+        #expect(outcome.status == 64)
+        #expect(outcome.problems.count == 4, "\(outcome.errors)")
+        for name in ["nope", "lama3", "harbour_sft", "tides"] {
+            #expect(outcome.problems.contains { $0.contains("\"\(name)\"") }, "\(name): \(outcome.errors)")
+        }
+        #expect(!workplace.exists("out"))
+    }
+
     @Test func aMissingFileIsNamedWithItsFolder() throws {
         let workplace = try Workplace()
         let outcome = try Program.run(["train", "nope.yaml"], in: workplace.path)
