@@ -59,7 +59,7 @@ private func run(
         config.data,
         tokenizer: Tokenizer.load(
             directory: tokenizerFolder, splitSpecialTokens: config.model.splitSpecialTokens),
-        today: today)
+        today: today, rendersConversations: config.finetuning.stage != .pt)
     for note in setup.notes { logger.info("\(note)") }
     for warning in setup.warnings { logger.warning("\(warning)") }
 

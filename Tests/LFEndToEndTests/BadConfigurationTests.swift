@@ -22,7 +22,9 @@ import Testing
         BadRun(
             "no model", ["model_name_or_path": nil], status: 64, says: "Please provide `model_name_or_path`."),
         BadRun("no data set", ["dataset": nil], status: 64, says: "Please specify dataset for training."),
-        BadRun("no template", ["template": nil], status: 64, says: "Please specify which `template` to use."),
+        BadRun(
+            "no template", ["template": nil], status: 64,
+            says: "Please specify which `template` to use: the tokenizer has no"),
         BadRun(
             "unknown template", ["template": "lama3"], status: 64,
             says: "template \"lama3\" does not exist. Did you mean \"llama3\"?"),
