@@ -6,8 +6,9 @@ CLI = .build/$(CONFIGURATION)/llamafactory-cli
 
 FUZZ_STRINGS ?= 240000
 FUZZ_SEED ?= 1
+FUZZ_SECONDS ?= 600
 
-.PHONY: setup build demo test bench fuzz-tokenizers docs format lint install clean
+.PHONY: setup build demo test bench fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
 
 setup:
 	@bash Tools/setup/setup.sh $(if $(CUDA),cuda,cpu)
@@ -27,6 +28,11 @@ bench: build
 
 fuzz-tokenizers: build
 	@bash Tools/tokenizer/fuzz.sh --command "$(CLI) tokenize" --strings $(FUZZ_STRINGS) --seed $(FUZZ_SEED)
+
+fuzz-tokenizer-files: setup
+	$(SWIFT) build -c $(CONFIGURATION) --build-tests
+	LF_FUZZ_SECONDS=$(FUZZ_SECONDS) LF_FUZZ_SEED=$(FUZZ_SEED) $(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest \
+	    --filter TokenizerFileFuzzTests
 
 docs: build
 	$(CLI) arguments > docs/arguments.md

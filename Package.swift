@@ -92,7 +92,7 @@ let package = Package(
         // No-torch line: nothing below needs libtorch to build.
         module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
         module("LFData", ["LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
-        module("LFTemplate", ["LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
         module("LFJinja", ["LFJSON", "LFDiagnostics"]),
         module("LFConfig", ["LFJSON", "LFDiagnostics", yams]),

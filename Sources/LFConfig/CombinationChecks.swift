@@ -180,13 +180,6 @@ private let methodRules: [CombinationRule] = [
         "adapter_name_or_path", "finetuning_type", message: "Adapter is only valid for the LoRA method.",
         remedy: "Use `finetuning_type: lora`, or remove the adapter."
     ) { !$0.isNull("adapter_name_or_path") && $0.string("finetuning_type") != "lora" },
-    CombinationRule(
-        "template", "stage", message: "Please specify which `template` to use.",
-        remedy: "Name the template that the model was made with, such as `llama3` or `qwen`."
-    ) {
-        $0.string("stage") != "pt" && $0.isNull("template")
-            && ($0.bool("do_train") || $0.bool("do_eval") || $0.bool("do_predict"))
-    },
 ]
 
 private let evaluationRules: [CombinationRule] = [

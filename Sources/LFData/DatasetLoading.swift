@@ -48,6 +48,19 @@ public func loadDatasets(
     return module
 }
 
+/// Checks that every dataset that a run names has an entry, before anything is read.
+///
+/// - Throws: One `UserError` per name without an entry, or what speaks against `dataset_info.json` itself.
+public func checkDatasetNames(_ data: DataArguments) throws {
+    let info = try DatasetInfo(folder: data.datasetDir)
+    var errors: [UserError] = []
+    for name in data.dataset + data.evalDataset {
+        var notes: [String] = []
+        do { _ = try info.entry(named: name, warnings: &notes) } catch { errors.append(error) }
+    }
+    guard errors.isEmpty else { throw UserErrors(errors) }
+}
+
 private func exampleForm(for config: ResolvedConfig) throws(UserError) -> ExampleProcessor.Form {
     if config.data.streaming {
         throw UserError(.configuration, "streaming is not supported yet.", remedy: "Leave it out.")

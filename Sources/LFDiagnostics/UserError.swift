@@ -36,3 +36,19 @@ public struct UserErrors: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String { errors.map(\.description).joined(separator: "\n") }
     public var exitStatus: Int32 { errors.map(\.exitStatus).max() ?? 1 }
 }
+
+/// Makes every check, so that one run reports the problems of all.
+///
+/// - Throws: The failures of all checks, or the first failure that is not a person's to mend.
+public func makeAll(_ checks: (() throws -> Void)...) throws {
+    var errors: [UserError] = []
+    for check in checks {
+        do { try check() } catch let error as UserError { errors.append(error) } catch let several
+            as UserErrors
+        {
+            errors += several.errors
+        }
+    }
+    if errors.count == 1 { throw errors[0] }
+    if !errors.isEmpty { throw UserErrors(errors) }
+}

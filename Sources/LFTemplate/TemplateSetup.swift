@@ -16,21 +16,28 @@ public struct TemplateSetup: Sendable {
 
     /// Chooses the template, applies the arguments that alter it, and fits the tokenizer to it.
     ///
-    /// - Parameter today: What formats that name the date, name.
-    /// - Throws: A `UserError` when there is no such template or tool format, or when the template cannot do what the
-    ///   arguments ask.
-    public init(_ data: DataArguments, tokenizer: Tokenizer, today: PromptDate = .today) throws {
+    /// - Parameters:
+    ///   - today: What formats that name the date, name.
+    ///   - rendersConversations: Whether messages are rendered at all; pre-training has texts only.
+    /// - Throws: A `UserError` when there is no such template or tool format, when none is named and none can be derived
+    ///   from the tokenizer, or when the template cannot do what the arguments ask.
+    public init(
+        _ data: DataArguments, tokenizer: Tokenizer, today: PromptDate = .today,
+        rendersConversations: Bool = true
+    ) throws {
         var template: Template
         if let name = data.template {
             template = try Template.named(name)
-        } else if tokenizer.chatTemplate == nil {
+        } else if !rendersConversations {
             template = try Template.named("empty")
-            warnings.append("template is not set and the tokenizer has no chat template; using \"empty\".")
+        } else if let derived = try Template.derived(from: tokenizer) {
+            template = derived
+            notes.append("template is not set: it is derived from the tokenizer's own chat template.")
         } else {
             throw UserError(
                 .configuration,
-                "template is not set, and reading the tokenizer's own chat template is not supported.",
-                remedy: "Set template to the name of this model family's format.")
+                "Please specify which `template` to use: the tokenizer has no chat template to derive one from.",
+                remedy: "Name the template that the model was made with, such as `llama3` or `qwen`.")
         }
         if data.trainOnPrompt, template.usesEfficientEOS {
             throw UserError(
@@ -65,6 +72,14 @@ public struct TemplateSetup: Sendable {
             notes.append("Added the padding token \(pad).")
         }
         warnings += template.mismatches(with: fitted, added: fitted.vocabSize - tokenizer.vocabSize)
+        if data.template != nil, rendersConversations {
+            var asLearned = template
+            if data.defaultSystem != nil {
+                asLearned.defaultSystem = try Template.named(template.name).defaultSystem
+            }
+            let comparison = ChatTemplateComparison(asLearned, tokenizer: tokenizer, fitted: fitted)
+            if let warning = comparison.warning(template: template.name) { warnings.append(warning) }
+        }
         self.template = template
         self.tokenizer = fitted
         chatTemplate = template.chatTemplate(for: fitted)

@@ -29,18 +29,25 @@ struct ModelLoader {
     let logger = Logger(label: "llamafactory.model")
 
     /// Fails for models and adapters that `load` would refuse by their configuration, before any data is read.
+    ///
+    /// - Throws: The problems of all of them.
     func check() throws {
-        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
-        _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
-        for name in config.model.adapterNameOrPath {
-            _ = try LoRAAdapterFiles(directory: localFolder(name, key: "adapter_name_or_path"))
-        }
-        let settings = config.finetuning.preference
-        guard config.finetuning.stage == .dpo, let reference = settings.refModel else { return }
-        _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model"))
-        for name in settings.refModelAdapters {
-            _ = try LoRAAdapterFiles(directory: localFolder(name, key: "ref_model_adapters"))
-        }
+        try makeAll(
+            {
+                let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+                _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
+            },
+            { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
+            {
+                let settings = config.finetuning.preference
+                guard config.finetuning.stage == .dpo, let reference = settings.refModel else { return }
+                _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model"))
+                try checkAdapters(settings.refModelAdapters, key: "ref_model_adapters")
+            })
+    }
+
+    private func checkAdapters(_ names: [String], key: String) throws {
+        for name in names { _ = try LoRAAdapterFiles(directory: localFolder(name, key: key)) }
     }
 
     /// The model that is trained, or evaluated.

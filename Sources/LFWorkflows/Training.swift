@@ -50,13 +50,16 @@ private func run(
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
 
     let loader = ModelLoader(config: config)
-    try loader.check()
+    try makeAll(
+        { try loader.check() },
+        { if let name = config.data.template { _ = try Template.named(name) } },
+        { try checkDatasetNames(config.data) })
     let tokenizerFolder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
     let setup = try TemplateSetup(
         config.data,
         tokenizer: Tokenizer.load(
             directory: tokenizerFolder, splitSpecialTokens: config.model.splitSpecialTokens),
-        today: today)
+        today: today, rendersConversations: config.finetuning.stage != .pt)
     for note in setup.notes { logger.info("\(note)") }
     for warning in setup.warnings { logger.warning("\(warning)") }
 

@@ -52,7 +52,6 @@ struct CombinationTests {
                 ["adapter_name_or_path=a", "finetuning_type=freeze"],
                 "Adapter is only valid for the LoRA method."
             ),
-            (["template=null"], "Please specify which `template` to use."),
             (["do_eval=true"], "Please make sure eval_dataset be provided or val_size >1e-6."),
             (["eval_strategy=epoch"], "Please make sure eval_dataset be provided or val_size >1e-6."),
             (["eval_on_start=true"], "`eval_on_start` needs data to evaluate"),

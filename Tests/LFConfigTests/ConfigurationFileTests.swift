@@ -31,7 +31,6 @@ struct ConfigurationFileTests {
                 "c.yaml:7: `optim: lion_32bit` is not supported yet. Use adamw_torch, adamw_torch_fused, adafactor or sgd.",
                 "c.yaml: Please provide `model_name_or_path`. Name the folder of the base model.",
                 "c.yaml:2: Please specify dataset for training. Set `dataset` to names from `dataset_info.json`.",
-                "c.yaml:1: Please specify which `template` to use. Name the template that the model was made with, such as `llama3` or `qwen`.",
                 "c.yaml:8: Please make sure eval_dataset be provided or val_size >1e-6. Set `eval_dataset`, or `val_size` to keep examples back from the training set.",
             ])
     }

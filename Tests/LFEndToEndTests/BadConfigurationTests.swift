@@ -22,7 +22,9 @@ import Testing
         BadRun(
             "no model", ["model_name_or_path": nil], status: 64, says: "Please provide `model_name_or_path`."),
         BadRun("no data set", ["dataset": nil], status: 64, says: "Please specify dataset for training."),
-        BadRun("no template", ["template": nil], status: 64, says: "Please specify which `template` to use."),
+        BadRun(
+            "no template", ["template": nil], status: 64,
+            says: "Please specify which `template` to use: the tokenizer has no"),
         BadRun(
             "unknown template", ["template": "lama3"], status: 64,
             says: "template \"lama3\" does not exist. Did you mean \"llama3\"?"),
@@ -163,6 +165,21 @@ import Testing
             outcome.problems.count == 1 && outcome.problems.first?.contains(words) == true,
             "\(outcome.errors)")
         #expect(!workplace.exists("out") && !workplace.exists("trainer_output"))
+    }
+
+    @Test func wrongNamesOfAllKindsAreReportedTogether() throws {
+        let workplace = try Workplace()
+        let outcome = try workplace.train(
+            shortRun.with([
+                "model_name_or_path": "nope", "template": "lama3", "dataset": "harbor_sft,harbour_sft",
+                "eval_dataset": "tides",
+            ]))
+        #expect(outcome.status == 64)
+        #expect(outcome.problems.count == 4, "\(outcome.errors)")
+        for name in ["nope", "lama3", "harbour_sft", "tides"] {
+            #expect(outcome.problems.contains { $0.contains("\"\(name)\"") }, "\(name): \(outcome.errors)")
+        }
+        #expect(!workplace.exists("out"))
     }
 
     @Test func aMissingFileIsNamedWithItsFolder() throws {

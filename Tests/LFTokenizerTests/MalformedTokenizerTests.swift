@@ -107,33 +107,4 @@ import Testing
             }
         }
     }
-
-    /// How many damaged files are tried; set `LF_DAMAGED_FILES=100000` for a long run.
-    private static let damagedFiles =
-        ProcessInfo.processInfo.environment["LF_DAMAGED_FILES"].flatMap { Int($0) } ?? 60
-
-    /// Files that are cut or changed at random places load or fail with a sentence.
-    @Test func survivesDamage() throws {
-        let original = Array(
-            try Data(contentsOf: URL(fileURLWithPath: "\(golden)/tokenizers/qwen2/tokenizer.json")))
-        var generator = SplitMix(state: 11)
-        try withTemporaryFolder { folder in
-            for round in 0..<Self.damagedFiles {
-                var bytes = original
-                for _ in 0..<Int(generator.next() % 8) + 1 {
-                    bytes[Int(generator.next() % UInt64(bytes.count))] = UInt8(
-                        truncatingIfNeeded: generator.next())
-                }
-                if round % 3 == 0 { bytes.removeLast(Int(generator.next() % UInt64(bytes.count))) }
-                try Data(bytes).write(to: URL(fileURLWithPath: folder + "/tokenizer.json"))
-                do {
-                    let tokenizer = try Tokenizer.load(directory: folder)
-                    let ids = try tokenizer.encode("Hello, wörld! <|im_start|> 123 日本")
-                    _ = tokenizer.decode(ids)
-                } catch let error as UserError {
-                    #expect(!error.problem.isEmpty)
-                }
-            }
-        }
-    }
 }

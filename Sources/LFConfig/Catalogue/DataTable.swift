@@ -1,7 +1,7 @@
 extension ArgumentCatalogue {
     static let dataTable = """
         ## Data
-        template | string? | - | yes | Name of the chat template. Required for every stage but `pt`.
+        template | string? | - | yes | Name of the chat template; derived from the tokenizer's own when unset.
         dataset | names? | - | yes | Names of the training sets in `dataset_info.json`.
         eval_dataset | names? | - | yes | Names of the evaluation sets in `dataset_info.json`.
         dataset_dir | string | data | yes | Folder that holds `dataset_info.json` and the data files.
