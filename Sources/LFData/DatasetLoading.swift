@@ -38,11 +38,20 @@ public func loadDatasets(
         module.firstExampleText += ["training example:"]
         module.firstExampleText += examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
     }
+    // Answers that are compared with what the model writes stand behind their prompts, unpacked.
+    let predicts = config.training.predictWithGenerate && processor.form == .supervised
+    let evalProcessor =
+        predicts
+        ? ExampleProcessor(form: .prediction, data: config.data, template: template, tokenizer: tokenizer)
+        : processor
     for (name, rows) in evalSets {
-        let examples = try loader.process(rows, with: processor)
+        let examples = try loader.process(rows, with: evalProcessor)
         module.eval.append(DatasetModule.Evaluation(name: name, examples: examples))
         module.firstExampleText += ["eval example:"]
-        module.firstExampleText += examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
+        module.firstExampleText +=
+            predicts
+            ? examples[0].predictionLines(tokenizer: tokenizer)
+            : examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
     }
     module.warnings = loader.warnings
     return module
@@ -303,7 +312,7 @@ struct DatasetLoader {
             if case .dropped(let reason) = result { drops.append((row, reason)) }
         }
         var examples: [Example] = []
-        if config.data.packing, form == .pretraining || form == .supervised {
+        if config.data.packing, processor.form == .pretraining || processor.form == .supervised {
             let packing = ExamplePacking(
                 form: form, data: config.data,
                 blockStart: processor.tokenizer.asksForBOS ? processor.tokenizer.bosID : nil)

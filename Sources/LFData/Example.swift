@@ -13,6 +13,15 @@ public struct LabeledSequence: Sendable, Equatable {
     }
 }
 
+extension LabeledSequence {
+    /// The tokens before the first one that is learned: what a model is to continue.
+    public var promptIDs: ArraySlice<Int32> {
+        inputIDs[..<(labels.firstIndex { $0 != ignoreIndex } ?? inputIDs.count)]
+    }
+    /// The learned tokens.
+    public var answerIDs: [Int32] { labels.filter { $0 != ignoreIndex } }
+}
+
 /// One row of a processed dataset.
 public enum Example: Sendable, Equatable {
     /// pt and sft: one sequence, or several packed ones that do not see each other.

@@ -11,6 +11,8 @@ struct ExampleProcessor: Sendable {
         case pretraining
         /// Answers learned turn by turn.
         case supervised
+        /// The last answer alone, behind a prompt that a model is to continue.
+        case prediction
         /// A chosen and a rejected answer.
         case pairwise
         /// An answer with a verdict.
@@ -37,6 +39,13 @@ struct ExampleProcessor: Sendable {
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count == 1 else { return .dropped(.noAnswer) }
             return .example(.supervised([try supervised(conversation)]))
+        case .prediction:
+            guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
+            // Without an answer there is still something to predict.
+            let answer =
+                conversation.response.count == 1
+                ? conversation.response[0] : Message(.assistant, "")
+            return .example(.supervised([try sequence(of: conversation, answer: answer)]))
         case .pairwise:
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count >= 2 else { return .dropped(.noPair) }

@@ -20,6 +20,18 @@ extension Example {
     }
 }
 
+extension Example {
+    /// The same for an example whose answer is to be predicted: ids and text of the prompt, then of the answer.
+    func predictionLines(tokenizer: Tokenizer) -> [String] {
+        guard case .supervised(let sequences) = self, let sequence = sequences.first else { return [] }
+        let (prompt, answer) = (Array(sequence.promptIDs), sequence.answerIDs)
+        return [
+            "input_ids:", "\(prompt)", "inputs:", tokenizer.decode(prompt), "label_ids:", "\(answer)",
+            "labels:", tokenizer.decode(answer),
+        ]
+    }
+}
+
 extension LabeledSequence {
     fileprivate func textLines(_ prefix: String, _ tokenizer: Tokenizer, _ showsLabels: Bool) -> [String] {
         var lines = [
