@@ -14,9 +14,14 @@ public import LFTokenizer
 public func loadDatasets(
     config: ResolvedConfig, tokenizer: Tokenizer, template: Template
 ) throws -> DatasetModule {
-    let processor = ExampleProcessor(
-        form: try exampleForm(for: config), data: config.data, template: template, tokenizer: tokenizer)
-    var loader = DatasetLoader(config: config, form: processor.form)
+    let form = try exampleForm(for: config)
+    func processor(_ form: ExampleProcessor.Form) -> ExampleProcessor {
+        ExampleProcessor(form: form, data: config.data, template: template, tokenizer: tokenizer)
+    }
+    // Answers are generated in evaluation only.
+    let generates = config.finetuning.stage == .sft && config.training.predictWithGenerate
+    let evalForm = generates ? .prompted : form
+    var loader = DatasetLoader(config: config, form: form)
     var trainRows = try loader.mixedRows(of: config.data.dataset)
     var evalSets: [(name: String?, rows: DatasetRows)] = []
     if config.data.evalOnEachDataset {
@@ -31,27 +36,18 @@ public func loadDatasets(
     }
 
     var module = DatasetModule()
-    let usesLabels = processor.form != .pretraining
+    let usesLabels = form != .pretraining
     if let trainRows {
-        let examples = try loader.process(trainRows, with: processor)
+        let examples = try loader.process(trainRows, with: processor(form))
         module.train = examples
         module.firstExampleText += ["training example:"]
         module.firstExampleText += examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
     }
-    // Answers that are compared with what the model writes stand behind their prompts, unpacked.
-    let predicts = config.training.predictWithGenerate && processor.form == .supervised
-    let evalProcessor =
-        predicts
-        ? ExampleProcessor(form: .prediction, data: config.data, template: template, tokenizer: tokenizer)
-        : processor
     for (name, rows) in evalSets {
-        let examples = try loader.process(rows, with: evalProcessor)
+        let examples = try loader.process(rows, with: processor(evalForm))
         module.eval.append(DatasetModule.Evaluation(name: name, examples: examples))
         module.firstExampleText += ["eval example:"]
-        module.firstExampleText +=
-            predicts
-            ? examples[0].predictionLines(tokenizer: tokenizer)
-            : examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
+        module.firstExampleText += examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
     }
     module.warnings = loader.warnings
     return module
@@ -82,10 +78,7 @@ private func exampleForm(for config: ResolvedConfig) throws(UserError) -> Exampl
     case .sft: return .supervised
     case .rm, .dpo: return .pairwise
     case .kto: return .feedback
-    case .ppo:
-        throw UserError(
-            .configuration, "stage: \(config.finetuning.stage.rawValue) is not supported yet.",
-            remedy: "Use pt, sft, rm, dpo or kto.")
+    case .ppo: return .prompted
     }
 }
 
@@ -294,6 +287,7 @@ struct DatasetLoader {
     /// - Throws: A `UserError` when a row cannot be expressed or no example is left.
     mutating func process(_ set: DatasetRows, with processor: ExampleProcessor) throws -> [Example] {
         let files = files
+        let form = processor.form
         let neighbours = form == .feedback ? set.neighbours(data: config.data) : []
         let processed = try parallelMap(set.rows.count, threads: threads) { i -> ExampleProcessor.Processed in
             let row = set.rows[i]
@@ -312,7 +306,7 @@ struct DatasetLoader {
             if case .dropped(let reason) = result { drops.append((row, reason)) }
         }
         var examples: [Example] = []
-        if config.data.packing, processor.form == .pretraining || processor.form == .supervised {
+        if config.data.packing, form == .pretraining || form == .supervised {
             let packing = ExamplePacking(
                 form: form, data: config.data,
                 blockStart: processor.tokenizer.asksForBOS ? processor.tokenizer.bosID : nil)

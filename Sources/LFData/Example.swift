@@ -13,15 +13,6 @@ public struct LabeledSequence: Sendable, Equatable {
     }
 }
 
-extension LabeledSequence {
-    /// The tokens before the first one that is learned: what a model is to continue.
-    public var promptIDs: ArraySlice<Int32> {
-        inputIDs[..<(labels.firstIndex { $0 != ignoreIndex } ?? inputIDs.count)]
-    }
-    /// The learned tokens.
-    public var answerIDs: [Int32] { labels.filter { $0 != ignoreIndex } }
-}
-
 /// One row of a processed dataset.
 public enum Example: Sendable, Equatable {
     /// pt and sft: one sequence, or several packed ones that do not see each other.
@@ -31,4 +22,7 @@ public enum Example: Sendable, Equatable {
     /// kto: one answer with a verdict on it, and another row's answer to the same prompt, from which the distance to the
     /// reference policy is estimated.
     case feedback(answer: LabeledSequence, unrelated: LabeledSequence, isDesirable: Bool)
+    /// ppo and prediction: a prompt that the model answers, and the answer that the data has (upstream's `labels`); each
+    /// cut on its own.
+    case prompted(prompt: [Int32], answer: [Int32])
 }

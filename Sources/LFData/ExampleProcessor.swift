@@ -11,12 +11,12 @@ struct ExampleProcessor: Sendable {
         case pretraining
         /// Answers learned turn by turn.
         case supervised
-        /// The last answer alone, behind a prompt that a model is to continue.
-        case prediction
         /// A chosen and a rejected answer.
         case pairwise
         /// An answer with a verdict.
         case feedback
+        /// A prompt to answer, and the answer that the data has.
+        case prompted
     }
 
     let form: Form
@@ -39,13 +39,6 @@ struct ExampleProcessor: Sendable {
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count == 1 else { return .dropped(.noAnswer) }
             return .example(.supervised([try supervised(conversation)]))
-        case .prediction:
-            guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
-            // Without an answer there is still something to predict.
-            let answer =
-                conversation.response.count == 1
-                ? conversation.response[0] : Message(.assistant, "")
-            return .example(.supervised([try sequence(of: conversation, answer: answer)]))
         case .pairwise:
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count >= 2 else { return .dropped(.noPair) }
@@ -54,6 +47,9 @@ struct ExampleProcessor: Sendable {
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count >= 2 else { return .dropped(.noVerdict) }
             return .example(try feedback(conversation, neighbour: neighbour ?? conversation))
+        case .prompted:
+            guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
+            return .example(try prompted(conversation))
         }
     }
 
@@ -139,6 +135,21 @@ struct ExampleProcessor: Sendable {
                 labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
         }
         return .pairwise(chosen: sequence(chosen), rejected: sequence(rejected))
+    }
+
+    // MARK: Prompts
+
+    private func prompted(_ conversation: Conversation) throws -> Example {
+        let answer = conversation.response.count == 1 ? conversation.response[0] : Message(.assistant, "")
+        var turn = try template.encodeOneTurn(
+            conversation.prompt + [answer], system: conversation.system, tools: conversation.tools,
+            with: tokenizer)
+        if template.usesEfficientEOS, let eos = tokenizer.eosID { turn.response.append(eos) }
+        let lengths = sharedLengths(
+            source: turn.prompt.count, target: turn.response.count, cutoff: data.cutoffLen)
+        return .prompted(
+            prompt: Array(turn.prompt.prefix(lengths.source)),
+            answer: Array(turn.response.prefix(lengths.target)))
     }
 
     // MARK: Feedback

@@ -16,19 +16,9 @@ extension Example {
                 + rejected.textLines("rejected_", tokenizer, showsLabels)
         case .feedback(let answer, _, _):
             return answer.textLines("", tokenizer, showsLabels)
+        case .prompted(let prompt, let answer):
+            return LabeledSequence(inputIDs: prompt, labels: answer).textLines("", tokenizer, showsLabels)
         }
-    }
-}
-
-extension Example {
-    /// The same for an example whose answer is to be predicted: ids and text of the prompt, then of the answer.
-    func predictionLines(tokenizer: Tokenizer) -> [String] {
-        guard case .supervised(let sequences) = self, let sequence = sequences.first else { return [] }
-        let (prompt, answer) = (Array(sequence.promptIDs), sequence.answerIDs)
-        return [
-            "input_ids:", "\(prompt)", "inputs:", tokenizer.decode(prompt), "label_ids:", "\(answer)",
-            "labels:", tokenizer.decode(answer),
-        ]
     }
 }
 

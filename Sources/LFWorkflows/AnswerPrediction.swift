@@ -46,18 +46,18 @@ final class AnswerPredictor: ExampleScoring {
     }
 
     func scores(of batch: [Example]) throws -> [[Double]] {
-        let sequences = batch.map { example in
-            guard case .supervised(let sequences) = example, let sequence = sequences.first else {
-                preconditionFailure("only supervised examples are predicted")
+        let pairs = batch.map { example in
+            guard case .prompted(let prompt, let label) = example else {
+                preconditionFailure("prediction goes over prompts")
             }
-            return sequence
+            return (prompt: prompt, label: label)
         }
         let answers = try generator.generate(
-            sequences.map { Array($0.promptIDs) }, options: options, generator: random)
-        return zip(sequences, answers).map { sequence, answer in
-            let label = sequence.answerIDs
+            pairs.map(\.prompt), options: options, generator: random)
+        return zip(pairs, answers).map { pair, answer in
+            let (prompt, label) = pair
             let line: JSONValue = [
-                "prompt": .string(tokenizer.decode(Array(sequence.promptIDs))),
+                "prompt": .string(tokenizer.decode(prompt)),
                 "predict": .string(tokenizer.decode(answer.ids, skipSpecialTokens: skipsSpecialTokens)),
                 "label": .string(tokenizer.decode(label, skipSpecialTokens: skipsSpecialTokens)),
             ]
