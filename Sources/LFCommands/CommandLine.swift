@@ -1,6 +1,7 @@
 import Foundation
 import LFConfig
 import LFDiagnostics
+import LFJSON
 import LFTorch
 import LFWorkflows
 
@@ -51,6 +52,19 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
         return try runTraining(resolveConfig(arguments: rest)).isInterrupted ? 130 : 0
     case "arguments":
         print(argumentReference(), terminator: "")
+        return 0
+    case "bench-generate":
+        // For Benchmarks/generation only.
+        guard rest.count == 5, let tokens = Int(rest[2]), tokens > 0, let threads = Int(rest[4]), threads > 0
+        else {
+            throw UserError(
+                .configuration,
+                "bench-generate takes a model, prompts, new tokens, fp32 or bf16, and threads.",
+                remedy: "See Benchmarks/generation/README.md.")
+        }
+        let report = try generationBenchmark(
+            model: rest[0], prompts: rest[1], newTokens: tokens, precision: rest[3], threads: threads)
+        print(report.serialized())
         return 0
     case "tokenize": return try runTokenize(rest)
     case "preview": return try runPreview(rest)
