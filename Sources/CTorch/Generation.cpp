@@ -161,9 +161,12 @@ inline __attribute__((always_inline)) void load(const c10::BFloat16 *from, lanes
     __builtin_memcpy(&to, &words, sizeof to);
 }
 
+/// Lets the compiler keep 512 bits in one register, which it avoids unasked.
+#define LF_WHOLE_LANES __attribute__((min_vector_width(512)))
+
 /// `columns` rows of W against `rows` rows of x.
-template <typename scalar, int rows, int columns>
-inline __attribute__((always_inline)) void product_tile(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t width,
+template <typename scalar, int rows, int columns, bool fetches_ahead>
+LF_WHOLE_LANES inline __attribute__((always_inline)) void product_tile(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t width,
                                                         int64_t outputs) {
 #pragma clang fp reassociate(on) contract(fast)
     lanes sums[rows][columns] = {};
@@ -173,6 +176,7 @@ inline __attribute__((always_inline)) void product_tile(const scalar *x, const s
         for (int m = 0; m < rows; ++m) load(x + m * width + k, inputs[m]);
         for (int n = 0; n < columns; ++n) {
             load(w + n * width + k, weights);
+            if (fetches_ahead) __builtin_prefetch(w + (n + columns) * width + k);
             for (int m = 0; m < rows; ++m) sums[m][n] += inputs[m] * weights;
         }
     }
@@ -188,12 +192,19 @@ inline __attribute__((always_inline)) void product_tile(const scalar *x, const s
 template <typename scalar, int columns>
 inline __attribute__((always_inline)) void product_columns(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t rows,
                                                            int64_t width, int64_t outputs) {
-    int64_t m = 0;
-    for (; m + 4 <= rows; m += 4) product_tile<scalar, 4, columns>(x + m * width, w, bias, y + m * outputs, width, outputs);
+    // The first tile reads the weights from memory and fetches the next ones.
+    int64_t m = 4;
+    switch (rows) {
+        case 1: return product_tile<scalar, 1, columns, true>(x, w, bias, y, width, outputs);
+        case 2: return product_tile<scalar, 2, columns, true>(x, w, bias, y, width, outputs);
+        case 3: return product_tile<scalar, 3, columns, true>(x, w, bias, y, width, outputs);
+        default: product_tile<scalar, 4, columns, true>(x, w, bias, y, width, outputs);
+    }
+    for (; m + 4 <= rows; m += 4) product_tile<scalar, 4, columns, false>(x + m * width, w, bias, y + m * outputs, width, outputs);
     switch (rows - m) {
-        case 3: return product_tile<scalar, 3, columns>(x + m * width, w, bias, y + m * outputs, width, outputs);
-        case 2: return product_tile<scalar, 2, columns>(x + m * width, w, bias, y + m * outputs, width, outputs);
-        case 1: return product_tile<scalar, 1, columns>(x + m * width, w, bias, y + m * outputs, width, outputs);
+        case 3: return product_tile<scalar, 3, columns, false>(x + m * width, w, bias, y + m * outputs, width, outputs);
+        case 2: return product_tile<scalar, 2, columns, false>(x + m * width, w, bias, y + m * outputs, width, outputs);
+        case 1: return product_tile<scalar, 1, columns, false>(x + m * width, w, bias, y + m * outputs, width, outputs);
     }
 }
 
