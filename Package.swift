@@ -45,7 +45,8 @@ let package = Package(
         module(
             "LFWorkflows",
             [
-                "LFTrainer", "LFGeneration", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives", "LFOptimizers",
+                "LFTrainer", "LFGeneration", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives",
+                "LFOptimizers",
                 "LFData",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
@@ -89,7 +90,8 @@ let package = Package(
             ]),
         // No-torch line: nothing below needs libtorch to build.
         module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
-        module("LFData", ["LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module(
+            "LFData", ["CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
         module("LFJinja", ["LFJSON", "LFDiagnostics"]),
@@ -99,6 +101,8 @@ let package = Package(
         .target(
             name: "CSimdJSON", cxxSettings: [.unsafeFlags(["-O3"])],
             linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
+        .systemLibrary(
+            name: "CCompression", pkgConfig: "libzstd", providers: [.apt(["zlib1g-dev", "libzstd-dev"])]),
         .systemLibrary(name: "COnig", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
         .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
         tests("LFDiagnosticsTests", ["LFDiagnostics", logging]),
@@ -107,7 +111,9 @@ let package = Package(
         tests("LFTokenizerTests", ["LFTokenizer", "LFJSON", "LFDiagnostics"]),
         tests("LFJinjaTests", ["LFJinja", "LFJSON", "LFDiagnostics"]),
         tests("LFTemplateTests", ["LFTemplate", "LFConfig", "LFTokenizer", "LFJSON", "LFDiagnostics"]),
-        tests("LFDataTests", ["LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests(
+            "LFDataTests",
+            ["CCompression", "LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),
         tests("LFNNTests", ["LFNN", "LFTorch", "LFData", "LFCheckpoint", "LFDiagnostics"]),
