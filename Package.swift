@@ -45,8 +45,8 @@ let package = Package(
         module(
             "LFWorkflows",
             [
-                "LFTrainer", "LFGeneration", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives",
-                "LFOptimizers",
+                "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint",
+                "LFObjectives", "LFOptimizers",
                 "LFData",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
@@ -90,6 +90,7 @@ let package = Package(
             ]),
         // No-torch line: nothing below needs libtorch to build.
         module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
+        module("LFTextMetrics", ["LFDiagnostics"]),
         module(
             "LFData", ["CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
@@ -114,6 +115,7 @@ let package = Package(
         tests(
             "LFDataTests",
             ["CCompression", "LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),
         tests("LFNNTests", ["LFNN", "LFTorch", "LFData", "LFCheckpoint", "LFDiagnostics"]),
