@@ -15,6 +15,8 @@ struct ExampleProcessor: Sendable {
         case pairwise
         /// An answer with a verdict.
         case feedback
+        /// A prompt to answer, and the answer that the data has.
+        case prompted
     }
 
     let form: Form
@@ -45,6 +47,9 @@ struct ExampleProcessor: Sendable {
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count >= 2 else { return .dropped(.noVerdict) }
             return .example(try feedback(conversation, neighbour: neighbour ?? conversation))
+        case .prompted:
+            guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
+            return .example(try prompted(conversation))
         }
     }
 
@@ -130,6 +135,21 @@ struct ExampleProcessor: Sendable {
                 labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
         }
         return .pairwise(chosen: sequence(chosen), rejected: sequence(rejected))
+    }
+
+    // MARK: Prompts
+
+    private func prompted(_ conversation: Conversation) throws -> Example {
+        let answer = conversation.response.count == 1 ? conversation.response[0] : Message(.assistant, "")
+        var turn = try template.encodeOneTurn(
+            conversation.prompt + [answer], system: conversation.system, tools: conversation.tools,
+            with: tokenizer)
+        if template.usesEfficientEOS, let eos = tokenizer.eosID { turn.response.append(eos) }
+        let lengths = sharedLengths(
+            source: turn.prompt.count, target: turn.response.count, cutoff: data.cutoffLen)
+        return .prompted(
+            prompt: Array(turn.prompt.prefix(lengths.source)),
+            answer: Array(turn.response.prefix(lengths.target)))
     }
 
     // MARK: Feedback
