@@ -104,7 +104,8 @@ public func loadDatasets(
         }
         var module = try process()
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try write(module, key: source().key, stage: stage, to: path)
+        try TokenizedFile.write(
+            module, TokenizedFile.Header(key: source().key, stage: stage), to: path)
         module.notes.append("Tokenized dataset is saved at \(folder).")
         return module
     }
@@ -129,9 +130,8 @@ public func loadDatasets(
     var module = try process()
     do {
         try FileManager.default.createDirectory(atPath: cache.folder, withIntermediateDirectories: true)
-        if try TokenizedFile.write(module, TokenizedFile.Header(key: source.key, stage: stage), to: path) {
-            module.notes.append("The tokenized data is kept at \(path).")
-        }
+        try TokenizedFile.write(module, TokenizedFile.Header(key: source.key, stage: stage), to: path)
+        module.notes.append("The tokenized data is kept at \(path).")
         cache.prune()
     } catch {
         // A cache that cannot be written costs time, not the run.
@@ -139,13 +139,6 @@ public func loadDatasets(
     }
     if let damage { module.warnings.append(damage) }
     return module
-}
-
-private func write(_ module: DatasetModule, key: String, stage: String, to path: String) throws {
-    guard try TokenizedFile.write(module, TokenizedFile.Header(key: key, stage: stage), to: path) else {
-        throw UserError(
-            .failedRun, "tokenized_path cannot keep data of the stage \(stage).", remedy: "Leave it out.")
-    }
 }
 
 /// What a processed dataset is made from.

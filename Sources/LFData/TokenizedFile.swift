@@ -17,6 +17,8 @@ enum TokenizedFile {
         static let pairwise: Int32 = 1
         static let undesirable: Int32 = 2
         static let desirable: Int32 = 3
+        /// A prompt, not learned, and the answer of the data behind it.
+        static let prompted: Int32 = 4
     }
 
     /// What a file holds besides the examples.
@@ -31,13 +33,11 @@ enum TokenizedFile {
 
     /// Writes the file so that it appears whole or not at all.
     ///
-    /// - Returns: False when a set has examples of a form that the layout lacks; nothing is written then.
     /// - Throws: `UserError` naming `path`.
-    static func write(_ module: DatasetModule, _ header: Header, to path: String) throws(UserError) -> Bool {
+    static func write(_ module: DatasetModule, _ header: Header, to path: String) throws(UserError) {
         let sets =
             (module.train.map { [("train", nil, $0)] } ?? [])
             + module.eval.map { ("eval", $0.name, $0.examples) }
-        guard sets.allSatisfy({ $0.2.allSatisfy { kind(of: $0) != nil } }) else { return false }
         var json: JSONObject = [:]
         json["key"] = .string(header.key)
         json["stage"] = .string(header.stage)
@@ -61,7 +61,7 @@ enum TokenizedFile {
         for (_, _, examples) in sets {
             for example in examples {
                 let sequences = example.sequences
-                try writer.append([kind(of: example) ?? 0, Int32(sequences.count)])
+                try writer.append([kind(of: example), Int32(sequences.count)])
                 for sequence in sequences {
                     let lead = uniformLead(of: sequence)
                     try writer.append([Int32(sequence.inputIDs.count), lead ?? -1])
@@ -71,16 +71,15 @@ enum TokenizedFile {
             }
         }
         try writer.finish()
-        return true
     }
 
-    private static func kind(of example: Example) -> Int32? {
-        if case .supervised = example { return Kind.supervised }
-        if case .pairwise = example { return Kind.pairwise }
-        if case .feedback(_, _, let isDesirable) = example {
-            return isDesirable ? Kind.desirable : Kind.undesirable
+    private static func kind(of example: Example) -> Int32 {
+        switch example {
+        case .supervised: Kind.supervised
+        case .pairwise: Kind.pairwise
+        case .feedback(_, _, let isDesirable): isDesirable ? Kind.desirable : Kind.undesirable
+        case .prompted: Kind.prompted
         }
-        return nil
     }
 
     /// How many tokens are not learned when these come first and all others are learned.
@@ -195,6 +194,11 @@ enum TokenizedFile {
             guard count == 2 else { return nil }
             return .feedback(
                 answer: sequences[0], unrelated: sequences[1], isDesirable: kind == Kind.desirable)
+        case Kind.prompted where count == 1:
+            let prompt = sequences[0].labels.prefix { $0 == ignoreIndex }.count
+            return .prompted(
+                prompt: Array(sequences[0].inputIDs[..<prompt]),
+                answer: Array(sequences[0].inputIDs[prompt...]))
         default: return nil
         }
     }

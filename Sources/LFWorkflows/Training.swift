@@ -64,7 +64,8 @@ private func run(
     for warning in setup.warnings { logger.warning("\(warning)") }
 
     let data = try loadDatasets(
-        config: config, tokenizer: setup.tokenizer, template: setup.template, tokenizerFolder: tokenizerFolder,
+        config: config, tokenizer: setup.tokenizer, template: setup.template,
+        tokenizerFolder: tokenizerFolder,
         cache: DatasetCache.standard(environment: ProcessInfo.processInfo.environment))
     for note in data.notes { logger.info("\(note)") }
     for warning in data.warnings { logger.warning("\(warning)") }

@@ -22,14 +22,17 @@ private struct CachedRuns: ~Copyable {
         try CachedRuns.load(folder.path, cache, overrides)
     }
 
-    static func load(_ path: String, _ cache: DatasetCache, _ overrides: [String]) throws -> DatasetModule {
+    static func load(
+        _ path: String, _ cache: DatasetCache, _ overrides: [String], stage: FinetuningArguments.Stage? = nil
+    ) throws -> DatasetModule {
         let model = TrainingGolden.folder + "/models/tiny_llama"
         let arguments = [
             "model_name_or_path=\(model)", "stage=sft", "do_train=true", "finetuning_type=full",
             "template=llama3",
             "dataset=d", "dataset_dir=\(path)", "output_dir=\(path)/out", "cutoff_len=64",
         ]
-        let config = try resolveConfig(arguments: arguments + overrides)
+        var config = try resolveConfig(arguments: arguments + overrides)
+        if let stage { config.finetuning.stage = stage }
         let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
         return try loadDatasets(
             config: config, tokenizer: setup.tokenizer, template: setup.template, tokenizerFolder: model,
@@ -78,6 +81,19 @@ private struct CachedRuns: ~Copyable {
         }
         #expect(modules[1].notes.first?.hasPrefix("The tokenized data is taken from") == true)
         #expect(modules[0].train == modules[1].train)
+    }
+
+    @Test func promptsWithAnswersAreKept() throws {
+        let runs = try CachedRuns(rows: Self.rows)
+        let modules = try (0..<2).map { _ in
+            try CachedRuns.load(runs.folder.path, runs.cache, [], stage: .ppo)
+        }
+        #expect(modules[1].notes.first?.hasPrefix("The tokenized data is taken from") == true)
+        #expect(modules[0].train?.count == 40 && modules[0].train == modules[1].train)
+        guard case .prompted = modules[0].train?.first else {
+            Issue.record("ppo's examples are prompts")
+            return
+        }
     }
 
     @Test func whatTheExamplesAreMadeFromMakesTheKey() throws {
