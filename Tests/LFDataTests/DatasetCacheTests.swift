@@ -70,7 +70,7 @@ private struct CachedRuns: ~Copyable {
         eager.leastByteCount = 0
         let golden = TrainingGolden.folder
         let config = try resolveConfig(arguments: [
-            "\(golden)/runs/\(run)/config.yaml", "dataset_dir=\(golden)/data",
+            "\(golden)/runs/\(run)/config.yaml", "dataset_dir=\(golden)/data", "overwrite_cache=false",
         ])
         let model = "\(golden)/\(config.model.modelNameOrPath)"
         let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
