@@ -55,7 +55,7 @@ let package = Package(
         module(
             "LFTrainer",
             [
-                "LFObjectives", "LFOptimizers", "LFCheckpoint", "LFAdapters", "LFModels", "LFNN", "LFTorch",
+                "LFGeneration", "LFObjectives", "LFOptimizers", "LFCheckpoint", "LFAdapters", "LFModels", "LFNN", "LFTorch",
                 "LFData",
                 "LFConfig", "LFReport", "LFJSON", "LFDiagnostics", logging,
             ]),
@@ -131,8 +131,8 @@ let package = Package(
         tests(
             "LFParityTests",
             [
-                "LFWorkflows", "LFTrainer", "LFModels", "LFCheckpoint", "LFTorch", "LFData", "LFConfig",
-                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate", "LFTokenizer",
+                "LFWorkflows", "LFTrainer", "LFGeneration", "LFModels", "LFCheckpoint", "LFTorch", "LFData",
+                "LFConfig", "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate", "LFTokenizer",
                 "LFDiagnostics",
             ]),
         tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),

@@ -31,7 +31,7 @@ public func loadDatasets(
     }
 
     var module = DatasetModule()
-    let usesLabels = processor.form != .pretraining
+    let usesLabels = processor.form != .pretraining && processor.form != .prompts
     if let trainRows {
         let examples = try loader.process(trainRows, with: processor)
         module.train = examples
@@ -73,10 +73,7 @@ private func exampleForm(for config: ResolvedConfig) throws(UserError) -> Exampl
     case .sft: return .supervised
     case .rm, .dpo: return .pairwise
     case .kto: return .feedback
-    case .ppo:
-        throw UserError(
-            .configuration, "stage: \(config.finetuning.stage.rawValue) is not supported yet.",
-            remedy: "Use pt, sft, rm, dpo or kto.")
+    case .ppo: return .prompts
     }
 }
 

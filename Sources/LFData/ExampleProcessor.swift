@@ -15,6 +15,8 @@ struct ExampleProcessor: Sendable {
         case pairwise
         /// An answer with a verdict.
         case feedback
+        /// Prompts that the model answers itself; nothing is learned of them.
+        case prompts
     }
 
     let form: Form
@@ -45,6 +47,9 @@ struct ExampleProcessor: Sendable {
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count >= 2 else { return .dropped(.noVerdict) }
             return .example(try feedback(conversation, neighbour: neighbour ?? conversation))
+        case .prompts:
+            guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
+            return .example(.supervised([try prompt(conversation)]))
         }
     }
 
@@ -104,6 +109,22 @@ struct ExampleProcessor: Sendable {
             sequence.labels.append(eos)
         }
         return sequence
+    }
+
+    // MARK: Prompts
+
+    /// The prompt alone, cut as if the row's answer stood behind it.
+    private func prompt(_ conversation: Conversation) throws -> LabeledSequence {
+        let answer = conversation.response.first ?? Message(.assistant, "")
+        let turn = try template.encodeOneTurn(
+            conversation.prompt + [answer], system: conversation.system, tools: conversation.tools,
+            with: tokenizer)
+        let lengths = sharedLengths(
+            source: turn.prompt.count, target: turn.response.count + (template.usesEfficientEOS ? 1 : 0),
+            cutoff: data.cutoffLen)
+        let prompt = Array(turn.prompt.prefix(lengths.source))
+        return LabeledSequence(
+            inputIDs: prompt, labels: Array(repeating: ignoreIndex, count: prompt.count))
     }
 
     // MARK: Pairs
