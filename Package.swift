@@ -15,7 +15,6 @@ let swiftSettings: [SwiftSetting] = [
 
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
-let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -33,7 +32,6 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
     ],
@@ -43,11 +41,11 @@ let package = Package(
             swiftSettings: swiftSettings),
         module(
             "LFCommands",
-            ["LFWorkflows", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch", "LFDiagnostics", argumentParser]),
+            ["LFWorkflows", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch", "LFDiagnostics"]),
         module(
             "LFWorkflows",
             [
-                "LFTrainer", "LFGeneration", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives", "LFOptimizers",
+                "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives", "LFOptimizers",
                 "LFData",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
@@ -91,6 +89,7 @@ let package = Package(
             ]),
         // No-torch line: nothing below needs libtorch to build.
         module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
+        module("LFTextMetrics", ["LFDiagnostics"]),
         module("LFData", ["LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
@@ -110,6 +109,7 @@ let package = Package(
         tests("LFJinjaTests", ["LFJinja", "LFJSON", "LFDiagnostics"]),
         tests("LFTemplateTests", ["LFTemplate", "LFConfig", "LFTokenizer", "LFJSON", "LFDiagnostics"]),
         tests("LFDataTests", ["LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),
         tests("LFNNTests", ["LFNN", "LFTorch", "LFData", "LFCheckpoint", "LFDiagnostics"]),

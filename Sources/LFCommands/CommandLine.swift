@@ -53,8 +53,10 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
         print(argumentReference(), terminator: "")
         return 0
     case "tokenize": return try runTokenize(rest)
+    case "preview": return try runPreview(rest)
+    case "render": return try runRender(rest)
     case let command?:
-        let known = ["train", "tokenize", "version", "env", "help", "arguments"]
+        let known = ["train", "preview", "tokenize", "render", "version", "env", "help", "arguments"]
         let planned = ["api", "chat", "eval", "export", "webchat", "webui"]
         if planned.contains(command) {
             throw UserError(

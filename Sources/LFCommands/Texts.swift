@@ -9,7 +9,9 @@ let usage = """
 
       train CONFIG.yaml [key=value …]   train (pt, sft, rm, dpo, kto); also CONFIG.json, or --key value flags
       train --help                      every argument with its default
+      preview CONFIG.yaml               what the configuration learns from, without training; --help says more
       tokenize MODEL_DIR                token ids of JSON strings on standard input; --help says more
+      render TEMPLATE CONVERSATIONS     what a template makes of conversations, as JSON; --help says more
       version                           this program's version and libtorch's
       env                               what a bug report should hold
       arguments                         the reference of all arguments as Markdown

@@ -228,8 +228,31 @@ private let evaluationRules: [CombinationRule] = [
     CombinationRule(
         "do_predict", "stage",
         naming: { "`do_predict` is not supported yet for `stage: \($0.string("stage"))`." },
-        remedy: "Set `do_eval` to measure the loss; only `stage: rm` predicts, the scores of its pairs."
-    ) { $0.bool("do_predict") && $0.string("stage") != "rm" },
+        remedy: "Set `do_eval` to measure the loss; `stage: rm` predicts scores and `stage: sft` answers."
+    ) { $0.bool("do_predict") && !["rm", "sft"].contains($0.string("stage")) },
+    CombinationRule(
+        "do_predict", "predict_with_generate",
+        message: "Please enable `predict_with_generate` to save model predictions.",
+        remedy: "Set `predict_with_generate: true`, or `do_eval` for the loss."
+    ) { $0.bool("do_predict") && $0.string("stage") == "sft" && !$0.bool("predict_with_generate") },
+    CombinationRule(
+        "predict_with_generate", "stage",
+        message: "`predict_with_generate` cannot be set as True except SFT.",
+        remedy: "Use `stage: sft`, or remove it."
+    ) { $0.bool("predict_with_generate") && $0.string("stage") != "sft" },
+    CombinationRule(
+        "predict_with_generate", "compute_accuracy",
+        message: "Cannot use `predict_with_generate` and `compute_accuracy` together.",
+        remedy: "Keep one of them."
+    ) { $0.bool("predict_with_generate") && $0.bool("compute_accuracy") },
+    CombinationRule(
+        "predict_with_generate", "eval_dataset", "val_size",
+        message: "`predict_with_generate` needs data: neither `eval_dataset` nor `val_size` is set.",
+        remedy: "Set one of them."
+    ) {
+        $0.bool("predict_with_generate") && !$0.bool("do_eval") && !$0.bool("do_predict")
+            && hasNoEvaluationSet($0)
+    },
     CombinationRule(
         "do_predict", "eval_dataset", "val_size",
         message: "`do_predict` needs data: neither `eval_dataset` nor `val_size` is set.",

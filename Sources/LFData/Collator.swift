@@ -14,6 +14,8 @@ public struct Collator: Sendable {
     ///
     /// A KTO example is laid out as a pair: the answer and the unrelated one share what they have in common.
     ///
+    /// A prompt and the answer that the data has to it are one sequence.
+    ///
     /// - Parameter examples: All of one kind; may be empty.
     public func stream(of examples: [Example]) -> TokenStream {
         var stream = TokenStream()
@@ -31,6 +33,9 @@ public struct Collator: Sendable {
                     stream.sequenceCount += 1
                     append(sequence, as: stream.sequenceCount - 1, to: &stream)
                 }
+            case .prompted:
+                stream.sequenceCount += 1
+                append(example.sequences[0], as: stream.sequenceCount - 1, to: &stream)
             case .pairwise(let chosen, let rejected):
                 stream.sequenceCount = 2 * examples.count
                 append(chosen, as: index, and: rejected, as: examples.count + index, to: &stream)
@@ -143,6 +148,12 @@ extension Example {
         case .supervised(let sequences): sequences
         case .pairwise(let chosen, let rejected): [chosen, rejected]
         case .feedback(let answer, let unrelated, _): [answer, unrelated]
+        case .prompted(let prompt, let answer):
+            [
+                LabeledSequence(
+                    inputIDs: prompt + answer,
+                    labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
+            ]
         }
     }
 

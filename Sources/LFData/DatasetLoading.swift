@@ -14,9 +14,14 @@ public import LFTokenizer
 public func loadDatasets(
     config: ResolvedConfig, tokenizer: Tokenizer, template: Template
 ) throws -> DatasetModule {
-    let processor = ExampleProcessor(
-        form: try exampleForm(for: config), data: config.data, template: template, tokenizer: tokenizer)
-    var loader = DatasetLoader(config: config, form: processor.form)
+    let form = try exampleForm(for: config)
+    func processor(_ form: ExampleProcessor.Form) -> ExampleProcessor {
+        ExampleProcessor(form: form, data: config.data, template: template, tokenizer: tokenizer)
+    }
+    // Answers are generated in evaluation only.
+    let generates = config.finetuning.stage == .sft && config.training.predictWithGenerate
+    let evalForm = generates ? .prompted : form
+    var loader = DatasetLoader(config: config, form: form)
     var trainRows = try loader.mixedRows(of: config.data.dataset)
     var evalSets: [(name: String?, rows: DatasetRows)] = []
     if config.data.evalOnEachDataset {
@@ -31,15 +36,15 @@ public func loadDatasets(
     }
 
     var module = DatasetModule()
-    let usesLabels = processor.form != .pretraining && processor.form != .prompts
+    let usesLabels = form != .pretraining
     if let trainRows {
-        let examples = try loader.process(trainRows, with: processor)
+        let examples = try loader.process(trainRows, with: processor(form))
         module.train = examples
         module.firstExampleText += ["training example:"]
         module.firstExampleText += examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
     }
     for (name, rows) in evalSets {
-        let examples = try loader.process(rows, with: processor)
+        let examples = try loader.process(rows, with: processor(evalForm))
         module.eval.append(DatasetModule.Evaluation(name: name, examples: examples))
         module.firstExampleText += ["eval example:"]
         module.firstExampleText += examples[0].textLines(tokenizer: tokenizer, showsLabels: usesLabels)
@@ -73,7 +78,7 @@ private func exampleForm(for config: ResolvedConfig) throws(UserError) -> Exampl
     case .sft: return .supervised
     case .rm, .dpo: return .pairwise
     case .kto: return .feedback
-    case .ppo: return .prompts
+    case .ppo: return .prompted
     }
 }
 
@@ -282,6 +287,7 @@ struct DatasetLoader {
     /// - Throws: A `UserError` when a row cannot be expressed or no example is left.
     mutating func process(_ set: DatasetRows, with processor: ExampleProcessor) throws -> [Example] {
         let files = files
+        let form = processor.form
         let neighbours = form == .feedback ? set.neighbours(data: config.data) : []
         let processed = try parallelMap(set.rows.count, threads: threads) { i -> ExampleProcessor.Processed in
             let row = set.rows[i]

@@ -22,4 +22,7 @@ public enum Example: Sendable, Equatable {
     /// kto: one answer with a verdict on it, and another row's answer to the same prompt, from which the distance to the
     /// reference policy is estimated.
     case feedback(answer: LabeledSequence, unrelated: LabeledSequence, isDesirable: Bool)
+    /// ppo and prediction: a prompt that the model answers, and the answer that the data has (upstream's `labels`); each
+    /// cut on its own.
+    case prompted(prompt: [Int32], answer: [Int32])
 }

@@ -32,7 +32,7 @@ struct ExamplePacking: Sendable {
         switch form {
         case .pretraining: textBlocks(sequences)
         case .supervised: knapsacks(sequences)
-        case .pairwise, .feedback: preconditionFailure("only single sequences are packed")
+        case .pairwise, .feedback, .prompted: preconditionFailure("only single sequences are packed")
         }
     }
 

@@ -15,8 +15,8 @@ struct ExampleProcessor: Sendable {
         case pairwise
         /// An answer with a verdict.
         case feedback
-        /// Prompts that the model answers itself; nothing is learned of them.
-        case prompts
+        /// A prompt to answer, and the answer that the data has.
+        case prompted
     }
 
     let form: Form
@@ -47,9 +47,9 @@ struct ExampleProcessor: Sendable {
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count >= 2 else { return .dropped(.noVerdict) }
             return .example(try feedback(conversation, neighbour: neighbour ?? conversation))
-        case .prompts:
+        case .prompted:
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
-            return .example(.supervised([try prompt(conversation)]))
+            return .example(try prompted(conversation))
         }
     }
 
@@ -111,22 +111,6 @@ struct ExampleProcessor: Sendable {
         return sequence
     }
 
-    // MARK: Prompts
-
-    /// The prompt alone, cut as if the row's answer stood behind it.
-    private func prompt(_ conversation: Conversation) throws -> LabeledSequence {
-        let answer = conversation.response.first ?? Message(.assistant, "")
-        let turn = try template.encodeOneTurn(
-            conversation.prompt + [answer], system: conversation.system, tools: conversation.tools,
-            with: tokenizer)
-        let lengths = sharedLengths(
-            source: turn.prompt.count, target: turn.response.count + (template.usesEfficientEOS ? 1 : 0),
-            cutoff: data.cutoffLen)
-        let prompt = Array(turn.prompt.prefix(lengths.source))
-        return LabeledSequence(
-            inputIDs: prompt, labels: Array(repeating: ignoreIndex, count: prompt.count))
-    }
-
     // MARK: Pairs
 
     private func pairwise(_ conversation: Conversation) throws -> Example {
@@ -151,6 +135,21 @@ struct ExampleProcessor: Sendable {
                 labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
         }
         return .pairwise(chosen: sequence(chosen), rejected: sequence(rejected))
+    }
+
+    // MARK: Prompts
+
+    private func prompted(_ conversation: Conversation) throws -> Example {
+        let answer = conversation.response.count == 1 ? conversation.response[0] : Message(.assistant, "")
+        var turn = try template.encodeOneTurn(
+            conversation.prompt + [answer], system: conversation.system, tools: conversation.tools,
+            with: tokenizer)
+        if template.usesEfficientEOS, let eos = tokenizer.eosID { turn.response.append(eos) }
+        let lengths = sharedLengths(
+            source: turn.prompt.count, target: turn.response.count, cutoff: data.cutoffLen)
+        return .prompted(
+            prompt: Array(turn.prompt.prefix(lengths.source)),
+            answer: Array(turn.response.prefix(lengths.target)))
     }
 
     // MARK: Feedback

@@ -16,6 +16,8 @@ extension Example {
                 + rejected.textLines("rejected_", tokenizer, showsLabels)
         case .feedback(let answer, _, _):
             return answer.textLines("", tokenizer, showsLabels)
+        case .prompted(let prompt, let answer):
+            return LabeledSequence(inputIDs: prompt, labels: answer).textLines("", tokenizer, showsLabels)
         }
     }
 }

@@ -43,6 +43,14 @@ public final class Console: Sendable {
         }
     }
 
+    /// Writes `text` and a line feed to standard error, above the status line.
+    public func writeError(_ text: String) {
+        shownStatus.withLock { shown in
+            if !shown.isEmpty { send(Self.eraseLine, to: status) }
+            send(text + "\n" + shown, to: status)
+        }
+    }
+
     /// Replaces the status line; an empty text removes it. Without a terminal nothing happens.
     public func showStatus(_ text: String) {
         guard showsStatus else { return }

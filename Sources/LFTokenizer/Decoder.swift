@@ -168,12 +168,15 @@ indirect enum Decoder: Sendable {
         var content: [UInt8] = []
         content.append(scalar: scalar)
         var rest = token[...]
-        for _ in 0..<start where rest.starts(with: content) {
+        var count = 0
+        while count < start, rest.starts(with: content) {
             rest = rest.dropFirst(content.count)
+            count += 1
         }
-        for _ in 0..<stop
-        where rest.count >= content.count && rest.suffix(content.count).elementsEqual(content) {
+        count = 0
+        while count < stop, rest.count >= content.count, rest.suffix(content.count).elementsEqual(content) {
             rest = rest.dropLast(content.count)
+            count += 1
         }
         return Array(rest)
     }

@@ -359,6 +359,9 @@ public final class Tokenizer: Sendable {
     /// Ids of special tokens, which `decode` can leave out.
     public var specialIDs: Set<Int32> { added.specialIDs }
 
+    /// Ids of the special tokens that have no part of their own (`additional_special_tokens`), a template's stop words among them.
+    public var additionalSpecialIDs: [Int32] { config.extraSpecialTokens.compactMap { id(of: $0.content) } }
+
     private func special(_ name: String) -> String? {
         config.specialTokens.first { $0.key == name }?.token.content
     }

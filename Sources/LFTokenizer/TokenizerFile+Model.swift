@@ -53,7 +53,7 @@ extension TokenizerFile {
             case "Unigram": return .unigram(try unigramModel(node))
             case "WordPiece":
                 let vocabulary = try vocabulary(node)
-                let characters = node["max_input_chars_per_word"]?.int ?? 100
+                let characters = try count(node, "max_input_chars_per_word", default: 100)
                 return .wordPiece(
                     WordPieceModel(
                         vocabulary: vocabulary,

@@ -83,6 +83,15 @@ struct TokenizerFile {
         return scalar.value
     }
 
+    /// A whole number of characters; large ones mean no limit.
+    func count(_ node: JSONNode, _ key: String, default fallback: Int) throws(UserError) -> Int {
+        guard let value = node[key], !value.isNull else { return fallback }
+        guard let number = value.int, number >= 0 else {
+            throw malformed("\(key) must be a whole number of at least 0")
+        }
+        return min(number, Int(Int32.max))
+    }
+
     func pattern(_ node: JSONNode) throws(UserError) -> SplitPattern {
         guard let pattern = node["pattern"] else { throw malformed("a pattern is missing") }
         if let text = pattern["String"]?.string {
@@ -183,7 +192,7 @@ struct TokenizerFile {
             return .split(.characters(.scalar(try scalar(node, "delimiter"))), .removed, inverted: false)
         case "UnicodeScripts": return .unicodeScripts
         case "FixedLength":
-            let length = node["length"]?.int ?? 5
+            let length = try count(node, "length", default: 5)
             guard length > 0 else { throw malformed("length must be greater than 0, found \(length)") }
             return .fixedLength(length)
         case "Sequence":
@@ -252,7 +261,8 @@ struct TokenizerFile {
                 dropsFirst: try metaspacePrepending(node) != .never)
         case "Strip":
             return .strip(
-                try scalar(node, "content"), start: node["start"]?.int ?? 0, stop: node["stop"]?.int ?? 0)
+                try scalar(node, "content"), start: try count(node, "start", default: 0),
+                stop: try count(node, "stop", default: 0))
         case "Replace": return .replace(try pattern(node), with: Array(try string(node, "content").utf8))
         case "WordPiece":
             return .wordPiece(

@@ -8,6 +8,16 @@ public import LFReport
 import LFTorch
 import Logging
 
+/// Another way to evaluate than by the objective's loss: every example gets numbers, and their means are reported.
+public protocol ExampleScoring: AnyObject {
+    /// What the numbers are called, such as `bleu-4`.
+    var metricNames: [String] { get }
+    /// Comes before the first batch of a set.
+    func begin() throws
+    /// For each example its numbers, in the order of the names.
+    func scores(of batch: [Example]) throws -> [[Double]]
+}
+
 extension Trainer {
     /// Runs over every evaluation set.
     ///
@@ -39,6 +49,7 @@ extension Trainer {
     public func evaluate(
         _ examples: [Example], prefix: String, visit: (ObjectiveOutcome) throws -> Void = { _ in }
     ) throws -> LogEntry {
+        if let exampleScoring { return try evaluate(examples, prefix: prefix, by: exampleScoring) }
         let size = arguments.perDeviceEvalBatchSize
         let order = EpochOrder(count: examples.count)
         let batches = order.batches(of: size)
@@ -68,6 +79,38 @@ extension Trainer {
                 prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count),
                 steps: Double(batches.count)))
         for (name, value) in try averages(&metrics) { entry["\(prefix)_\(name)"] = value }
+        return entry
+    }
+
+    /// Means of the numbers that every example gets.
+    private func evaluate(
+        _ examples: [Example], prefix: String, by scoring: any ExampleScoring
+    ) throws -> LogEntry {
+        let size = arguments.perDeviceEvalBatchSize
+        let batches = EpochOrder(count: examples.count).batches(of: size)
+        for line in TrainingBanner.evaluationLines(
+            description: prefix.hasPrefix("predict") ? "Prediction" : "Evaluation",
+            exampleCount: examples.count, batchSize: size)
+        { logger.info("\(line)") }
+        let start = monotonicSeconds()
+        reporter?.evaluationBegan(batchCount: batches.count)
+        try scoring.begin()
+        var sums = Array(repeating: 0.0, count: scoring.metricNames.count)
+        for (index, rows) in batches.enumerated() {
+            for scores in try scoring.scores(of: rows.map { examples[$0] }) {
+                for (place, score) in scores.enumerated() { sums[place] += score }
+            }
+            reporter?.evaluationAdvanced(to: index + 1)
+        }
+        reporter?.evaluationEnded()
+        var entry = LogEntry()
+        for (name, sum) in zip(scoring.metricNames, sums) {
+            entry["\(prefix)_\(name)"] = sum / Double(max(examples.count, 1))
+        }
+        entry.merge(
+            speedEntry(
+                prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count),
+                steps: Double(batches.count)))
         return entry
     }
 
@@ -109,8 +152,12 @@ extension Trainer {
         var known = LogEntry()
         for set in evalSets {
             let prefix = set.name.map { "eval_\($0)" } ?? "eval"
-            known["\(prefix)_loss"] = 0
             known.merge(speedEntry(prefix, seconds: 1, samples: 1, steps: 1))
+            if let exampleScoring {
+                for name in exampleScoring.metricNames { known["\(prefix)_\(name)"] = 0 }
+                continue
+            }
+            known["\(prefix)_loss"] = 0
             let stream = objective.collator.stream(of: Self.representatives(of: set.examples))
             var metrics = MetricAverages()
             try withoutGrad {

@@ -38,6 +38,9 @@ public final class Trainer {
     /// Epochs that an earlier run had done.
     private var resumedEpoch = 0.0
 
+    /// Takes the place of the loss in evaluation.
+    public var exampleScoring: (any ExampleScoring)?
+
     /// - Parameters:
     ///   - loraDropout: Probability with which adapters' inputs are dropped in training; 0 for preference learning.
     ///   - dropoutGenerator: The stream that dropout draws from.

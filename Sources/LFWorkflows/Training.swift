@@ -90,6 +90,11 @@ private func run(
         earlyStoppingPatience: config.finetuning.earlyStoppingSteps,
         saveModel: { try saver.save(in: $0) })
 
+    let answers =
+        try config.training.predictWithGenerate
+        ? AnswerPredictor(config, prepared.model, tokenizer: setup.tokenizer, logger: logger) : nil
+    trainer.exampleScoring = answers
+
     let closing = ClosingFiles(config: config, stage: stage)
     if config.training.doTrain {
         Interruption.watch()
@@ -112,6 +117,10 @@ private func run(
     }
     if config.training.doPredict, stage.predictsScores {
         try closing.savePrediction(predictScores(of: data.eval, by: trainer, into: config.training.outputDir))
+    }
+    if config.training.doPredict, let answers {
+        try closing.savePrediction(
+            predictAnswers(of: data.eval, by: trainer, answers, into: config.training.outputDir))
     }
     if config.training.doTrain { try closing.saveModelCard(history: trainer.state.logHistory) }
     return TrainingResult(state: trainer.state, isInterrupted: false)

@@ -69,6 +69,9 @@ enum TrainingGolden {
                 #expect(row["chosen_labels"] == json(chosen.labels), place)
                 #expect(row["rejected_input_ids"] == json(rejected.inputIDs), place)
                 #expect(row["rejected_labels"] == json(rejected.labels), place)
+            case .prompted(let prompt, let answer):
+                #expect(row["input_ids"] == json(prompt), place)
+                #expect(row["labels"] == json(answer), place)
             case .feedback(let answer, let unrelated, let isDesirable):
                 #expect(row["input_ids"] == json(answer.inputIDs), place)
                 #expect(row["labels"] == json(answer.labels), place)
@@ -80,6 +83,29 @@ enum TrainingGolden {
     }
 
     private func json(_ ids: [Int32]) -> JSONValue { .array(ids.map { .int(Int64($0)) }) }
+
+    /// Prompts and the answers to compare with, as ppo and prediction take them.
+    @Test func promptsAndAnswersAreUpstreams() throws {
+        let recorded = try JSONValue.read(path: "\(TrainingGolden.folder)/runs/ppo_lora/examples.json")
+        let file = try #require(recorded["first_examples_file"]?.string)
+        let expected = try #require(
+            try JSONValue.read(path: "\(TrainingGolden.folder)/\(file)")["first_examples"]?.array)
+        var config = try resolveConfig(arguments: [
+            "\(TrainingGolden.folder)/runs/sft_lora/config.yaml", "dataset_dir=\(TrainingGolden.folder)/data",
+            "cutoff_len=128",
+        ])
+        config.finetuning.stage = .ppo
+        let setup = try TemplateSetup(
+            config.data, tokenizer: Tokenizer.load(directory: "\(TrainingGolden.folder)/models/tiny_llama"))
+        let module = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        let examples = try #require(module.train)
+        #expect(examples.count == recorded["num_examples"]?.int)
+        for (example, row) in zip(examples, expected) {
+            let columns = example.json(showsLabels: true)
+            #expect(columns["input_ids"] == row["input_ids"])
+            #expect(columns["labels"] == row["labels"])
+        }
+    }
 
     @Test func evaluationSetsAreSplitOrRead() throws {
         let (split, _) = try TrainingGolden.datasets(of: "seed_sft_full_val")

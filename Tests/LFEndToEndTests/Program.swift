@@ -37,16 +37,19 @@ enum Program {
 
     /// - Parameters:
     ///   - kibibytes: The largest file that the process may write; the disk is full beyond it.
+    ///   - environment: Variables that the process finds beside the test's own.
     ///   - stop: Ends the process before it is done.
     static func run(
-        _ arguments: [String], in folder: String, filesUpTo kibibytes: Int? = nil, stop: Stop? = nil
+        _ arguments: [String], in folder: String, filesUpTo kibibytes: Int? = nil,
+        environment: [String: String] = [:], stop: Stop? = nil
     ) throws -> Outcome {
         let streams = (output: folder + "/.stdout", errors: folder + "/.stderr")
         defer { for path in [streams.output, streams.errors] { unlink(path) } }
         // A shell's block is 512 bytes.
         let limit = kibibytes.map { "ulimit -f \($0 * 2) && " } ?? ""
         let shell = ["/bin/sh", "-c", "cd \"$0\" && \(limit)exec \"$@\"", folder]
-        let process = try spawn(shell + [path] + arguments, streams.output, streams.errors)
+        let variables = ["env"] + environment.map { "\($0.key)=\($0.value)" }
+        let process = try spawn(shell + variables + [path] + arguments, streams.output, streams.errors)
         var status: Int32 = 0
         var usage = rusage()
         var isStopped = false

@@ -27,13 +27,15 @@ final class Workplace {
 
     /// Runs `llamafactory-cli train config.yaml` with these settings.
     func train(
-        _ settings: [String: String?], filesUpTo kibibytes: Int? = nil, stop: Program.Stop? = nil
+        _ settings: [String: String?], filesUpTo kibibytes: Int? = nil, environment: [String: String] = [:],
+        stop: Program.Stop? = nil
     ) throws -> Program.Outcome {
         let lines = settings.sorted { $0.key < $1.key }.compactMap { name, value in
             value.map { "\(name): \($0)\n" }
         }
         try write(lines.joined(), to: "config.yaml")
-        return try Program.run(["train", "config.yaml"], in: path, filesUpTo: kibibytes, stop: stop)
+        return try Program.run(
+            ["train", "config.yaml"], in: path, filesUpTo: kibibytes, environment: environment, stop: stop)
     }
 
     // MARK: Files

@@ -91,6 +91,22 @@ import Testing
         }
     }
 
+    /// Counts below zero are refused, and huge ones take no time.
+    @Test func countsAreChecked() throws {
+        let body = #""model": {"type": "WordLevel", "unk_token": "a", "vocab": {"a": 0, " b ": 1}}}"#
+        func strip(_ count: String) -> String {
+            #"{"decoder": {"type": "Strip", "content": " ", "start": \#(count), "stop": 0}, "# + body
+        }
+        #expect(try message(strip("-1")).contains("start must be a whole number of at least 0"))
+        #expect(
+            try message(#"{"pre_tokenizer": {"type": "FixedLength", "length": -3}, "# + body)
+                .contains("length must be a whole number of at least 0"))
+        try withTemporaryFolder { folder in
+            try write(strip("9223372036854775807"), folder + "/tokenizer.json")
+            #expect(try Tokenizer.load(directory: folder).decode([1]) == "b ")
+        }
+    }
+
     @Test func saysWhenAnUnknownTokenIsMissing() throws {
         try withTemporaryFolder { folder in
             try write(

@@ -5,7 +5,7 @@ extension ArgumentCatalogue {
         overwrite_output_dir | bool | false | yes | Start anew in a folder that holds an earlier run.
         do_train | bool | false | yes | Train.
         do_eval | bool | false | yes | Evaluate at the end. On when `eval_strategy` is not `no`.
-        do_predict | bool | false | yes | Write predictions for the evaluation set: the scores of a reward model (rm).
+        do_predict | bool | false | yes | Write predictions for the evaluation set: a reward model's scores (rm), or answers, with `predict_with_generate` (sft).
         resume_from_checkpoint | bool|string? | - | yes | Checkpoint to continue from: a folder, `true` for the newest, `false` for none. Unset, the newest of `output_dir`, when there is one.
         ignore_data_skip | bool | false | yes | After resuming, start the epoch's data anew instead of where the checkpoint was.
         run_name | string? | - | no effect | Name of the run; `output_dir` when unset.
@@ -85,7 +85,7 @@ extension ArgumentCatalogue {
         eval_use_gather_object | bool | false | no effect | How devices exchange predictions. There is one device.
         include_for_metrics | names? | - | no | What a Python metric function receives.
         batch_eval_metrics | bool | false | no effect | Reduce metrics batch by batch, which is always done.
-        predict_with_generate | bool | false | no: Set `compute_accuracy` for a metric that needs no generation. | Generate answers in evaluation and compare them.
+        predict_with_generate | bool | false | yes | In evaluation and prediction, generate answers and compare them with the data's: BLEU-4 and ROUGE (sft). The first time jieba's dictionary is fetched; `JIEBA_HOME` names a folder that holds it.
         generation_max_length | int? >=1 | - | no | Longest answer generated in evaluation.
         generation_num_beams | int? >=1 | - | no | Beams for generating in evaluation.
         generation_config | string? | - | no | File with settings for generating in evaluation.

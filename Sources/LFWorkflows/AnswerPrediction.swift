@@ -1,0 +1,90 @@
+import LFConfig
+import LFData
+import LFDiagnostics
+import LFGeneration
+import LFJSON
+import LFModels
+import LFReport
+import LFTextMetrics
+import LFTokenizer
+import LFTorch
+import LFTrainer
+import Logging
+
+/// Has the model answer the prompts of examples and compares its answers with theirs (`predict_with_generate`).
+final class AnswerPredictor: ExampleScoring {
+    let metricNames = TextSimilarity.metricNames
+    /// What `generated_predictions.jsonl` says of the set gone through last, a line for each example.
+    private(set) var lines: [String] = []
+
+    private let generator: TextGenerator
+    private let options: GenerationOptions
+    private let tokenizer: Tokenizer
+    private let cutter: WordCutter
+    private let skipsSpecialTokens: Bool
+    private let seed: UInt64
+    private var random: Generator
+
+    /// - Throws: `UserError` when jieba's dictionary is not there and cannot be fetched, before anything is computed.
+    init(_ config: ResolvedConfig, _ model: LanguageModel, tokenizer: Tokenizer, logger: Logger) throws {
+        let stops = Set(tokenizer.additionalSpecialIDs + (tokenizer.eosID.map { [$0] } ?? []))
+        options = GenerationOptions(config.generating, stopTokens: stops)
+        try options.validate()
+        let folder = try JiebaPackage.folder { logger.info("\($0)") }
+        cutter = WordCutter(try WordDictionary(folder: folder))
+        generator = TextGenerator(model, tokenizer: tokenizer)
+        self.tokenizer = tokenizer
+        skipsSpecialTokens = config.generating.skipSpecialTokens
+        seed = UInt64(bitPattern: Int64(config.training.seed))
+        random = try Generator(seed: seed)
+    }
+
+    /// Every evaluation draws the same numbers, whatever was computed before it.
+    func begin() throws {
+        lines = []
+        random = try Generator(seed: seed)
+    }
+
+    func scores(of batch: [Example]) throws -> [[Double]] {
+        let pairs = batch.map { example in
+            guard case .prompted(let prompt, let label) = example else {
+                preconditionFailure("prediction goes over prompts")
+            }
+            return (prompt: prompt, label: label)
+        }
+        let answers = try generator.generate(
+            pairs.map(\.prompt), options: options, generator: random)
+        return zip(pairs, answers).map { pair, answer in
+            let (prompt, label) = pair
+            let line: JSONValue = [
+                "prompt": .string(tokenizer.decode(prompt)),
+                "predict": .string(tokenizer.decode(answer.ids, skipSpecialTokens: skipsSpecialTokens)),
+                "label": .string(tokenizer.decode(label, skipSpecialTokens: skipsSpecialTokens)),
+            ]
+            lines.append(line.serialized(ensureASCII: false))
+            return TextSimilarity(
+                prediction: tokenizer.decode(answer.ids, skipSpecialTokens: true),
+                label: tokenizer.decode(label, skipSpecialTokens: true), cutter: cutter
+            ).values
+        }
+    }
+}
+
+/// Answers all prompts and writes `generated_predictions.jsonl`: `{"prompt": …, "predict": …, "label": …}` a line.
+///
+/// - Returns: BLEU-4, ROUGE-1, -2 and -L, run time and rates, `predict_…` or, with several sets, `predict_<name>_…`.
+/// - Throws: `UserError` naming a file that cannot be written.
+func predictAnswers(
+    of sets: [DatasetModule.Evaluation], by trainer: Trainer, _ predictor: AnswerPredictor,
+    into folder: String
+) throws -> LogEntry {
+    var lines: [String] = []
+    var all = LogEntry()
+    for set in sets {
+        let prefix = set.name.map { "predict_\($0)" } ?? "predict"
+        all.merge(try trainer.evaluate(set.examples, prefix: prefix))
+        lines += predictor.lines
+    }
+    try writeFileAtomically(lines.map { $0 + "\n" }.joined(), to: folder + "/generated_predictions.jsonl")
+    return all
+}
