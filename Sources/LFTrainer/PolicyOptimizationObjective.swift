@@ -113,7 +113,12 @@ public final class PolicyOptimizationObjective: Objective {
     }
 
     public func updates(of batches: [[Example]]) throws -> [Update] {
-        let prompts = batches.joined().map { $0.sequences[0].inputIDs }
+        let prompts = batches.joined().map { example in
+            guard case .prompted(let prompt, _) = example else {
+                preconditionFailure("the data of stage ppo are prompts")
+            }
+            return prompt
+        }
         let answers = try TextGenerator(model).generate(
             prompts, options: options, generator: rolloutGenerator
         ).map(\.ids)

@@ -33,10 +33,9 @@ public final class RewardModel {
             let read = { () throws(TorchError) -> Tensor in
                 try self.head(self.model.hiddenStates(batch).selecting(lastRows))
             }
-            let scores = try adapters.map { (own) throws(TorchError) in
-                try model.exchangingAdapters(own, read)
-            }
-            return try (scores ?? read()).to(.float32).doubles()
+            let scores =
+                if let adapters { try model.exchangingAdapters(adapters, read) } else { try read() }
+            return try scores.to(.float32).doubles()
         }
     }
 }

@@ -1,9 +1,12 @@
 import LFAdapters
+import LFCheckpoint
 import LFConfig
 import LFDiagnostics
 import LFModels
+import LFNN
 import LFTorch
 import LFTrainer
+import Logging
 
 extension ModelLoader {
     /// PPO's reward model: an adapter of the policy's model, or a model of its own, with the value head beside it.

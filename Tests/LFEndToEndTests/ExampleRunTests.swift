@@ -17,7 +17,9 @@ import Testing
             text.split(separator: "\n").first { $0.hasPrefix("# On the demo's model: ") })
         let arguments = line.split(separator: " ").drop { $0 != "train" }.map(String.init)
         let outcome = try Program.run(
-            arguments + ["max_steps=2", "max_samples=20", "cutoff_len=64", "output_dir=\(output)"] + more,
+            arguments + [
+                "max_steps=2", "logging_steps=1", "max_samples=20", "cutoff_len=64", "output_dir=\(output)",
+            ] + more,
             in: folder)
         #expect(outcome.status == 0, "\(file): \(outcome.log)")
     }

@@ -88,9 +88,8 @@ import Testing
     /// PPO's first update: the model's own greedy answers of many lengths, however they are batched.
     @Test(arguments: TinyModel.all) func policyUpdatesDoNotNoticeBatching(_ tiny: TinyModel) throws {
         let prompts = (0..<8).map { index in
-            let ids = sequence(2 + index * 3 % 7, prompt: 0, seed: index + 1).inputIDs
-            let labels = Array(repeating: ignoreIndex, count: ids.count)
-            return Example.supervised([LabeledSequence(inputIDs: ids, labels: labels)])
+            Example.prompted(
+                prompt: sequence(2 + index * 3 % 7, prompt: 0, seed: index + 1).inputIDs, answer: [])
         }
         var settings = PolicyOptimizationObjective.Settings()
         settings.epochs = 1
