@@ -45,7 +45,8 @@ let package = Package(
         module(
             "LFWorkflows",
             [
-                "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint", "LFObjectives", "LFOptimizers",
+                "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint",
+                "LFObjectives", "LFOptimizers",
                 "LFData",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
@@ -90,7 +91,8 @@ let package = Package(
         // No-torch line: nothing below needs libtorch to build.
         module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
         module("LFTextMetrics", ["LFDiagnostics"]),
-        module("LFData", ["LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module(
+            "LFData", ["CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
         module("LFJinja", ["LFJSON", "LFDiagnostics"]),
@@ -100,6 +102,8 @@ let package = Package(
         .target(
             name: "CSimdJSON", cxxSettings: [.unsafeFlags(["-O3"])],
             linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
+        .systemLibrary(
+            name: "CCompression", pkgConfig: "libzstd", providers: [.apt(["zlib1g-dev", "libzstd-dev"])]),
         .systemLibrary(name: "COnig", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
         .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
         tests("LFDiagnosticsTests", ["LFDiagnostics", logging]),
@@ -108,7 +112,9 @@ let package = Package(
         tests("LFTokenizerTests", ["LFTokenizer", "LFJSON", "LFDiagnostics"]),
         tests("LFJinjaTests", ["LFJinja", "LFJSON", "LFDiagnostics"]),
         tests("LFTemplateTests", ["LFTemplate", "LFConfig", "LFTokenizer", "LFJSON", "LFDiagnostics"]),
-        tests("LFDataTests", ["LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests(
+            "LFDataTests",
+            ["CCompression", "LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),

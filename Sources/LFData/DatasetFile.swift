@@ -53,10 +53,10 @@ struct DatasetFile: Sendable {
     private let numbers: [Int]?
 
     /// File types by extension, and whether they can be read.
-    private enum Kind { case json, text, later }
+    private enum Kind { case json, text, csv, later }
 
     private static let kinds: [String: Kind] = [
-        "json": .json, "jsonl": .json, "txt": .text, "arrow": .later, "csv": .later, "parquet": .later,
+        "json": .json, "jsonl": .json, "txt": .text, "csv": .csv, "arrow": .later, "parquet": .later,
     ]
 
     func location(of row: Int) -> String { "\(path): \(unit) \(number(of: row))" }
@@ -86,7 +86,8 @@ struct DatasetFile: Sendable {
             guard let kind = kinds[pathExtension(path)] else {
                 throw UserError(
                     .failedRun, "The type of the file \(path) is unknown.",
-                    remedy: "Allowed file types: arrow, csv, json, jsonl, parquet, txt.")
+                    remedy: "Allowed file types: csv, json, jsonl, txt, each also with .gz or .zst behind it."
+                )
             }
             if kind == .later {
                 throw UserError(
@@ -102,24 +103,35 @@ struct DatasetFile: Sendable {
         return paths
     }
 
-    /// Reads a file: a JSON list, one JSON object per line, or plain text.
+    /// Reads a file: a JSON list, one JSON object per line, comma-separated values or plain text; packed ones too.
     ///
     /// - Throws: A `UserError` with the place of what is malformed.
     init(path: String) throws {
         self.path = path
-        if Self.kinds[Self.pathExtension(path)] == .text {
+        let isPacked = DataFileReader.Compression(path: path) != nil
+        let kind = Self.kinds[Self.pathExtension(path)]
+        if kind == .text {
             rows = try Self.lines(of: path).map { .text($0) }
             unit = "line"
             numbers = nil
+        } else if kind == .csv {
+            let table = try CSVRows(DataFileReader(path: path).readToEnd(), path: path)
+            rows = table.rows.map { .value($0) }
+            unit = "line"
+            numbers = table.lines
         } else if try Self.startsAsList(path) {
-            let root = try JSONDocument(path: path).root
+            let root =
+                isPacked
+                ? try JSONDocument(DataFileReader(path: path).readToEnd(), source: path).root
+                : try JSONDocument(path: path).root
             rows = root.elements.map { .node($0) }
             unit = "row"
             numbers = nil
         } else {
             var rows: [RawRow] = []
             var numbers: [Int] = []
-            try JSONValue.forEachLine(path: path) { number, value in
+            let reader = try DataFileReader(path: path)
+            try JSONValue.forEachLine(source: path, read: { try reader.read(into: $0) }) { number, value in
                 rows.append(.value(value))
                 numbers.append(number)
             }
@@ -139,31 +151,29 @@ struct DatasetFile: Sendable {
     }
 
     private static func pathExtension(_ path: String) -> String {
-        let name = path.split(separator: "/").last ?? ""
+        var name = path.split(separator: "/").last ?? ""
+        if let packing = DataFileReader.Compression(path: path) {
+            name = name.dropLast(packing.rawValue.count + 1)
+        }
         guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "" }
         return name[name.index(after: dot)...].lowercased()
     }
 
-    private static func readFile(_ path: String) throws(UserError) -> Data {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw UserError(.failedRun, "The file \(path) cannot be read.", remedy: "Check its permissions.")
-        }
-        return data
-    }
-
     /// Whether the first character that is no white space opens a list.
     private static func startsAsList(_ path: String) throws(UserError) -> Bool {
-        guard let file = FileHandle(forReadingAtPath: path) else {
-            throw UserError(.failedRun, "The file \(path) cannot be read.", remedy: "Check its permissions.")
+        let reader = try DataFileReader(path: path)
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let result = buffer.withUnsafeMutableBytes { target in
+            Result { () throws(UserError) in try reader.read(into: target) }
         }
-        var bytes = (try? file.read(upToCount: 4096)) ?? Data()
+        var bytes = buffer[..<(try result.get())]
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }
         return bytes.first { $0 > 0x20 } == UInt8(ascii: "[")
     }
 
     /// The lines of a text file; line feeds, carriage returns and both together end one.
     private static func lines(of path: String) throws(UserError) -> [String] {
-        var bytes = try readFile(path)[...]
+        var bytes = try DataFileReader(path: path).readToEnd()[...]
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }
         var lines: [String] = []
         while !bytes.isEmpty {

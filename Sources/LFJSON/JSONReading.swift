@@ -40,8 +40,26 @@ extension JSONValue {
     public static func forEachLine(
         path: String, _ body: (_ line: Int, _ value: JSONValue) throws -> Void
     ) throws {
+        let file = try OpenFile(path: path)
+        try forEachLine(
+            source: path,
+            read: { buffer in
+                guard let base = buffer.baseAddress else { return 0 }
+                return try file.read(into: base.assumingMemoryBound(to: UInt8.self), upTo: buffer.count)
+            }, body)
+    }
+
+    /// As `forEachLine(path:)`, with bytes from anywhere.
+    ///
+    /// - Parameters:
+    ///   - source: Names the text in errors.
+    ///   - read: Fills a buffer with the next bytes and returns how many; 0 at the end.
+    public static func forEachLine(
+        source path: String, read: @escaping (_ buffer: UnsafeMutableRawBufferPointer) throws -> Int,
+        _ body: (_ line: Int, _ value: JSONValue) throws -> Void
+    ) throws {
         let parser = TapeParser()
-        try LineReader(path: path).forEachLine { number, line in
+        try LineReader(read: read).forEachLine { number, line in
             guard line.contains(where: { $0 > 0x20 }) else { return }
             if let (tape, strings) = parser.parse(line) {
                 var position = 1
@@ -72,11 +90,10 @@ extension JSONValue {
     }
 }
 
-/// Reads a file line by line through one buffer, which grows to the longest line.
+/// Cuts bytes into lines through one buffer, which grows to the longest line.
 struct LineReader {
-    private let file: OpenFile
-
-    init(path: String) throws(UserError) { file = try OpenFile(path: path) }
+    /// Fills a buffer with the next bytes and returns how many; 0 at the end.
+    let read: (UnsafeMutableRawBufferPointer) throws -> Int
 
     /// Lends each line without its newline, followed by `LF_JSON_PADDING` readable bytes.
     func forEachLine(_ body: (_ number: Int, _ line: UnsafeBufferPointer<UInt8>) throws -> Void) throws {
@@ -115,7 +132,8 @@ struct LineReader {
                     capacity *= 2
                 }
             }
-            let read = try file.read(into: buffer + filled, upTo: capacity - filled)
+            let read = try read(
+                UnsafeMutableRawBufferPointer(start: buffer + filled, count: capacity - filled))
             if read == 0 { break }
             var searchFrom = filled
             filled += read

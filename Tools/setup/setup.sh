@@ -7,7 +7,8 @@ variant=${1:-cpu}
 version=2.13.0
 
 packages=()
-for entry in simdjson.h:libsimdjson-dev oniguruma.h:libonig-dev cairo/cairo.h:libcairo2-dev; do
+for entry in simdjson.h:libsimdjson-dev oniguruma.h:libonig-dev cairo/cairo.h:libcairo2-dev \
+    zlib.h:zlib1g-dev zstd.h:libzstd-dev; do
     [ -e "/usr/include/${entry%%:*}" ] || packages+=("${entry##*:}")
 done
 for entry in pkg-config:pkg-config unzip:unzip; do
