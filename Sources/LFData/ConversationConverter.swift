@@ -55,11 +55,14 @@ struct ConversationConverter: Sendable {
     private func alpaca(_ row: RawRow) throws(UserError) -> ConvertedRow {
         let columns = entry.columns
         var prompt: [Message] = []
-        if let turns = value(row, columns.history)?.array {
+        if let column = columns.history, let history = row[column], !history.isNull, history.string != "" {
+            guard let turns = history.array else {
+                throw wrongValue(column, history, "a list of pairs of texts")
+            }
             for turn in turns {
                 guard let pair = turn.array, pair.count == 2, let question = pair[0].string,
                     let answer = pair[1].string
-                else { throw wrongValue("history", turn, "pairs of texts") }
+                else { throw wrongValue(column, turn, "pairs of texts") }
                 prompt += [Message(.user, question), Message(.assistant, answer)]
             }
         }

@@ -70,9 +70,6 @@ private func exampleForm(for config: ResolvedConfig) throws(UserError) -> Exampl
     if config.data.streaming {
         throw UserError(.configuration, "streaming is not supported yet.", remedy: "Leave it out.")
     }
-    if config.data.tokenizedPath != nil {
-        throw UserError(.configuration, "tokenized_path is not supported yet.", remedy: "Leave it out.")
-    }
     switch config.finetuning.stage {
     case .pt: return .pretraining
     case .sft: return .supervised

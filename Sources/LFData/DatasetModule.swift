@@ -17,6 +17,8 @@ public struct DatasetModule: Sendable, Equatable {
     public var firstExampleText: [String] = []
     /// Dropped rows and other things that a user should look at.
     public var warnings: [String] = []
+    /// Where the data was taken from or kept, for the log.
+    public var notes: [String] = []
 
     public init() {}
 }

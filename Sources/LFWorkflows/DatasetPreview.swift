@@ -1,3 +1,4 @@
+import Foundation
 public import LFConfig
 import LFData
 import LFDiagnostics
@@ -20,13 +21,15 @@ public struct DatasetPreview {
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
         try makeAll(
             { if let name = config.data.template { _ = try Template.named(name) } },
-            { try checkDatasetNames(config.data) })
+            { if !hasTokenizedData(config.data) { try checkDatasetNames(config.data) } })
         setup = try TemplateSetup(
             config.data,
             tokenizer: Tokenizer.load(
                 directory: folder, splitSpecialTokens: config.model.splitSpecialTokens),
             rendersConversations: config.finetuning.stage != .pt)
-        data = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        data = try loadDatasets(
+            config: config, tokenizer: setup.tokenizer, template: setup.template, tokenizerFolder: folder,
+            cache: DatasetCache.standard(environment: ProcessInfo.processInfo.environment))
     }
 
     /// The sets by name, training first.

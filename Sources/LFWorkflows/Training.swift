@@ -53,7 +53,7 @@ private func run(
     try makeAll(
         { try loader.check() },
         { if let name = config.data.template { _ = try Template.named(name) } },
-        { try checkDatasetNames(config.data) })
+        { if !hasTokenizedData(config.data) { try checkDatasetNames(config.data) } })
     let tokenizerFolder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
     let setup = try TemplateSetup(
         config.data,
@@ -63,7 +63,11 @@ private func run(
     for note in setup.notes { logger.info("\(note)") }
     for warning in setup.warnings { logger.warning("\(warning)") }
 
-    let data = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+    let data = try loadDatasets(
+        config: config, tokenizer: setup.tokenizer, template: setup.template,
+        tokenizerFolder: tokenizerFolder,
+        cache: DatasetCache.standard(environment: ProcessInfo.processInfo.environment))
+    for note in data.notes { logger.info("\(note)") }
     for warning in data.warnings { logger.warning("\(warning)") }
     try requireLabels(data, config)
     for line in data.firstExampleText { Console.standard.writeLine(line) }

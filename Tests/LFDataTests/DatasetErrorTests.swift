@@ -150,7 +150,7 @@ struct DataFolder: ~Copyable {
             info:
                 #"{"d": {"file_name": "d.json", "columns": {"prompt": "q", "response": "a", "history": "h"}}}"#,
             files: ["d.json": #"[{"q": "x", "a": "y", "h": [["a", "b", "c"]]}]"#],
-            message: #"/d.json: row 1: "history" holds an array instead of pairs of texts."#),
+            message: #"/d.json: row 1: "h" holds an array instead of pairs of texts."#),
         Case(
             name: "messages are text", info: chat, files: ["d.json": #"[{"conversations": "hi"}]"#],
             message: #"/d.json: row 1: "conversations" holds a string instead of a list of messages."#),

@@ -13,7 +13,7 @@ extension ArgumentCatalogue {
         buffer_size | int >=1 | 16384 | no | Examples among which a streamed data set is shuffled.
         mix_strategy | choice concat interleave_under interleave_over interleave_once | concat | yes | How several data sets become one: one after the other; in turns until one is used up; until all are, repeating the shorter; or each example once.
         interleave_probs | numbers? >=0 <=1 | - | yes | Probability with which each data set has its turn; they add up to 1.
-        overwrite_cache | bool | false | no effect | Data are read and tokenized anew in every run.
+        overwrite_cache | bool | false | yes | Read and tokenize the data again even if the cache (`~/.cache/llamafactory`, or `LLAMAFACTORY_CACHE`) has them.
         preprocessing_batch_size | int >=1 | 1000 | yes | Examples that are packed together as a group.
         preprocessing_num_workers | int? >=1 | - | yes | Threads that read and tokenize; all cores when unset. With packing the data are cut into as many parts, each packed by itself, as upstream does.
         max_samples | int? >=1 | - | yes | Take only the first n examples of each data set.
@@ -27,7 +27,7 @@ extension ArgumentCatalogue {
         default_system | text? | - | yes | System message that takes the place of the template's own.
         enable_thinking | bool? | true | yes | How reasoning templates treat thoughts: `true` thinks, `false` gives empty thoughts, `null` leaves it to the data.
         preserve_thinking | bool | false | yes | Keep the thoughts of earlier turns.
-        tokenized_path | string? | - | no | Folder for the tokenized data, written when it is missing, else read.
+        tokenized_path | string? | - | yes | Folder for the tokenized data, written when it is missing, else read.
         data_shared_file_system | bool | false | no effect | Whether all nodes share a file system. There is one node.
         """
 }

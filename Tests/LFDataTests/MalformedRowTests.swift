@@ -1,0 +1,260 @@
+import LFData
+import LFDiagnostics
+import Testing
+
+/// Rows that say what no row may say: each is left out and counted, or ends the run with its place.
+@Suite struct MalformedRowTests {
+    /// A dataset with one good row in the first line and one bad row in the second.
+    struct Case: Sendable, CustomTestStringConvertible {
+        var name: String
+        var format = Format.alpaca
+        var row: String
+        /// What follows "because", up to the row's number, or the start of an error's message.
+        var says: String
+        var isDropped = true
+        var testDescription: String { name }
+
+        static func dropped(_ name: String, _ format: Format, _ row: String, _ says: String) -> Case {
+            Case(name: name, format: format, row: row, says: says)
+        }
+
+        static func refused(_ name: String, _ format: Format, _ row: String, _ says: String) -> Case {
+            Case(name: name, format: format, row: row, says: says, isDropped: false)
+        }
+    }
+
+    enum Format: Sendable {
+        case alpaca, history, tools, chat, openAI, pairs, chatPairs, verdicts, chatVerdicts
+
+        var info: String {
+            switch self {
+            case .alpaca: #"{"d": {"file_name": "d.jsonl"}}"#
+            case .history:
+                #"{"d": {"file_name": "d.jsonl", "columns": {"prompt": "q", "response": "a", "history": "h", "system": "s"}}}"#
+            case .tools:
+                #"{"d": {"file_name": "d.jsonl", "formatting": "sharegpt", "columns": {"messages": "conversations", "tools": "t"}}}"#
+            case .chat: #"{"d": {"file_name": "d.jsonl", "formatting": "sharegpt"}}"#
+            case .openAI:
+                #"{"d": {"file_name": "d.jsonl", "formatting": "openai", "columns": {"messages": "messages"}, "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "observation_tag": "tool", "function_tag": "function", "system_tag": "system"}}}"#
+            case .pairs:
+                #"{"d": {"file_name": "d.jsonl", "ranking": true, "columns": {"prompt": "q", "chosen": "c", "rejected": "r"}}}"#
+            case .chatPairs:
+                #"{"d": {"file_name": "d.jsonl", "formatting": "sharegpt", "ranking": true, "columns": {"messages": "conversations", "chosen": "c", "rejected": "r"}}}"#
+            case .verdicts:
+                #"{"d": {"file_name": "d.jsonl", "columns": {"prompt": "q", "response": "a", "kto_tag": "k"}}}"#
+            case .chatVerdicts:
+                #"{"d": {"file_name": "d.jsonl", "formatting": "sharegpt", "columns": {"messages": "conversations", "kto_tag": "k"}}}"#
+            }
+        }
+
+        var goodRow: String {
+            switch self {
+            case .alpaca: #"{"instruction": "a", "input": "", "output": "b"}"#
+            case .history: #"{"q": "a", "a": "b", "h": [["c", "d"]], "s": "e"}"#
+            case .tools:
+                #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "t": "[]"}"#
+            case .chat:
+                #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#
+            case .openAI:
+                #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
+            case .pairs: #"{"q": "a", "c": "b", "r": "d"}"#
+            case .chatPairs:
+                #"{"conversations": [{"from": "human", "value": "a"}], "c": {"from": "gpt", "value": "b"}, "r": {"from": "gpt", "value": "c"}}"#
+            case .verdicts: #"{"q": "a", "a": "b", "k": true}"#
+            case .chatVerdicts:
+                #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "k": false}"#
+            }
+        }
+
+        var stage: String {
+            switch self {
+            case .pairs, .chatPairs: "dpo"
+            case .verdicts, .chatVerdicts: "kto"
+            default: "sft"
+            }
+        }
+    }
+
+    private static func chat(_ turns: String...) -> String {
+        #"{"conversations": ["#
+            + turns.map { turn in
+                let parts = turn.split(separator: ":", maxSplits: 1)
+                return "{\"from\": \"\(parts[0])\", \"value\": \"\(parts[1])\"}"
+            }.joined(separator: ", ") + "]}"
+    }
+
+    private static let role = "a message's role does not fit its place"
+    private static let turns = "questions and answers do not alternate to the end"
+    private static let answer = "there is no answer to learn"
+    private static let pair = "there is no chosen and rejected answer"
+    private static let verdict = "nothing says whether the answer is desirable"
+
+    static let cases: [Case] = [
+        // Alpaca
+        .dropped("no answer", .alpaca, #"{"instruction": "a", "input": ""}"#, answer),
+        .dropped("null answer", .alpaca, #"{"instruction": "a", "input": "", "output": null}"#, answer),
+        .dropped("a number as answer", .alpaca, #"{"instruction": "a", "input": "", "output": 5}"#, answer),
+        .dropped("a list as answer", .alpaca, #"{"instruction": "a", "input": "", "output": ["b"]}"#, answer),
+        .dropped("empty row", .alpaca, "{}", answer),
+        .dropped("columns of another format", .alpaca, #"{"messages": []}"#, answer),
+        .refused(
+            "a number as question", .alpaca, #"{"instruction": 5, "input": "", "output": "b"}"#,
+            #""instruction" holds an integer instead of text."#),
+        .refused(
+            "a fraction as input", .alpaca, #"{"instruction": "a", "input": 0.5, "output": "b"}"#,
+            #""input" holds a number instead of text."#),
+        .refused(
+            "truth as question", .alpaca, #"{"instruction": true, "input": "", "output": "b"}"#,
+            #""instruction" holds a boolean instead of text."#),
+        .refused(
+            "a null in the history", .history, #"{"q": "a", "a": "b", "h": [["c", null]], "s": ""}"#,
+            #""h" holds an array instead of pairs of texts."#),
+        .refused(
+            "history of one", .history, #"{"q": "a", "a": "b", "h": [["c"]], "s": ""}"#,
+            #""h" holds an array instead of pairs of texts."#),
+        .refused(
+            "history of texts", .history, #"{"q": "a", "a": "b", "h": ["c"], "s": ""}"#,
+            #""h" holds a string instead of pairs of texts."#),
+        .refused(
+            "a text as history", .history, #"{"q": "a", "a": "b", "h": "earlier", "s": ""}"#,
+            #""h" holds a string instead of a list of pairs of texts."#),
+        .refused(
+            "a list as system text", .history, #"{"q": "a", "a": "b", "h": [], "s": ["c"]}"#,
+            #""s" holds an array instead of text."#),
+        // ShareGPT
+        .dropped("no messages at all", .chat, #"{"conversations": []}"#, turns),
+        .dropped("a question alone", .chat, chat("human:a"), turns),
+        .dropped("the last question unanswered", .chat, chat("human:a", "gpt:b", "human:c"), turns),
+        .dropped("the model speaks first", .chat, chat("gpt:a", "human:b"), role),
+        .dropped("two questions in a row", .chat, chat("human:a", "human:b"), role),
+        .dropped("two answers in a row", .chat, chat("human:a", "gpt:b", "gpt:c", "gpt:d"), role),
+        .dropped("system text in the middle", .chat, chat("human:a", "system:b", "human:c", "gpt:d"), role),
+        .dropped("system text alone", .chat, chat("system:a"), turns),
+        .dropped("two system texts", .chat, chat("system:a", "system:b", "human:c", "gpt:d"), role),
+        .dropped("unknown role", .chat, chat("human:a", "bot:b"), role),
+        .dropped("role of another case", .chat, chat("Human:a", "gpt:b"), role),
+        .dropped("role of openai", .chat, chat("user:a", "assistant:b"), role),
+        .dropped(
+            "no role", .chat, #"{"conversations": [{"value": "a"}, {"from": "gpt", "value": "b"}]}"#, role),
+        .dropped(
+            "null role", .chat,
+            #"{"conversations": [{"from": null, "value": "a"}, {"from": "gpt", "value": "b"}]}"#, role),
+        .dropped("a message that is a text", .chat, #"{"conversations": ["a", "b"]}"#, role),
+        .dropped("a tool answers the model's place", .chat, chat("human:a", "observation:b"), role),
+        .refused(
+            "null messages", .chat, #"{"conversations": null}"#,
+            #""conversations" holds null instead of a list of messages."#),
+        .refused(
+            "missing messages", .chat, #"{"text": "a"}"#,
+            #""conversations" holds null instead of a list of messages."#),
+        .refused(
+            "messages as object", .chat, #"{"conversations": {"from": "human", "value": "a"}}"#,
+            #""conversations" holds an object instead of a list of messages."#),
+        .refused(
+            "null content", .chat,
+            #"{"conversations": [{"from": "human", "value": null}, {"from": "gpt", "value": "b"}]}"#,
+            #""value" holds null instead of text."#),
+        .refused(
+            "content in parts", .chat,
+            #"{"conversations": [{"from": "human", "value": [{"type": "text"}]}, {"from": "gpt", "value": "b"}]}"#,
+            #""value" holds an array instead of text."#),
+        .refused(
+            "a number as content", .chat,
+            #"{"conversations": [{"from": "human", "value": 1}, {"from": "gpt", "value": "b"}]}"#,
+            #""value" holds an integer instead of text."#),
+        .refused(
+            "tools as number", .tools,
+            #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "t": 5}"#,
+            #""t" holds an integer instead of a JSON list of tools."#),
+        .refused(
+            "tools as broken JSON", .tools,
+            #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "t": "[{"}"#,
+            "The tool description is not a JSON list"),
+        .refused(
+            "a call without name", .chat,
+            #"{"conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": "{}"}]}"#,
+            "The tool call"),
+        // OpenAI
+        .dropped(
+            "a tool speaks last", .openAI,
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "tool", "content": "c"}, {"role": "user", "content": "d"}]}"#,
+            role),
+        .dropped(
+            "developer's role", .openAI,
+            #"{"messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#,
+            role),
+        .refused(
+            "a call without function", .openAI,
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [{"id": 1}]}]}"#,
+            #""tool_calls" holds an object instead of functions."#),
+        .refused(
+            "an answer without content", .openAI,
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant"}]}"#,
+            #""content" holds null instead of text."#),
+        // Preferences
+        .dropped("no rejected answer", .pairs, #"{"q": "a", "c": "b"}"#, pair),
+        .dropped("null chosen answer", .pairs, #"{"q": "a", "c": null, "r": "d"}"#, pair),
+        .dropped(
+            "chosen answer as message", .pairs, #"{"q": "a", "c": {"from": "gpt", "value": "b"}, "r": "d"}"#,
+            pair),
+        .dropped(
+            "chosen question", .chatPairs,
+            #"{"conversations": [{"from": "human", "value": "a"}], "c": {"from": "human", "value": "b"}, "r": {"from": "gpt", "value": "c"}}"#,
+            role),
+        .dropped(
+            "answered already", .chatPairs,
+            #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "c": {"from": "gpt", "value": "b"}, "r": {"from": "gpt", "value": "c"}}"#,
+            turns),
+        .refused(
+            "chosen without content", .chatPairs,
+            #"{"conversations": [{"from": "human", "value": "a"}], "c": {"from": "gpt"}, "r": {"from": "gpt", "value": "c"}}"#,
+            #""value" holds null instead of text."#),
+        // Verdicts
+        .dropped("no verdict", .verdicts, #"{"q": "a", "a": "b"}"#, verdict),
+        .dropped("a word as verdict", .verdicts, #"{"q": "a", "a": "b", "k": "true"}"#, verdict),
+        .dropped("a number as verdict", .verdicts, #"{"q": "a", "a": "b", "k": 1}"#, verdict),
+        .dropped(
+            "null verdict", .chatVerdicts,
+            #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "k": null}"#,
+            verdict),
+        // Rows
+        .refused("a row of text", .alpaca, #""a""#, "A row is no object."),
+        .refused("a null row", .alpaca, "null", "A row is no object."),
+        .refused("a row in a list", .chat, #"[{"conversations": []}]"#, "A row is no object."),
+    ]
+
+    @Test(arguments: cases)
+    func aBadRowIsCountedOrNamed(given: Case) throws {
+        let folder = try DataFolder(
+            info: given.format.info, files: ["d.jsonl": "\(given.format.goodRow)\n\(given.row)\n"])
+        let stage = "stage=\(given.format.stage)"
+        if given.isDropped {
+            let module = try folder.load(stage)
+            #expect(module.train?.count == 1)
+            let warning = "\(folder.path)/d.jsonl: dropped 1 of 2 rows because \(given.says): line 2."
+            #expect(module.warnings.contains(warning), "\(module.warnings)")
+        } else {
+            let message = folder.failure([stage])
+            #expect(message.hasPrefix("/d.jsonl: line 2: \(given.says)"), "\(message)")
+        }
+    }
+
+    /// Python's JSON keeps the last of two members of one name, and so do we.
+    @Test func theLastOfTwoEqualKeysCounts() throws {
+        func examples(_ row: String) throws -> [Example]? {
+            try DataFolder(info: Format.alpaca.info, files: ["d.jsonl": row]).load().train
+        }
+        let twice = #"{"instruction": "x", "input": "", "output": "y", "instruction": "a", "output": "b"}"#
+        #expect(try examples(twice) == examples(Format.alpaca.goodRow))
+        #expect(try examples("[\(twice)]") == examples(Format.alpaca.goodRow))
+    }
+
+    @Test func aBadRowsNumberCountsEmptyLinesAndReturns() throws {
+        let folder = try DataFolder(
+            info: Format.chat.info,
+            files: ["d.jsonl": "\u{FEFF}\(Format.chat.goodRow)\r\n\r\n\r\n\(Self.chat("human:a"))\r\n"])
+        let module = try folder.load("stage=sft")
+        #expect(
+            module.warnings == ["\(folder.path)/d.jsonl: dropped 1 of 2 rows because \(Self.turns): line 4."])
+    }
+}
