@@ -54,7 +54,7 @@ let package = Package(
         module(
             "LFTrainer",
             [
-                "LFObjectives", "LFOptimizers", "LFCheckpoint", "LFAdapters", "LFModels", "LFNN", "LFTorch",
+                "LFGeneration", "LFObjectives", "LFOptimizers", "LFCheckpoint", "LFAdapters", "LFModels", "LFNN", "LFTorch",
                 "LFData",
                 "LFConfig", "LFReport", "LFJSON", "LFDiagnostics", logging,
             ]),
@@ -137,8 +137,8 @@ let package = Package(
         tests(
             "LFParityTests",
             [
-                "LFWorkflows", "LFTrainer", "LFModels", "LFCheckpoint", "LFTorch", "LFData", "LFConfig",
-                "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate", "LFTokenizer",
+                "LFWorkflows", "LFTrainer", "LFGeneration", "LFModels", "LFCheckpoint", "LFTorch", "LFData",
+                "LFConfig", "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate", "LFTokenizer",
                 "LFDiagnostics",
             ]),
         tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),

@@ -72,6 +72,7 @@ extension FinetuningArguments {
         freeze.trainableModules = arguments.names("freeze_trainable_modules")
         freeze.extraModules = arguments.names("freeze_extra_modules")
         preference = Preference(arguments)
+        policyOptimization = PolicyOptimization(arguments)
         if arguments.bool("use_dft_loss") {
             tokenLoss = .dft
         } else if arguments.bool("use_eaft_loss") {
@@ -111,6 +112,20 @@ extension FinetuningArguments.Preference {
         ktoRejectedWeight = arguments.double("kto_rejected_weight")
         refModel = arguments.optionalString("ref_model")
         refModelAdapters = arguments.names("ref_model_adapters")
+    }
+}
+
+extension FinetuningArguments.PolicyOptimization {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        rewardModel = arguments.optionalString("reward_model")
+        rewardModelAdapters = arguments.names("reward_model_adapters")
+        rewardModelType = arguments.choice("reward_model_type", default: .lora)
+        bufferSize = arguments.int("ppo_buffer_size")
+        epochs = arguments.int("ppo_epochs")
+        normalizesScores = arguments.bool("ppo_score_norm")
+        targetDivergence = arguments.double("ppo_target")
+        whitensRewards = arguments.bool("ppo_whiten_rewards")
     }
 }
 

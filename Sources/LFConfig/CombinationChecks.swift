@@ -40,7 +40,7 @@ func checkCombinations(_ arguments: inout ArgumentValues) {
 private let leastValSize = 1e-6
 
 let combinationRules: [CombinationRule] =
-    modelAndDataRules + methodRules + evaluationRules + intervalRules
+    modelAndDataRules + methodRules + policyOptimizationRules + evaluationRules + intervalRules
 
 private let modelAndDataRules: [CombinationRule] = [
     CombinationRule(
@@ -180,6 +180,43 @@ private let methodRules: [CombinationRule] = [
         "adapter_name_or_path", "finetuning_type", message: "Adapter is only valid for the LoRA method.",
         remedy: "Use `finetuning_type: lora`, or remove the adapter."
     ) { !$0.isNull("adapter_name_or_path") && $0.string("finetuning_type") != "lora" },
+]
+
+private let policyOptimizationRules: [CombinationRule] = [
+    CombinationRule(
+        "stage", "reward_model", message: "`reward_model` is necessary for PPO training.",
+        remedy: "Name the adapter that `stage: rm` trained."
+    ) { $0.string("stage") == "ppo" && $0.isNull("reward_model") },
+    CombinationRule(
+        "reward_model_type", "stage", "finetuning_type",
+        message: "`reward_model_type` cannot be lora for Freeze/Full PPO training.",
+        remedy: "Set `reward_model_type: full` and name a whole model in `reward_model`."
+    ) {
+        $0.string("stage") == "ppo" && $0.string("reward_model_type") == "lora"
+            && $0.string("finetuning_type") != "lora"
+    },
+    CombinationRule(
+        "reward_model_type", "stage", "additional_target",
+        message:
+            "`reward_model_type: lora` does not work with `additional_target`: both would share those modules.",
+        remedy: "Set `reward_model_type: full`, or remove `additional_target`."
+    ) {
+        $0.string("stage") == "ppo" && $0.string("reward_model_type") == "lora"
+            && !$0.isNull("additional_target")
+    },
+    CombinationRule(
+        "stage", "do_train",
+        message: "PPO training does not support evaluation, use the SFT stage to evaluate models.",
+        remedy: "Set `do_train: true`, or another stage."
+    ) { $0.string("stage") == "ppo" && !$0.bool("do_train") },
+    CombinationRule(
+        "stage", "eval_dataset", "val_size", message: "PPO does not support an evaluation set yet.",
+        remedy: "Remove `eval_dataset` and `val_size`."
+    ) { $0.string("stage") == "ppo" && !hasNoEvaluationSet($0) },
+    CombinationRule(
+        "load_best_model_at_end", "stage",
+        message: "PPO does not support `load_best_model_at_end`: it evaluates nothing.", remedy: "Remove it."
+    ) { $0.string("stage") == "ppo" && $0.bool("load_best_model_at_end") },
 ]
 
 private let evaluationRules: [CombinationRule] = [

@@ -55,7 +55,7 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
         ))
     groups.append(
         (
-            !["dpo", "kto"].contains(stage) && !arguments.bool("use_asft_loss"),
+            !["dpo", "kto", "ppo"].contains(stage) && !arguments.bool("use_asft_loss"),
             ["ref_model", "ref_model_adapters"], "stage is \(stage)"
         ))
     groups.append((!["dpo", "kto"].contains(stage), ["pref_beta", "pref_ftx"], "stage is \(stage)"))
@@ -66,6 +66,14 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
         ))
     groups.append((!arguments.bool("use_asft_loss"), ["asft_alpha"], "use_asft_loss is not set"))
     groups.append((!arguments.bool("use_eaft_loss"), ["eaft_alpha"], "use_eaft_loss is not set"))
+    groups.append(
+        (
+            stage != "ppo",
+            [
+                "reward_model", "reward_model_adapters", "reward_model_type", "ppo_buffer_size", "ppo_epochs",
+                "ppo_score_norm", "ppo_target", "ppo_whiten_rewards",
+            ], "stage is \(stage)"
+        ))
     groups.append((stage != "kto", ["kto_chosen_weight", "kto_rejected_weight"], "stage is \(stage)"))
     groups.append((stage == "dpo" && loss != "simpo", ["simpo_gamma"], "pref_loss is \(loss)"))
     groups.append(
@@ -77,7 +85,7 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
         (
             arguments.isNull("ref_model"), ["ref_model_adapters"], "ref_model is not set"
         ))
-    groups.append((["rm", "dpo", "kto"].contains(stage), ["packing"], "stage is \(stage)"))
+    groups.append((["rm", "dpo", "kto", "ppo"].contains(stage), ["packing"], "stage is \(stage)"))
     groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))
     for (strategy, steps) in [
         ("eval_strategy", "eval_steps"), ("save_strategy", "save_steps"),
@@ -88,7 +96,7 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
     }
     groups.append(
         (
-            arguments.bool("do_train") || arguments.bool("do_eval"),
+            stage != "ppo" && (arguments.bool("do_train") || arguments.bool("do_eval")),
             ArgumentCatalogue.all.filter { $0.group == .generating }.map(\.name), "nothing is generated"
         ))
     var idle: [(name: String, reason: String)] = []

@@ -47,6 +47,25 @@ public struct FinetuningArguments: Sendable, Equatable {
         public init() {}
     }
 
+    /// Proximal policy optimization: rollouts, their scores, and how much is learned from them.
+    public struct PolicyOptimization: Sendable, Equatable {
+        public enum RewardModelType: String, Sendable, CaseIterable { case lora, full, api, oft }
+
+        /// An adapter for `lora`, a model for `full`.
+        public var rewardModel: String?
+        public var rewardModelAdapters: [String] = []
+        public var rewardModelType = RewardModelType.lora
+        /// How many updates' examples are collected before learning.
+        public var bufferSize = 1
+        /// Passes over a buffer.
+        public var epochs = 4
+        public var normalizesScores = false
+        /// The divergence per answer, in nats, that the penalty aims at.
+        public var targetDivergence = 6.0
+        public var whitensRewards = false
+        public init() {}
+    }
+
     /// What supervised fine-tuning minimises; one of the three switches of the file.
     public enum TokenLoss: Sendable, Equatable {
         case crossEntropy, dft
@@ -60,6 +79,7 @@ public struct FinetuningArguments: Sendable, Equatable {
     public var lora = LoRA()
     public var freeze = Freeze()
     public var preference = Preference()
+    public var policyOptimization = PolicyOptimization()
     public var tokenLoss = TokenLoss.crossEntropy
     public var computeAccuracy = false
     public var disableShuffling = false

@@ -31,6 +31,23 @@ public struct ObjectiveOutcome {
     }
 }
 
+/// One update of the weights: batches whose summed losses are divided.
+public struct Update {
+    public typealias Loss = (DeviceStream) throws(TorchError) -> ObjectiveOutcome
+
+    /// Each batch, and what makes its loss of it.
+    public var batches: [(stream: TokenStream, loss: Loss)]
+    public var divisor: Double
+    /// What was measured on the way to the batches.
+    public var metrics: [Metric]
+
+    public init(batches: [(stream: TokenStream, loss: Loss)], divisor: Double, metrics: [Metric] = []) {
+        self.batches = batches
+        self.divisor = divisor
+        self.metrics = metrics
+    }
+}
+
 /// What is minimised: turns a batch into a loss.
 ///
 /// The loss of an optimizer step is the sum of its batches' training losses divided by `lossDivisor`, so that accumulation
@@ -38,6 +55,15 @@ public struct ObjectiveOutcome {
 public protocol Objective: AnyObject {
     /// How examples are laid out for it.
     var collator: Collator { get }
+
+    /// How many times the configured accumulation a step's examples are.
+    var bufferedUpdates: Int { get }
+
+    /// What one step does with its examples: by default one update with the loss of the examples as they are. An objective
+    /// that learns from its own answers writes them here.
+    ///
+    /// - Parameter batches: The step's examples as the loop batches them.
+    func updates(of batches: [[Example]]) throws -> [Update]
 
     /// By what the summed losses of the batches of one optimizer step are divided.
     func lossDivisor(of batches: [TokenStream]) -> Double
@@ -59,6 +85,14 @@ public protocol Objective: AnyObject {
 }
 
 extension Objective {
+    public var bufferedUpdates: Int { 1 }
+
+    public func updates(of batches: [[Example]]) throws -> [Update] {
+        let streams = batches.map { collator.stream(of: $0) }
+        let loss: Update.Loss = { (batch) throws(TorchError) in try self.trainingLoss(batch) }
+        return [Update(batches: streams.map { ($0, loss) }, divisor: lossDivisor(of: streams))]
+    }
+
     public var generators: [(name: String, generator: Generator)] { [] }
 
     public func derivedMetrics(of averages: [String: Double]) -> [(name: String, value: Double)] { [] }

@@ -74,7 +74,8 @@ public final class Trainer {
     /// - Returns: The closing entry of the log: run time, rates, mean loss; nil when the run was interrupted.
     /// - Throws: `UserError` when the loss is no number, or a file cannot be written.
     public func train(resumingFrom checkpoint: TrainingCheckpoint? = nil) throws -> LogEntry? {
-        let plan = TrainingPlan(arguments, exampleCount: trainSet.count)
+        let plan = TrainingPlan(
+            arguments, exampleCount: trainSet.count, bufferedUpdates: objective.bufferedUpdates)
         let optimizer = try makeOptimizer(
             trainable.entries.map {
                 NamedParameter(
@@ -162,19 +163,30 @@ public final class Trainer {
         return EpochOrder(count: trainSet.count, permutation: try generator.permutation(trainSet.count))
     }
 
-    /// Forward and backward over the step's batches, clipping and one update. Returns the gradients' norm before clipping.
+    /// Forward, backward, clipping and update, as often as the objective asks. Returns the last gradients' norm before clipping.
     private func optimizerStep(
         _ batches: [ArraySlice<Int>], _ optimizer: any Optimizer, _ rate: Double
     ) throws -> Tensor {
-        let streams = batches.map { rows in objective.collator.stream(of: rows.map { trainSet[$0] }) }
-        let divisor = objective.lossDivisor(of: streams)
+        let updates = try objective.updates(of: batches.map { rows in rows.map { trainSet[$0] } })
         model.adapters.dropout = loraDropout > 0 ? (loraDropout, dropoutGenerator) : nil
         defer { model.adapters.dropout = nil }
-        for stream in streams {
-            let outcome = try objective.trainingLoss(DeviceStream(stream, on: model.device))
-            let loss = try outcome.loss / divisor
+        var norm = try Tensor.scalar(0)
+        for update in updates {
+            norm = try apply(update, share: 1 / Double(updates.count), optimizer, rate)
+        }
+        return norm
+    }
+
+    /// - Parameter share: What the update counts in the step's loss.
+    private func apply(
+        _ update: Update, share: Double, _ optimizer: any Optimizer, _ rate: Double
+    ) throws -> Tensor {
+        progress.metrics.add(update.metrics)
+        for (stream, loss) in update.batches {
+            let outcome = try loss(DeviceStream(stream, on: model.device))
+            let loss = try outcome.loss / update.divisor
             if loss.requiresGrad { try loss.backward() }
-            progress.lossSinceLog = try progress.lossSinceLog + loss.detached().to(.float32).to(.cpu).item()
+            progress.lossSinceLog += share * (try loss.detached().to(.float32).to(.cpu).item())
             progress.metrics.add(outcome.metrics)
             progress.floatingPointOperations += 6 * Double(stream.tokenCount) * Double(countedParameters)
             if arguments.includeNumInputTokensSeen { state.numInputTokensSeen += stream.tokenCount }

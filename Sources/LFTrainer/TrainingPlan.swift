@@ -12,11 +12,12 @@ public struct TrainingPlan: Sendable, Equatable {
     public var evalSteps: Int
     public var saveSteps: Int
 
-    public init(_ arguments: TrainingArguments, exampleCount: Int) {
+    /// - Parameter bufferedUpdates: How many times the configured accumulation a step's examples are.
+    public init(_ arguments: TrainingArguments, exampleCount: Int, bufferedUpdates: Int = 1) {
         let size = arguments.perDeviceTrainBatchSize
         batchesPerEpoch =
             arguments.dataloaderDropLast ? exampleCount / size : (exampleCount + size - 1) / size
-        accumulation = arguments.gradientAccumulationSteps
+        accumulation = arguments.gradientAccumulationSteps * bufferedUpdates
         stepsPerEpoch = max(1, (batchesPerEpoch + accumulation - 1) / accumulation)
         if arguments.maxSteps > 0 {
             totalSteps = arguments.maxSteps

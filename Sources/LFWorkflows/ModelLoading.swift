@@ -40,9 +40,20 @@ struct ModelLoader {
             { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
             {
                 let settings = config.finetuning.preference
-                guard config.finetuning.stage == .dpo, let reference = settings.refModel else { return }
+                guard [.dpo, .ppo].contains(config.finetuning.stage), let reference = settings.refModel else {
+                    return
+                }
                 _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model"))
                 try checkAdapters(settings.refModelAdapters, key: "ref_model_adapters")
+            },
+            {
+                let settings = config.finetuning.policyOptimization
+                guard config.finetuning.stage == .ppo, let name = settings.rewardModel else { return }
+                if settings.rewardModelType == .lora {
+                    return try checkAdapters([name], key: "reward_model")
+                }
+                _ = try ModelConfig.read(directory: localFolder(name, key: "reward_model"))
+                try checkAdapters(settings.rewardModelAdapters, key: "reward_model_adapters")
             })
     }
 
@@ -68,7 +79,7 @@ struct ModelLoader {
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
         model.settle()
         var valueHead: ValueHead?
-        if config.finetuning.stage == .rm {
+        if config.finetuning.stage == .rm || config.finetuning.stage == .ppo {
             let head = try self.valueHead(
                 for: model, generator: generator, isTrained: config.training.doTrain)
             if config.training.doTrain {
@@ -107,7 +118,7 @@ struct ModelLoader {
         let settings = config.finetuning.preference
         let name = settings.refModel ?? config.model.modelNameOrPath
         let folder = try localFolder(name, key: settings.refModel == nil ? "model_name_or_path" : "ref_model")
-        let model = try self.model(configuration(folder), folder: folder, plan: plan)
+        let model = try frozenModel(folder, plan: plan)
         for adapter in settings.refModelAdapters {
             try merge(adapter, into: model, key: "ref_model_adapters")
         }
@@ -117,6 +128,11 @@ struct ModelLoader {
     }
 
     // MARK: Parts
+
+    /// A model as its folder holds it.
+    func frozenModel(_ folder: String, plan: ComputePlan) throws -> LanguageModel {
+        try model(configuration(folder), folder: folder, plan: plan)
+    }
 
     private func configuration(_ folder: String) throws -> ModelConfig {
         try scaledPositions(ModelConfig.read(directory: folder), config, logger)
@@ -173,7 +189,8 @@ struct ModelLoader {
         return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)
     }
 
-    private func merge(_ name: String, into model: LanguageModel, key: String) throws {
+    /// Adds an adapter to the weights for good.
+    func merge(_ name: String, into model: LanguageModel, key: String) throws {
         let folder = try localFolder(name, key: key)
         let files = try LoRAAdapterFiles(directory: folder)
         if key == "adapter_name_or_path" { warnOfOtherBase(files.config, name) }

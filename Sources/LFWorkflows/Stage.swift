@@ -1,5 +1,4 @@
 import LFConfig
-import LFDiagnostics
 import LFTrainer
 
 /// What sets one stage apart from another: its objective, its curves and its evaluation's numbers.
@@ -16,7 +15,10 @@ struct Stage {
     /// Whether `do_predict` writes the scores of pairs.
     var predictsScores = false
 
-    init(_ config: ResolvedConfig, prepared: PreparedModel, loader: ModelLoader) throws {
+    /// - Parameter stopTokens: What ends an answer that the stage has the model write.
+    init(
+        _ config: ResolvedConfig, prepared: PreparedModel, loader: ModelLoader, stopTokens: [Int32]
+    ) throws {
         switch config.finetuning.stage {
         case .pt: self = try Stage.pretraining(config, prepared)
         case .sft: self = try Stage.supervised(config, prepared, loader)
@@ -24,9 +26,7 @@ struct Stage {
         case .rm: self = Stage.reward(config, prepared)
         case .kto: self = try Stage.feedback(config, prepared, loader)
         case .ppo:
-            throw UserError(
-                .configuration, "stage \(config.finetuning.stage.rawValue) is not supported yet.",
-                remedy: "Use pt, sft, rm, dpo or kto.")
+            self = try Stage.policyOptimization(config, prepared, loader, stopTokens: stopTokens)
         }
     }
 

@@ -80,7 +80,9 @@ private func run(
         """)
     try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
 
-    let stage = try Stage(config, prepared: prepared, loader: loader)
+    let stage = try Stage(
+        config, prepared: prepared, loader: loader,
+        stopTokens: setup.template.stopTokenIDs(setup.tokenizer))
     let saver = ModelSaver(prepared: prepared, setup: setup, config: config)
     let trainer = Trainer(
         model: prepared.model, objective: stage.objective, trainable: prepared.trainable,
@@ -180,7 +182,7 @@ private func prepareOutputFolder(_ folder: String) throws -> [String] {
 
 /// Fails when no training example has a token to learn: every answer lies behind `cutoff_len`.
 private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) throws {
-    guard let train = data.train, !train.isEmpty else { return }
+    guard config.finetuning.stage != .ppo, let train = data.train, !train.isEmpty else { return }
     let learns = train.contains { example in
         example.sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
     }

@@ -20,13 +20,25 @@ extension ModelLoader {
     /// - Parameter isTrained: A model that is only evaluated must bring its head.
     /// - Throws: `UserError` when a file does not hold a head of the model's size, or there is none to evaluate with.
     func valueHead(for model: LanguageModel, generator: Generator, isTrained: Bool) throws -> ValueHead {
-        let folder = config.model.adapterNameOrPath.last ?? config.model.modelNameOrPath
+        try valueHead(
+            config.model.adapterNameOrPath.last ?? config.model.modelNameOrPath, for: model,
+            generator: generator, isTrained: isTrained)
+    }
+
+    /// A frozen head that a folder must hold.
+    func savedValueHead(_ folder: String, for model: LanguageModel) throws -> ValueHead {
+        try valueHead(folder, for: model, generator: Generator(seed: 0), isTrained: false)
+    }
+
+    private func valueHead(
+        _ folder: String, for model: LanguageModel, generator: Generator, isTrained: Bool
+    ) throws -> ValueHead {
         let path = folder + "/" + Self.valueHeadFile
         let store = FileManager.default.fileExists(atPath: path) ? try WeightStore.open(file: path) : nil
         guard store != nil || isTrained else {
             throw UserError(
                 .failedRun, "There is no \(Self.valueHeadFile), so the model cannot score.", at: folder,
-                remedy: "Train it with `stage: rm` first, or name its adapter in adapter_name_or_path.")
+                remedy: "Train it with `stage: rm` first, and name the folder that it was saved in.")
         }
         let bound = 1 / Double(model.config.hiddenSize).squareRoot()
         let parameters = try ValueHead.layout(hiddenSize: model.config.hiddenSize).map { name, shape in

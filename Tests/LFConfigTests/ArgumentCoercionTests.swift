@@ -147,7 +147,7 @@ struct ArgumentCoercionTests {
             ("do_eval=2", "do_eval must be true or false, got \"2\"."),
             (
                 "stage=sftt",
-                "stage must be one of pt, sft, rm, dpo or kto, got \"sftt\". Did you mean \"sft\"?"
+                "stage must be one of pt, sft, rm, ppo, dpo or kto, got \"sftt\". Did you mean \"sft\"?"
             ),
             ("lora_target=a,,b", "lora_target has an empty item."),
             (
@@ -162,7 +162,7 @@ struct ArgumentCoercionTests {
             ),
             (
                 "stage=orpo",
-                "stage must be one of pt, sft, rm, dpo or kto, got \"orpo\". Use `stage: dpo` with `pref_loss: orpo`."
+                "stage must be one of pt, sft, rm, ppo, dpo or kto, got \"orpo\". Use `stage: dpo` with `pref_loss: orpo`."
             ),
             ("lora_target={a: 1}", "lora_target must be a list or names with commas between, got a mapping."),
             ("lora_target=[a, [b]]", "lora_target must be a list of names, but an item is a list of 1."),

@@ -14,7 +14,7 @@ struct ExampleFileTests {
 
     @Test("Upstream's names are there")
     func names() {
-        for name in ["pretrain", "sft", "dpo", "kto", "reward"] {
+        for name in ["pretrain", "sft", "dpo", "kto", "reward", "ppo"] {
             #expect(Self.files.contains("examples/train_lora/llama3_lora_\(name).yaml"))
             #expect(Self.files.contains("examples/train_lora/qwen3_lora_\(name).yaml"))
         }

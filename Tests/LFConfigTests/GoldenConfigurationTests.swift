@@ -11,7 +11,6 @@ struct GoldenConfigurationTests {
 
     /// What keeps a run from being accepted yet.
     private static let refusals = [
-        "ppo_lora": "`stage: ppo`",
         "sft_apollo_random": "`use_apollo`",
         "sft_apollo_svd": "`use_apollo`",
         "sft_galore": "`use_galore`",

@@ -28,7 +28,9 @@ import Testing
         BadRun(
             "unknown template", ["template": "lama3"], status: 64,
             says: "template \"lama3\" does not exist. Did you mean \"llama3\"?"),
-        BadRun("stage to come", ["stage": "ppo"], status: 64, says: "`stage: ppo` is not supported yet."),
+        BadRun(
+            "PPO without a reward model", ["stage": "ppo"], status: 64,
+            says: "`reward_model` is necessary for PPO training."),
         BadRun(
             "method to come", ["use_galore": "true"], status: 64, says: "`use_galore` is not supported yet."),
         BadRun(

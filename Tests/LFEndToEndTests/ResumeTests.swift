@@ -63,6 +63,15 @@ struct ResumableRun: CustomTestStringConvertible, Sendable {
                 "finetuning_type": "full",
             ])),
         ResumableRun(
+            testDescription:
+                "ppo, LoRA with dropout, drawn answers, normalised scores, buffers of two updates",
+            settings: shortRun.with([
+                "stage": "ppo", "adapter_name_or_path": "adapters/ppo_init", "lora_dropout": "0.1",
+                "reward_model": "adapters/reward_init", "ppo_score_norm": "true", "ppo_buffer_size": "2",
+                "ppo_epochs": "2", "max_new_tokens": "8", "max_samples": "14", "max_steps": "7",
+                "save_steps": "2",
+            ])),
+        ResumableRun(
             testDescription: "sft, freeze, saved at every step",
             settings: shortRun.with([
                 "finetuning_type": "freeze", "freeze_trainable_layers": "1", "max_samples": "12",

@@ -14,7 +14,9 @@ final class Workplace {
         for folder in ["", "/models", "/adapters"] {
             try FileManager.default.createDirectory(atPath: path + folder, withIntermediateDirectories: true)
         }
-        for name in ["models/tiny_llama", "adapters/lora_init"] {
+        for name in [
+            "models/tiny_llama", "adapters/lora_init", "adapters/ppo_init", "adapters/reward_init",
+        ] {
             try FileManager.default.createSymbolicLink(
                 atPath: path + "/" + name, withDestinationPath: Self.fixtures + "/" + name)
         }

@@ -1,7 +1,7 @@
 extension ArgumentCatalogue {
     static let finetuningTable = """
         ## Method
-        stage | choice pt sft rm !ppo dpo kto | sft | yes | What is learned: raw text, conversations, a reward model, or preferences in one of three ways.
+        stage | choice pt sft rm ppo dpo kto | sft | yes | What is learned: raw text, conversations, a reward model, or preferences in one of three ways.
         finetuning_type | choice lora !oft freeze full | lora | yes | Which weights are trained.
         pure_bf16 | bool | false | yes | Hold and train the weights in bfloat16, without a float32 copy.
         use_llama_pro | bool | false | no | Train only the added blocks of an expanded model.
@@ -61,15 +61,15 @@ extension ArgumentCatalogue {
         ref_model_quantization_bit | int? | - | no | Bits of a quantized reference model.
         kto_chosen_weight | float >=0 | 1.0 | yes | Weight of desirable examples in KTO.
         kto_rejected_weight | float >=0 | 1.0 | yes | Weight of undesirable examples in KTO.
-        reward_model | string? | - | no | Reward model of PPO.
-        reward_model_adapters | names? | - | no | Adapters of the reward model.
+        reward_model | string? | - | yes | Folder of PPO's reward model: an adapter with its value head, or a model with one.
+        reward_model_adapters | names? | - | yes | Adapters of the reward model.
         reward_model_quantization_bit | int? | - | no | Bits of a quantized reward model.
-        reward_model_type | choice lora !full !api | lora | yes | Whether PPO's reward model is an adapter, a model or a service.
-        ppo_buffer_size | int >=1 | 1 | no | Batches that PPO collects before it learns.
-        ppo_epochs | int >=1 | 4 | no | Passes over each of PPO's buffers.
-        ppo_score_norm | bool | false | no | Normalise PPO's scores.
-        ppo_target | float >0 | 6.0 | no | Divergence from the reference at which PPO aims.
-        ppo_whiten_rewards | bool | false | no | Whiten PPO's rewards.
+        reward_model_type | choice lora full !api | lora | yes | Whether PPO's reward model is an adapter, a model or a service.
+        ppo_buffer_size | int >=1 | 1 | yes | Batches that PPO collects before it learns.
+        ppo_epochs | int >=1 | 4 | yes | Passes over each of PPO's buffers.
+        ppo_score_norm | bool | false | yes | Normalise PPO's scores.
+        ppo_target | float >0 | 6.0 | yes | Divergence from the reference at which PPO aims.
+        ppo_whiten_rewards | bool | false | yes | Whiten PPO's rewards.
         ## GaLore
         use_galore | bool | false | no: Use `optim: adamw_torch`. | Optimize gradients projected to a low rank.
         galore_target | names | all | no | Modules whose gradients are projected.

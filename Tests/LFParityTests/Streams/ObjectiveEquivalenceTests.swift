@@ -1,6 +1,7 @@
 import LFAdapters
 import LFConfig
 import LFData
+import LFGeneration
 import LFModels
 import LFNN
 import LFObjectives
@@ -82,6 +83,44 @@ import Testing
         try expectSame(try measured(examples.map { [$0] }, Collator()), shared)
         let plain = try measured(examples.map { [$0] }, Collator(sharesPrefixes: false))
         try expectSame(plain, shared)
+    }
+
+    /// PPO's first update: the model's own greedy answers of many lengths, however they are batched.
+    @Test(arguments: TinyModel.all) func policyUpdatesDoNotNoticeBatching(_ tiny: TinyModel) throws {
+        let prompts = (0..<8).map { index in
+            Example.prompted(
+                prompt: sequence(2 + index * 3 % 7, prompt: 0, seed: index + 1).inputIDs, answer: [])
+        }
+        var settings = PolicyOptimizationObjective.Settings()
+        settings.epochs = 1
+        var options = GenerationOptions()
+        options.maxLength = 12
+        func measured(_ batches: [[Example]]) throws -> Measurement {
+            var (model, trainable) = try tiny.make()
+            let head = try rewardHead()
+            trainable.entries += head.parameters.map { .init(name: $0.name, parameter: $0) }
+            var training = TrainingArguments()
+            training.perDeviceTrainBatchSize = batches[0].count
+            training.gradientAccumulationSteps = batches.count
+            let other = try frozen(tiny)
+            let objective = PolicyOptimizationObjective(
+                model, head: head, reference: .model(other),
+                rewardModel: RewardModel(other, head: try rewardHead()), settings: settings,
+                options: options, training: training, shuffles: false,
+                dropoutGenerator: try Generator(seed: 1), rolloutGenerator: try Generator(seed: 2))
+            let updates = try objective.updates(of: batches)
+            #expect(updates.count == 1)
+            var total = 0.0
+            for (stream, loss) in updates[0].batches {
+                let part = try loss(DeviceStream(stream, on: .cpu)).loss / updates[0].divisor
+                try part.backward()
+                total += try part.item()
+            }
+            return (total, try trainable.takeGradients())
+        }
+        let whole = try measured([prompts])
+        try expectSame(try measured(prompts.map { [$0] }), whole)
+        try expectSame(try measured([Array(prompts[..<4]), Array(prompts[4...])]), whole)
     }
 
     private func rewardHead() throws -> ValueHead {

@@ -33,6 +33,9 @@ struct RecordedRun: Sendable, CustomTestStringConvertible {
         if let reference = recorded.finetuning.preference.refModel {
             arguments.append("ref_model=\(Golden.training)/\(reference)")
         }
+        if let reward = recorded.finetuning.policyOptimization.rewardModel {
+            arguments.append("reward_model=\(Golden.training)/\(reward)")
+        }
         return try resolveConfig(arguments: arguments)
     }
 

@@ -88,34 +88,6 @@ import Testing
         }
     }
 
-    /// The saved weights are the recorded ones.
-    private func expectWeights(in folder: String, of run: RecordedRun) throws {
-        let adapter = folder + "/adapter_model.safetensors"
-        let isAdapter = FileManager.default.fileExists(atPath: adapter)
-        var stores = [
-            isAdapter ? try WeightStore.open(file: adapter) : try WeightStore.open(directory: folder)
-        ]
-        let head = folder + "/value_head.safetensors"
-        if FileManager.default.fileExists(atPath: head) { stores.append(try WeightStore.open(file: head)) }
-        let store = stores[0]
-        let samples = try run.finalSamples()
-        if isAdapter { #expect(Set(stores.flatMap(\.names)) == Set(samples.map(\.name))) }
-        for sample in samples {
-            let holder = try #require(stores.first { $0.contains(sample.name) }, "\(sample.name)")
-            // The bias moves both scores of a pair alike: its gradient is rounding noise, which Adam makes large.
-            let isNoise = sample.name == "v_head.summary.bias"
-            try sample.expectMatch(holder.tensor(sample.name), within: isNoise ? 1e-3 : 1e-4)
-        }
-        let whole = run.folder + "/final_adapter_model.safetensors"
-        guard FileManager.default.fileExists(atPath: whole) else { return }
-        let recorded = try WeightStore.open(file: whole)
-        #expect(Set(recorded.names) == Set(store.names))
-        for name in recorded.names {
-            let difference = try (store.tensor(name) - recorded.tensor(name)).abs().max().item()
-            #expect(isClose(difference, 0, absolute: 1e-4), "\(name) is off by \(difference)")
-        }
-    }
-
     @Test(
         arguments: ["seed_sft_lora", "seed_dpo_lora", "seed_sft_epochs", "seed_sft_lora_dropout"].map {
             RecordedRun(name: $0)
@@ -154,5 +126,33 @@ import Testing
             let holder = try #require(stores.first { $0.contains(sample.name) })
             try sample.expectMatch(holder.tensor(sample.name), within: 0)
         }
+    }
+}
+
+/// The saved weights are the recorded ones.
+func expectWeights(in folder: String, of run: RecordedRun) throws {
+    let adapter = folder + "/adapter_model.safetensors"
+    let isAdapter = FileManager.default.fileExists(atPath: adapter)
+    var stores = [
+        isAdapter ? try WeightStore.open(file: adapter) : try WeightStore.open(directory: folder)
+    ]
+    let head = folder + "/value_head.safetensors"
+    if FileManager.default.fileExists(atPath: head) { stores.append(try WeightStore.open(file: head)) }
+    let store = stores[0]
+    let samples = try run.finalSamples()
+    if isAdapter { #expect(Set(stores.flatMap(\.names)) == Set(samples.map(\.name))) }
+    for sample in samples {
+        let holder = try #require(stores.first { $0.contains(sample.name) }, "\(sample.name)")
+        // The bias moves both scores of a pair alike: its gradient is rounding noise, which Adam makes large.
+        let isNoise = sample.name == "v_head.summary.bias"
+        try sample.expectMatch(holder.tensor(sample.name), within: isNoise ? 1e-3 : 1e-4)
+    }
+    let whole = run.folder + "/final_adapter_model.safetensors"
+    guard FileManager.default.fileExists(atPath: whole) else { return }
+    let recorded = try WeightStore.open(file: whole)
+    #expect(Set(recorded.names) == Set(store.names))
+    for name in recorded.names {
+        let difference = try (store.tensor(name) - recorded.tensor(name)).abs().max().item()
+        #expect(isClose(difference, 0, absolute: 1e-4), "\(name) is off by \(difference)")
     }
 }

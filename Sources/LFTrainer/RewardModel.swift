@@ -1,0 +1,62 @@
+import LFData
+public import LFModels
+public import LFNN
+import LFTorch
+
+/// What scores answers for PPO: a model, or an adapter of the policy's, with a value head.
+public final class RewardModel {
+    private let model: LanguageModel
+    private let head: ValueHead
+    private let adapters: [LoRAAdapter?]?
+
+    /// - Parameters:
+    ///   - model: A model of its own, or the policy.
+    ///   - adapters: One per linear layer of the policy, put in the place of its own while it scores; nil for a model of its own.
+    public init(_ model: LanguageModel, head: ValueHead, adapters: [LoRAAdapter?]? = nil) {
+        self.model = model
+        self.head = head
+        self.adapters = adapters
+    }
+
+    /// The head on the last token of each text.
+    ///
+    /// - Parameter texts: Prompts with their answers; token ids, at least one each.
+    func scores(of texts: [[Int32]]) throws(TorchError) -> [Double] {
+        let examples = texts.map { ids in
+            let labels = Array(repeating: ignoreIndex, count: ids.count)
+            return Example.supervised([LabeledSequence(inputIDs: ids, labels: labels)])
+        }
+        let stream = Collator().stream(of: examples)
+        return try withoutGrad { () throws(TorchError) in
+            let lastRows = try Tensor(stream.lastRows.map { Int64($0) }).to(model.device)
+            let batch = try DeviceStream(stream, on: model.device)
+            let read = { () throws(TorchError) -> Tensor in
+                try self.head(self.model.hiddenStates(batch).selecting(lastRows))
+            }
+            let scores =
+                if let adapters { try model.exchangingAdapters(adapters, read) } else { try read() }
+            return try scores.to(.float32).doubles()
+        }
+    }
+}
+
+extension LanguageModel {
+    /// Runs `body` with other adapters in the layers' slots.
+    ///
+    /// - Parameter adapters: One per linear layer, in the order of `linears`.
+    func exchangingAdapters<Result>(
+        _ adapters: [LoRAAdapter?], _ body: () throws(TorchError) -> Result
+    ) throws(TorchError) -> Result {
+        let own = exchangeAdapters(adapters)
+        defer { exchangeAdapters(own) }
+        return try body()
+    }
+
+    /// Puts other adapters into the layers' slots and returns those that were there.
+    @discardableResult
+    public func exchangeAdapters(_ adapters: [LoRAAdapter?]) -> [LoRAAdapter?] {
+        let own = linears.map(\.layer.adapter)
+        for ((_, layer), adapter) in zip(linears, adapters) { layer.adapter = adapter }
+        return own
+    }
+}

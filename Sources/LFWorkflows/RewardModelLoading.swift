@@ -1,0 +1,45 @@
+import LFAdapters
+import LFCheckpoint
+import LFConfig
+import LFDiagnostics
+import LFModels
+import LFNN
+import LFTorch
+import LFTrainer
+import Logging
+
+extension ModelLoader {
+    /// PPO's reward model: an adapter of the policy's model, or a model of its own, with the value head beside it.
+    ///
+    /// - Throws: `UserError` when a folder is missing, does not fit the model or holds no value head.
+    func rewardModel(for prepared: PreparedModel) throws -> RewardModel {
+        let settings = config.finetuning.policyOptimization
+        guard let name = settings.rewardModel else {
+            preconditionFailure("the configuration asks for a reward model")
+        }
+        let folder = try localFolder(name, key: "reward_model")
+        if settings.rewardModelType == .full {
+            let model = try frozenModel(folder, plan: prepared.plan)
+            for adapter in settings.rewardModelAdapters {
+                try merge(adapter, into: model, key: "reward_model_adapters")
+            }
+            model.settle()
+            let head = try savedValueHead(settings.rewardModelAdapters.last ?? folder, for: model)
+            logger.info("Loaded the reward model \(name)")
+            return RewardModel(model, head: head)
+        }
+        let files = try LoRAAdapterFiles(directory: folder)
+        guard files.config.modulesToSave?.isEmpty ?? true else {
+            throw UserError(
+                .failedRun, "The reward adapter replaces whole modules (modules_to_save).", at: folder,
+                remedy: "Merge it into its model and set `reward_model_type: full`.")
+        }
+        let model = prepared.model
+        let own = model.exchangeAdapters(model.linears.map { _ in nil })
+        defer { model.exchangeAdapters(own) }
+        _ = try model.loadLoRA(files, location: folder, dtype: prepared.plan.trainedDType)
+        let adapters = model.linears.map(\.layer.adapter)
+        logger.info("Loaded the reward adapter \(name)")
+        return RewardModel(model, head: try savedValueHead(folder, for: model), adapters: adapters)
+    }
+}
