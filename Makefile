@@ -8,7 +8,7 @@ FUZZ_STRINGS ?= 240000
 FUZZ_SEED ?= 1
 FUZZ_SECONDS ?= 600
 
-.PHONY: setup build demo test bench fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
+.PHONY: setup build demo demo-all test bench fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
 
 setup:
 	@bash Tools/setup/setup.sh $(if $(CUDA),cuda,cpu)
@@ -18,6 +18,9 @@ build: setup
 
 demo: build
 	@bash demo/run
+
+demo-all: build
+	@bash demo/all/run
 
 test: setup
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
