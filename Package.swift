@@ -54,7 +54,8 @@ let package = Package(
         module(
             "LFTrainer",
             [
-                "LFGeneration", "LFObjectives", "LFOptimizers", "LFCheckpoint", "LFAdapters", "LFModels", "LFNN", "LFTorch",
+                "LFGeneration", "LFObjectives", "LFOptimizers", "LFCheckpoint", "LFAdapters", "LFModels",
+                "LFNN", "LFTorch",
                 "LFData",
                 "LFConfig", "LFReport", "LFJSON", "LFDiagnostics", logging,
             ]),
@@ -138,7 +139,8 @@ let package = Package(
             "LFParityTests",
             [
                 "LFWorkflows", "LFTrainer", "LFGeneration", "LFModels", "LFCheckpoint", "LFTorch", "LFData",
-                "LFConfig", "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate", "LFTokenizer",
+                "LFConfig", "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate",
+                "LFTokenizer",
                 "LFDiagnostics",
             ]),
         tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),
