@@ -1,7 +1,7 @@
 // Decoding: keys and values in blocks that never move, attention of single tokens over them, and products of few rows.
 #include "Internal.hpp"
 
-#include <ATen/Parallel.h>
+#include "Parallel.hpp"
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -116,7 +116,7 @@ void run_attention(Kernel kernel, const lf_kv_cache &cache, const lf_kv_cache::L
     for (int64_t i = 0; i < rows.count; ++i) longest = std::max(longest, rows.lengths[i] - rows.first(i));
     const auto *queries = q.const_data_ptr<scalar>();
     auto *result = out.mutable_data_ptr<scalar>();
-    at::parallel_for(0, rows.count * kv_heads, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(rows.count * kv_heads, 1, [&](int64_t begin, int64_t end) {
         std::vector<real> scores(groups * longest), sums(groups * value_dim);
         for (int64_t task = begin; task < end; ++task) {
             int64_t row = task / kv_heads, head = task % kv_heads;
@@ -236,7 +236,7 @@ at::Tensor product_of_few_rows(const at::Tensor &x, const at::Tensor &w, const s
         using scalar = decltype(zero);
         const scalar *bias_data = bias ? addend.const_data_ptr<scalar>() : nullptr;
         int64_t grain = std::max<int64_t>(16, 16384 / std::max<int64_t>(1, width));
-        at::parallel_for(0, outputs, grain, [&](int64_t begin, int64_t end) {
+        parallel_for(outputs, grain, [&](int64_t begin, int64_t end) {
             kernel(x.const_data_ptr<scalar>(), w.const_data_ptr<scalar>(), bias_data, y.mutable_data_ptr<scalar>(), rows, width, outputs, begin, end);
         });
     };

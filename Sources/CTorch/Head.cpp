@@ -1,7 +1,7 @@
 // The language-model head as log-probabilities of chosen tokens: logits exist a chunk at a time.
 #include "Internal.hpp"
 
-#include <ATen/Parallel.h>
+#include "Parallel.hpp"
 #include <cmath>
 #include <cstring>
 #include <torch/csrc/autograd/custom_function.h>
@@ -78,7 +78,7 @@ void reduce_rows(Kernel kernel, at::Tensor &logits, const int64_t *ids, ChunkRes
     scalar *data = logits.mutable_data_ptr<scalar>();
     real *log_probs = result.log_probs.mutable_data_ptr<real>(), *sums = result.sums.mutable_data_ptr<real>();
     bool *correct = result.correct.defined() ? result.correct.mutable_data_ptr<bool>() : nullptr;
-    at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
+    parallel_for(logits.size(0), 1, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
             scalar *row = data + r * width;
             real chosen = real(row[ids[r]]), top;

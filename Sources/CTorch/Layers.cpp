@@ -1,7 +1,7 @@
 // Normalisation, gated activation and rotary positions, each with its own backward.
 #include "Internal.hpp"
 
-#include <ATen/Parallel.h>
+#include "Parallel.hpp"
 #include <cmath>
 #include <torch/csrc/autograd/custom_function.h>
 #include <type_traits>
@@ -66,7 +66,7 @@ constexpr int64_t rows_per_task = 16;
 template <typename scalar, typename Kernel>
 void run_norm_forward(Kernel kernel, const at::Tensor &x, const at::Tensor &w, at::Tensor &y, at::Tensor &scales, double eps) {
     int64_t width = x.size(-1), rows = x.numel() / width;
-    at::parallel_for(0, rows, rows_per_task, [&](int64_t begin, int64_t end) {
+    parallel_for(rows, rows_per_task, [&](int64_t begin, int64_t end) {
         kernel(x.const_data_ptr<scalar>(), w.const_data_ptr<scalar>(), y.mutable_data_ptr<scalar>(),
                scales.mutable_data_ptr<accumulated<scalar>>(), begin, end, width, eps);
     });
@@ -82,7 +82,7 @@ void run_norm_backward(Kernel kernel, const at::Tensor &x, const at::Tensor &w, 
     int64_t chunks = (rows + chunk - 1) / chunk;
     at::Tensor partial;
     if (dw.defined()) partial = at::zeros({chunks, width}, scales.options());
-    at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+    parallel_for(chunks, 1, [&](int64_t first, int64_t last) {
         for (int64_t c = first; c < last; ++c)
             kernel(x.const_data_ptr<scalar>(), w.const_data_ptr<scalar>(), dy.const_data_ptr<scalar>(),
                    scales.const_data_ptr<accumulated<scalar>>(), dx_data,
@@ -191,7 +191,7 @@ at::Tensor rotated(const at::Tensor &input, const at::Tensor &cos, const at::Ten
     if (has_norm_kernel(x)) {
         auto y = at::empty_like(x);
         auto run = [&](auto kernel, auto *in, auto *out) {
-            at::parallel_for(0, rows, rows_per_task, [&](int64_t begin, int64_t end) {
+            parallel_for(rows, rows_per_task, [&](int64_t begin, int64_t end) {
                 kernel(in, cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), out, begin, end, heads, width, half, sign);
             });
         };

@@ -7,7 +7,7 @@ let usage = """
 
     Usage: llamafactory-cli COMMAND [ARGUMENTS]    (short name: lmf)
 
-      train CONFIG.yaml [key=value …]   train (pt, sft, rm, dpo, kto); also CONFIG.json, or --key value flags
+      train CONFIG.yaml [key=value …]   train (pt, sft, rm, ppo, dpo, kto); also CONFIG.json, or --key value flags
       train --help                      every argument with its default
       preview CONFIG.yaml               what the configuration learns from, without training; --help says more
       tokenize MODEL_DIR                token ids of JSON strings on standard input; --help says more
@@ -30,7 +30,7 @@ var environmentText: String {
         ("Platform", "\(ProcessInfo.processInfo.operatingSystemVersionString)"),
         ("libtorch version", TorchRuntime.version),
         ("Processors", "\(ProcessInfo.processInfo.activeProcessorCount)"),
-        ("Threads", "\(TorchRuntime.threads)"),
+        ("Threads", "\(TorchRuntime.threads) (fused kernels: \(TorchRuntime.loopThreads))"),
         ("Memory", "\(ProcessInfo.processInfo.physicalMemory >> 30) GiB"),
         ("GPU", Device.hasCUDA ? "CUDA" : "none"),
         ("float32 products", TorchRuntime.routesFloat32Matmul ? "oneDNN" : "libtorch's BLAS"),

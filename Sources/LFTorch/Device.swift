@@ -21,6 +21,8 @@ public enum TorchRuntime {
 
     /// Threads that CPU operations use.
     public static var threads: Int { Int(lf_threads()) }
+    /// Threads that take a share of the shim's own loops: `threads`, or 1 where libtorch's cannot be shared.
+    public static var loopThreads: Int { Int(lf_loop_threads()) }
     public static func setThreads(_ count: Int) { lf_set_threads(Int32(clamping: count)) }
 
     /// Lets freed tensors' pages stay with the process; see `lf_keep_freed_memory`.

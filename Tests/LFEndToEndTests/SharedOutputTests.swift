@@ -21,10 +21,10 @@ import Testing
     @Test func aSecondRunInTheSameFolderIsRefused() throws {
         let workplace = try Workplace()
         var second: (status: Int32, errors: String)?
-        let settings = shortRun.with(["max_steps": "40", "overwrite_output_dir": "true"])
+        let settings = shortRun.with(["max_steps": "1000000", "overwrite_output_dir": "true"])
         let first = try workplace.train(
             settings,
-            stop: .init(signal: 0) {
+            stop: .init(signal: SIGINT) {
                 guard workplace.logLineCount >= 2 else { return false }
                 second = try? shell("'\(Program.path)' train config.yaml > /dev/null", in: workplace.path)
                 return true
@@ -34,8 +34,8 @@ import Testing
             second?.errors.contains(
                 "error: out: Another run is writing to this output_dir. Wait until it has ended, or choose another output_dir."
             ) == true, "\(second?.errors ?? "")")
-        #expect(first.status == 0)
-        #expect(workplace.exists("out/adapter_model.safetensors"))
+        #expect(first.status == 130)
+        #expect(workplace.names(in: "out").contains { $0.hasPrefix("checkpoint-") })
     }
 
     @Test func aReaderThatLeavesDoesNotEndTheRun() throws {

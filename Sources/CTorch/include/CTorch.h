@@ -40,6 +40,8 @@ void lf_keep_freed_memory(void);
 void lf_trim_memory(void);
 void lf_set_threads(int count);
 int lf_threads(void);
+/// How many threads take a share of this library's own loops: as many as libtorch's, or 1 where its threads cannot be shared.
+int lf_loop_threads(void);
 bool lf_cuda_available(void);
 int lf_cuda_device_count(void);
 /// Whether float32 products on the CPU go to oneDNN rather than the BLAS that libtorch was built with.
