@@ -47,7 +47,7 @@ let package = Package(
             [
                 "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint",
                 "LFObjectives", "LFOptimizers",
-                "LFData",
+                "LFData", "LFHub",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
             ]),
@@ -94,6 +94,8 @@ let package = Package(
         module("LFTextMetrics", ["LFDiagnostics"]),
         module(
             "LFData", ["CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFHub", ["CCurl", "LFJSON", "LFDiagnostics", crypto, logging]),
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
         module("LFJinja", ["LFJSON", "LFDiagnostics"]),
@@ -116,6 +118,7 @@ let package = Package(
         tests(
             "LFDataTests",
             ["CCompression", "LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests("LFHubTests", ["LFHub", "LFDiagnostics", crypto]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),

@@ -4,6 +4,8 @@ extension ModelArguments {
         adapterNameOrPath = arguments.names("adapter_name_or_path")
         adapterFolder = arguments.optionalString("adapter_folder")
         cacheDir = arguments.optionalString("cache_dir")
+        revision = arguments.optionalString("model_revision") ?? "main"
+        hubToken = arguments.optionalString("hf_hub_token")
         resizeVocab = arguments.bool("resize_vocab")
         splitSpecialTokens = arguments.bool("split_special_tokens")
         addTokens = arguments.names("add_tokens")

@@ -7,7 +7,11 @@ public struct ModelArguments: Sendable, Equatable {
     public var modelNameOrPath: String
     public var adapterNameOrPath: [String] = []
     public var adapterFolder: String?
+    /// Where downloads are kept; nil for the hub's usual place.
     public var cacheDir: String?
+    /// Branch, tag or commit of what is downloaded.
+    public var revision = "main"
+    public var hubToken: String?
     public var resizeVocab = false
     public var splitSpecialTokens = false
     public var addTokens: [String] = []

@@ -18,7 +18,7 @@ public struct DatasetPreview {
     /// - Throws: `UserError` as `runTraining` does for models' folders, templates and data.
     public init(_ config: ResolvedConfig) throws {
         self.config = config
-        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         try makeAll(
             { if let name = config.data.template { _ = try Template.named(name) } },
             { if !hasTokenizedData(config.data) { try checkDatasetNames(config.data) } })

@@ -3,12 +3,14 @@ import LFAdapters
 import LFCheckpoint
 import LFConfig
 import LFDiagnostics
+import LFHub
 import LFJSON
 import LFModels
 import LFNN
 import LFTorch
 import LFTrainer
 import Logging
+import Synchronization
 
 /// A model ready for its run: loaded, adapted, with the weights that are trained.
 struct PreparedModel {
@@ -34,7 +36,8 @@ struct ModelLoader {
     func check() throws {
         try makeAll(
             {
-                let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+                let folder = try localFolder(
+                    config.model.modelNameOrPath, key: "model_name_or_path", config.model)
                 _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
             },
             { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
@@ -43,7 +46,7 @@ struct ModelLoader {
                 guard [.dpo, .ppo].contains(config.finetuning.stage), let reference = settings.refModel else {
                     return
                 }
-                _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model"))
+                _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model", config.model))
                 try checkAdapters(settings.refModelAdapters, key: "ref_model_adapters")
             },
             {
@@ -52,18 +55,18 @@ struct ModelLoader {
                 if settings.rewardModelType == .lora {
                     return try checkAdapters([name], key: "reward_model")
                 }
-                _ = try ModelConfig.read(directory: localFolder(name, key: "reward_model"))
+                _ = try ModelConfig.read(directory: localFolder(name, key: "reward_model", config.model))
                 try checkAdapters(settings.rewardModelAdapters, key: "reward_model_adapters")
             })
     }
 
     private func checkAdapters(_ names: [String], key: String) throws {
-        for name in names { _ = try LoRAAdapterFiles(directory: localFolder(name, key: key)) }
+        for name in names { _ = try LoRAAdapterFiles(directory: localFolder(name, key: key, config.model)) }
     }
 
     /// The model that is trained, or evaluated.
     func load() throws -> PreparedModel {
-        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         let modelConfig = try configuration(folder)
         let plan = try ComputePlan(config, model: modelConfig)
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
@@ -117,7 +120,8 @@ struct ModelLoader {
     func loadReference(plan: ComputePlan) throws -> LanguageModel {
         let settings = config.finetuning.preference
         let name = settings.refModel ?? config.model.modelNameOrPath
-        let folder = try localFolder(name, key: settings.refModel == nil ? "model_name_or_path" : "ref_model")
+        let folder = try localFolder(
+            name, key: settings.refModel == nil ? "model_name_or_path" : "ref_model", config.model)
         let model = try frozenModel(folder, plan: plan)
         for adapter in settings.refModelAdapters {
             try merge(adapter, into: model, key: "ref_model_adapters")
@@ -171,7 +175,7 @@ struct ModelLoader {
         guard config.training.doTrain else { return (TrainableWeights(), nil) }
         logger.info("Fine-tuning method: \(finetuning.lora.usesDoRA ? "DoRA" : "LoRA")")
         if let continued {
-            let folder = try localFolder(continued, key: "adapter_name_or_path")
+            let folder = try localFolder(continued, key: "adapter_name_or_path", config.model)
             let files = try LoRAAdapterFiles(directory: folder)
             warnOfOtherBase(files.config, continued)
             let trainable = try model.loadLoRA(files, location: folder, dtype: plan.trainedDType)
@@ -191,7 +195,7 @@ struct ModelLoader {
 
     /// Adds an adapter to the weights for good.
     func merge(_ name: String, into model: LanguageModel, key: String) throws {
-        let folder = try localFolder(name, key: key)
+        let folder = try localFolder(name, key: key, config.model)
         let files = try LoRAAdapterFiles(directory: folder)
         if key == "adapter_name_or_path" { warnOfOtherBase(files.config, name) }
         _ = try model.loadLoRA(files, location: folder, dtype: .float32)
@@ -218,19 +222,45 @@ struct ModelLoader {
     }
 }
 
-/// The folder that a model or adapter name stands for.
+/// The folder that a model or adapter name stands for: a folder here, else one downloaded from the Hugging Face hub.
 ///
-/// - Throws: `UserError` naming the argument when there is no such folder.
-func localFolder(_ name: String, key: String) throws -> String {
+/// A name is resolved once, so that a run sees one state of a repository throughout.
+///
+/// - Throws: `UserError` naming the argument when there is no such folder and none can be downloaded.
+func localFolder(_ name: String, key: String, _ model: ModelArguments) throws -> String {
     var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory), isDirectory.boolValue
-    else {
+    if FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory), isDirectory.boolValue {
+        return name
+    }
+    guard HuggingFaceHub.isRepositoryName(name) else {
         throw UserError(
             .configuration, "\(key) names \"\(name)\", which is no folder.",
-            remedy: "Give the path of a downloaded model; fetching from a hub is not supported yet.")
+            remedy: "Give the path of a model's folder, or a name on the Hugging Face hub (owner/name).")
     }
-    return name
+    return try downloadedFolders.withLock { folders in
+        if let folder = folders[name] { return folder }
+        let environment = ProcessInfo.processInfo.environment
+        guard !["1", "true"].contains(environment["USE_MODELSCOPE_HUB"]?.lowercased()) else {
+            throw UserError(
+                .configuration,
+                "\(key) names \"\(name)\", which is no folder, and USE_MODELSCOPE_HUB asks for a download from ModelScope.",
+                remedy: "Unset USE_MODELSCOPE_HUB to use the Hugging Face hub, or give a model's folder.")
+        }
+        let hub = HuggingFaceHub(
+            HubSettings(environment: environment, cacheDirectory: model.cacheDir, token: model.hubToken))
+        do {
+            let folder = try hub.modelFolder(name, revision: model.revision)
+            folders[name] = folder
+            return folder
+        } catch var error as UserError {
+            error.problem = "\(key) names \"\(name)\", which is no folder here. \(error.problem)"
+            throw error
+        }
+    }
 }
+
+/// What `localFolder` has resolved, by name.
+private let downloadedFolders = Mutex<[String: String]>([:])
 
 /// Applies `rope_scaling` of the arguments (upstream `model/model_utils/rope.py`).
 private func scaledPositions(

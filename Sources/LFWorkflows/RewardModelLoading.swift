@@ -17,7 +17,7 @@ extension ModelLoader {
         guard let name = settings.rewardModel else {
             preconditionFailure("the configuration asks for a reward model")
         }
-        let folder = try localFolder(name, key: "reward_model")
+        let folder = try localFolder(name, key: "reward_model", config.model)
         if settings.rewardModelType == .full {
             let model = try frozenModel(folder, plan: prepared.plan)
             for adapter in settings.rewardModelAdapters {

@@ -54,7 +54,8 @@ private func run(
         { try loader.check() },
         { if let name = config.data.template { _ = try Template.named(name) } },
         { if !hasTokenizedData(config.data) { try checkDatasetNames(config.data) } })
-    let tokenizerFolder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path")
+    let tokenizerFolder = try localFolder(
+        config.model.modelNameOrPath, key: "model_name_or_path", config.model)
     let setup = try TemplateSetup(
         config.data,
         tokenizer: Tokenizer.load(

@@ -4,7 +4,7 @@ extension ArgumentCatalogue {
         model_name_or_path | string? | - | yes | Folder of the base model: `config.json`, weights, tokenizer. Required.
         adapter_name_or_path | names? | - | yes | Folders of LoRA adapters. All are merged in order, but the last, which training continues unless `create_new_adapter` is set.
         adapter_folder | string? | - | no: Write the folder into `adapter_name_or_path`. | Folder inside the adapter's hub repository.
-        cache_dir | string? | - | no effect | Where downloads are kept. Model and adapter folders are read where they are.
+        cache_dir | string? | - | yes | Where downloads are kept. Model and adapter folders are read where they are.
         use_fast_tokenizer | bool | true | no effect | There is one tokenizer implementation, and it is the fast one.
         resize_vocab | bool | false | no | Grow the embeddings to the tokenizer's size, rounded up to a multiple of 64.
         split_special_tokens | bool | false | no | Tokenize special tokens in the text like ordinary text.
@@ -12,7 +12,7 @@ extension ArgumentCatalogue {
         add_special_tokens | names? | - | no | Special tokens to add to the tokenizer.
         new_special_tokens_config | string? | - | no | YAML file that maps new special tokens to descriptions, from which their embeddings start.
         init_special_tokens | choice noise_init !desc_init !desc_init_w_noise | noise_init | yes | How the embeddings of new special tokens start.
-        model_revision | string | main | no: Point `model_name_or_path` at a folder that holds that revision. | Branch, tag or commit of the hub repository.
+        model_revision | string | main | yes | Branch, tag or commit of the hub repository.
         low_cpu_mem_usage | bool | true | no effect | Weights are always mapped from their files, never copied twice.
         rope_scaling | choice? linear dynamic yarn llama3 | - | yes | Stretch the rotary embeddings when `cutoff_len` exceeds the model's context.
         flash_attn | choice auto disabled sdpa !fa2 !fa3 | auto | no effect | One fused attention over segments is always used; these names give the same numbers.
@@ -32,7 +32,7 @@ extension ArgumentCatalogue {
         use_kv_cache | bool | true | no effect | Keep keys and values while generating. Training does not generate here.
         use_v1_kernels | bool? | false / - | no | Kernels of upstream's experimental tree.
         infer_dtype | choice auto !float16 !bfloat16 !float32 | auto | yes | Data type of a model that is only run; `auto` takes the checkpoint's.
-        hf_hub_token | string? | - | no effect | Token for the Hugging Face hub. Nothing is downloaded or uploaded.
+        hf_hub_token | string? | - | yes | Token for downloads from the Hugging Face hub; without it `HF_TOKEN`.
         ms_hub_token | string? | - | no effect | Token for the ModelScope hub. Nothing is downloaded or uploaded.
         om_hub_token | string? | - | no effect | Token for the Modelers hub. Nothing is downloaded or uploaded.
         print_param_status | bool | false | no | List every parameter with its type and whether it is trained.

@@ -1,0 +1,83 @@
+#include "ccurl.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+/* libcurl's option numbers: part of its stable binary interface. */
+enum {
+    OPT_WRITEDATA = 10001, OPT_URL = 10002, OPT_ERRORBUFFER = 10010, OPT_HTTPHEADER = 10023, OPT_HEADERDATA = 10029,
+    OPT_WRITEFUNCTION = 20011, OPT_HEADERFUNCTION = 20079,
+    OPT_LOW_SPEED_LIMIT = 19, OPT_LOW_SPEED_TIME = 20, OPT_NOBODY = 44, OPT_CONNECTTIMEOUT = 78, OPT_NOSIGNAL = 99,
+    OPT_PROTOCOLS = 181,
+    PROTOCOLS_HTTP_HTTPS = 3,
+    GLOBAL_DEFAULT = 3
+};
+
+static struct {
+    int (*global_init)(long);
+    void *(*easy_init)(void);
+    int (*easy_setopt)(void *, int, ...);
+    int (*easy_perform)(void *);
+    void (*easy_cleanup)(void *);
+    const char *(*easy_strerror)(int);
+    void *(*slist_append)(void *, const char *);
+    void (*slist_free_all)(void *);
+    int ready;
+} curl;
+
+static pthread_once_t opened = PTHREAD_ONCE_INIT;
+
+static void open_library(void) {
+    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    if (!library) library = dlopen("libcurl-gnutls.so.4", RTLD_NOW | RTLD_LOCAL);
+    if (!library) return;
+#define FIND(member, name) \
+    if (!(*(void **)&curl.member = dlsym(library, name))) return
+    FIND(global_init, "curl_global_init");
+    FIND(easy_init, "curl_easy_init");
+    FIND(easy_setopt, "curl_easy_setopt");
+    FIND(easy_perform, "curl_easy_perform");
+    FIND(easy_cleanup, "curl_easy_cleanup");
+    FIND(easy_strerror, "curl_easy_strerror");
+    FIND(slist_append, "curl_slist_append");
+    FIND(slist_free_all, "curl_slist_free_all");
+#undef FIND
+    curl.ready = curl.global_init(GLOBAL_DEFAULT) == 0;
+}
+
+int lf_http_request(
+    const char *url, int head_only, const char *const *headers, lf_http_sink header_sink, lf_http_sink body_sink,
+    void *context, char error[LF_HTTP_ERROR_SIZE]) {
+    error[0] = 0;
+    pthread_once(&opened, open_library);
+    void *handle = curl.ready ? curl.easy_init() : NULL;
+    if (!handle) {
+        snprintf(error, LF_HTTP_ERROR_SIZE, "libcurl could not be opened");
+        return LF_HTTP_NO_LIBRARY;
+    }
+    void *list = NULL;
+    for (; *headers; headers++) {
+        void *longer = curl.slist_append(list, *headers);
+        if (longer) list = longer;
+    }
+    curl.easy_setopt(handle, OPT_URL, url);
+    curl.easy_setopt(handle, OPT_PROTOCOLS, (long)PROTOCOLS_HTTP_HTTPS);
+    curl.easy_setopt(handle, OPT_NOSIGNAL, 1L);
+    curl.easy_setopt(handle, OPT_CONNECTTIMEOUT, 10L);
+    curl.easy_setopt(handle, OPT_LOW_SPEED_LIMIT, 1L);
+    curl.easy_setopt(handle, OPT_LOW_SPEED_TIME, 30L);
+    curl.easy_setopt(handle, OPT_NOBODY, (long)(head_only != 0));
+    curl.easy_setopt(handle, OPT_HTTPHEADER, list);
+    curl.easy_setopt(handle, OPT_HEADERFUNCTION, header_sink);
+    curl.easy_setopt(handle, OPT_HEADERDATA, context);
+    curl.easy_setopt(handle, OPT_WRITEFUNCTION, body_sink);
+    curl.easy_setopt(handle, OPT_WRITEDATA, context);
+    curl.easy_setopt(handle, OPT_ERRORBUFFER, error);
+    int code = curl.easy_perform(handle);
+    if (code && !error[0]) snprintf(error, LF_HTTP_ERROR_SIZE, "%s", curl.easy_strerror(code));
+    curl.slist_free_all(list);
+    curl.easy_cleanup(handle);
+    return code;
+}

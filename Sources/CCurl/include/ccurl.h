@@ -1,0 +1,20 @@
+#ifndef LF_CCURL_H
+#define LF_CCURL_H
+
+#include <stddef.h>
+
+/* Both answer how many bytes they took; fewer than `count` ends the transfer. */
+typedef size_t (*lf_http_sink)(char *bytes, size_t size, size_t count, void *context);
+
+enum { LF_HTTP_NO_LIBRARY = -1, LF_HTTP_ERROR_SIZE = 256 };
+
+/*
+ * One request by libcurl, which is opened at the first call: programs that never download do not pay for it.
+ * Redirects are answered, not followed. `headers` ends with NULL. Returns libcurl's code (0: an answer arrived whole),
+ * or LF_HTTP_NO_LIBRARY; on failure `error` holds a sentence.
+ */
+int lf_http_request(
+    const char *url, int head_only, const char *const *headers, lf_http_sink header_sink, lf_http_sink body_sink,
+    void *context, char error[LF_HTTP_ERROR_SIZE]);
+
+#endif

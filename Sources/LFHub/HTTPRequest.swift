@@ -1,0 +1,101 @@
+import CCurl
+import Glibc
+import LFDiagnostics
+
+/// The head of an HTTP answer.
+struct HTTPAnswer {
+    var status = 0
+    /// By lower-case name; of several lines the last.
+    var headers: [String: String] = [:]
+
+    var isRedirect: Bool { [301, 302, 303, 307, 308].contains(status) }
+}
+
+/// A request that got no whole answer: no connection, or one that broke.
+struct BrokenTransfer: Error {
+    let reason: String
+}
+
+/// One GET or HEAD over HTTP or HTTPS; redirects are handed back.
+struct HTTPRequest {
+    var url: String
+    var isHead = false
+    /// Each "Name: value".
+    var headers: [String] = []
+
+    /// - Parameter sink: Takes each piece of the body as it arrives; what it throws ends the transfer and is thrown on.
+    /// - Throws: `BrokenTransfer` when the answer did not arrive whole; `UserError` when libcurl is missing.
+    func send(sink: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void) throws -> HTTPAnswer {
+        try withoutActuallyEscaping(sink) { sink in
+            let transfer = Transfer(sink)
+            var error = [CChar](repeating: 0, count: LF_HTTP_ERROR_SIZE)
+            // libcurl refuses nothing in a header line; a line break in a token must not become a second header.
+            let lines = headers.map { strdup($0.filter { !$0.isNewline }) }
+            defer { lines.forEach { free($0) } }
+            let code = withExtendedLifetime(transfer) {
+                (lines.map { UnsafePointer<CChar>($0) } + [nil]).withUnsafeBufferPointer { lines in
+                    lf_http_request(
+                        url, isHead ? 1 : 0, lines.baseAddress, receiveHeader, receiveBody,
+                        Unmanaged.passUnretained(transfer).toOpaque(), &error)
+                }
+            }
+            if let failure = transfer.failure { throw failure }
+            if Int(code) == LF_HTTP_NO_LIBRARY {
+                throw UserError(
+                    .failedRun, "Downloading needs libcurl (libcurl.so.4), which this system lacks.",
+                    remedy: "Install it (Debian, Ubuntu: `apt-get install libcurl4`).")
+            }
+            guard code == 0 else {
+                let reason = error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+                throw BrokenTransfer(reason: String(decoding: reason, as: UTF8.self))
+            }
+            return transfer.answer
+        }
+    }
+}
+
+/// What libcurl's callbacks work on during one request.
+private final class Transfer {
+    var answer = HTTPAnswer()
+    var failure: (any Error)?
+    let sink: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void
+
+    init(_ sink: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void) { self.sink = sink }
+
+    func takeHeader(_ line: String) {
+        if line.hasPrefix("HTTP/") {
+            // A new head: behind a proxy or "100 Continue" several follow each other.
+            answer = HTTPAnswer(status: line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0)
+        } else if let colon = line.firstIndex(of: ":") {
+            answer.headers[line[..<colon].lowercased()] = trimmed(line[line.index(after: colon)...])
+        }
+    }
+}
+
+private func trimmed(_ text: Substring) -> String {
+    String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+}
+
+private func receiveHeader(
+    bytes: UnsafeMutablePointer<CChar>?, size: Int, count: Int, context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let bytes, let context else { return 0 }
+    let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+    transfer.takeHeader(
+        String(decoding: UnsafeRawBufferPointer(start: bytes, count: size * count), as: UTF8.self))
+    return size * count
+}
+
+private func receiveBody(
+    bytes: UnsafeMutablePointer<CChar>?, size: Int, count: Int, context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let bytes, let context else { return 0 }
+    let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+    do {
+        try transfer.sink(transfer.answer, UnsafeRawBufferPointer(start: bytes, count: size * count))
+        return size * count
+    } catch {
+        transfer.failure = error
+        return 0
+    }
+}
