@@ -5,7 +5,8 @@ extension ModelArguments {
         adapterFolder = arguments.optionalString("adapter_folder")
         cacheDir = arguments.optionalString("cache_dir")
         revision = arguments.optionalString("model_revision") ?? "main"
-        hubToken = arguments.optionalString("hf_hub_token")
+        // The files that a run writes hold `<HF_HUB_TOKEN>` in its place.
+        hubToken = arguments.optionalString("hf_hub_token").flatMap { $0.hasPrefix("<") ? nil : $0 }
         resizeVocab = arguments.bool("resize_vocab")
         splitSpecialTokens = arguments.bool("split_special_tokens")
         addTokens = arguments.names("add_tokens")

@@ -2,7 +2,9 @@ import LFDiagnostics
 
 /// Byte-pair encoding: symbols are merged pair by pair, the earliest-learned pair first (Sennrich et al. 2016, arXiv
 /// 1508.07909).
-struct BPEModel: Sendable {
+///
+/// A class: its many tables would each be counted whenever threads that share a tokenizer pass it on.
+final class BPEModel: Sendable {
     enum Unknown: Sendable {
         /// No `unk_token` is set: the character vanishes.
         case vanishes

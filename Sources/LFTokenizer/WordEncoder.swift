@@ -2,7 +2,7 @@
 /// steps in between.
 ///
 /// It gives the same ids as the steps that it leaves out.
-struct WordEncoder: Sendable {
+final class WordEncoder: Sendable {
     private enum Shortcut: Sendable {
         /// The words of a pattern, written in GPT-2's byte alphabet.
         case bytes(BPEModel, KnownPattern)

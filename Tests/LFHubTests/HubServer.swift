@@ -20,6 +20,7 @@ final class HubServer: Sendable {
     private let socketDescriptor: Int32
     let port: UInt16
     private let behaviour: Mutex<Behaviour>
+    private let isStopped = Mutex(false)
     private let log = Mutex<[String]>([])
 
     /// Request lines with the Range and Authorization headers behind them.
@@ -43,24 +44,26 @@ final class HubServer: Sendable {
         port = UInt16(bigEndian: address.sin_port)
         listen(socketDescriptor, 16)
         Thread.detachNewThread { [weak self] in
+            // Closed here alone: a number that is closed twice may be another test's file by then.
+            defer { close(descriptor) }
             while true {
                 let connection = accept(descriptor, nil, nil)
-                guard connection >= 0 else { return }
-                guard let self else {
-                    close(connection)
-                    return
-                }
+                defer { if connection >= 0 { close(connection) } }
+                guard connection >= 0, let self else { break }
                 self.serve(connection)
-                close(connection)
             }
         }
     }
 
     func change(_ body: @Sendable (inout Behaviour) -> Void) { behaviour.withLock { body(&$0) } }
 
+    /// Refuses connections from now on.
     func stop() {
-        shutdown(socketDescriptor, Int32(SHUT_RDWR))
-        close(socketDescriptor)
+        let wasStopped = isStopped.withLock { stopped in
+            defer { stopped = true }
+            return stopped
+        }
+        if !wasStopped { shutdown(socketDescriptor, Int32(SHUT_RDWR)) }
     }
 
     static func checksum(of bytes: [UInt8], large: Bool) -> String {
