@@ -39,6 +39,8 @@ func checkCombinations(_ arguments: inout ArgumentValues) {
 /// Upstream's least validation size: anything below counts as none.
 private let leastValSize = 1e-6
 
+private let knownTrackers: Set = ["none", "None", "all", "tensorboard"]
+
 let combinationRules: [CombinationRule] =
     modelAndDataRules + methodRules + policyOptimizationRules + evaluationRules + intervalRules
 
@@ -220,6 +222,13 @@ private let policyOptimizationRules: [CombinationRule] = [
 ]
 
 private let evaluationRules: [CombinationRule] = [
+    CombinationRule(
+        "report_to",
+        naming: { arguments in
+            "`report_to: \(arguments.names("report_to").first { !knownTrackers.contains($0) } ?? "")` is not supported yet."
+        },
+        remedy: "Use `report_to: tensorboard` or `report_to: none`; `trainer_log.jsonl` is always there."
+    ) { !$0.names("report_to").allSatisfy(knownTrackers.contains) },
     CombinationRule(
         "do_eval", "eval_strategy", "eval_dataset", "val_size",
         message: "Please make sure eval_dataset be provided or val_size >1e-6.",

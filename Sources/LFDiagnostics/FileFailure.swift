@@ -89,7 +89,7 @@ func retryingInterrupts<R: SignedInteger>(_ body: () -> R) -> R {
 /// Writes every byte to an open file.
 ///
 /// - Throws: `UserError` naming `path`.
-func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws(UserError) {
+package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String) throws(UserError) {
     var rest = bytes[...]
     while !rest.isEmpty {
         let buffer = UnsafeRawBufferPointer(rebasing: rest)

@@ -38,6 +38,9 @@ public final class Trainer {
     /// Epochs that an earlier run had done.
     private var resumedEpoch = 0.0
 
+    /// Receives every log event too (`report_to: tensorboard`).
+    public var tensorBoard: TensorBoardLog?
+
     /// Takes the place of the loss in evaluation.
     public var exampleScoring: (any ExampleScoring)?
 
@@ -94,6 +97,7 @@ public final class Trainer {
             showsProgress: !arguments.disableTqdm)
         self.reporter = reporter
         defer { self.reporter = nil }
+        try tensorBoard?.begin(after: state.globalStep)
         let start = monotonicSeconds()
         let resumedStep = state.globalStep
         resumedEpoch = state.epoch
@@ -288,6 +292,7 @@ public final class Trainer {
         }
         let recorded = state.log(entry)
         try reporter?.logged(recorded, tokensSeen: state.numInputTokensSeen)
+        try tensorBoard?.write(recorded)
     }
 
     /// - Parameter resumedStep: Steps that an earlier run has done; rates are over what this one did.

@@ -3,6 +3,7 @@ import LFCheckpoint
 public import LFConfig
 import LFData
 import LFDiagnostics
+import LFJSON
 import LFModels
 public import LFReport
 public import LFTemplate
@@ -94,6 +95,17 @@ private func run(
         keepsActivations: config.model.disableGradientCheckpointing,
         earlyStoppingPatience: config.finetuning.earlyStoppingSteps,
         saveModel: { try saver.save(in: $0) })
+
+    if config.training.reportsToTensorBoard {
+        trainer.tensorBoard = TensorBoardLog(
+            folder: TensorBoardLog.folder(
+                outputDir: config.training.outputDir, loggingDir: config.training.loggingDir,
+                resumes: checkpoint != nil, environment: ProcessInfo.processInfo.environment),
+            texts: [
+                ("args", markdownCode(config.argumentsYAML(includingDefaults: true))),
+                ("model_config", markdownCode(JSONValue.object(prepared.model.config.json).serialized())),
+            ])
+    }
 
     let answers =
         try config.training.predictWithGenerate
@@ -206,4 +218,9 @@ private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
             )
         }
     }
+}
+
+/// Text that TensorBoard, which reads Markdown, shows as it is.
+private func markdownCode(_ text: String) -> String {
+    text.split(separator: "\n", omittingEmptySubsequences: false).map { "    \($0)" }.joined(separator: "\n")
 }

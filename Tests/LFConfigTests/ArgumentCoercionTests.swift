@@ -155,7 +155,10 @@ struct ArgumentCoercionTests {
                 "lora_target holds a name with a space, \"q_proj v_proj\". Separate names with commas."
             ),
             ("lora_target=[]", "lora_target must not be an empty list."),
-            ("report_to=wandb", "`report_to: wandb` is not supported yet. Use `report_to: none`"),
+            (
+                "report_to=wandb",
+                "`report_to: wandb` is not supported yet. Use `report_to: tensorboard` or `report_to: none`"
+            ),
             (
                 "flash_attn=flash_attention_2",
                 "flash_attn must be one of auto, disabled or sdpa, got \"flash_attention_2\". Use `flash_attn: auto`."

@@ -65,13 +65,13 @@ extension ArgumentCatalogue {
         logging_strategy | choice no steps epoch | steps | yes | When the loss is logged.
         logging_steps | float >=0 | 500 | yes | Steps between two log lines; below 1, a share of all steps.
         logging_first_step | bool | false | yes | Log the first step too.
-        logging_dir | string? | - | no effect | Folder for TensorBoard files, which are not written.
+        logging_dir | string? | - | yes | Folder for TensorBoard's files; `TENSORBOARD_LOGGING_DIR` or one in `runs/` of `output_dir` when unset.
         logging_nan_inf_filter | bool | true | no | Leave steps with a non-finite loss out of the logged mean.
         log_level | choice passive !debug !info !warning !error !critical !detail | passive | yes | How much is logged.
         log_level_replica | choice warning !passive !debug !info !error !critical !detail | warning | yes | How much other processes log.
         log_on_each_node | bool | true | no effect | Whether every node logs. There is one node.
         include_num_input_tokens_seen | choice no all non_padding | no | yes | Log the number of tokens read so far (`true` means `all`). There is no padding, so both count the same.
-        report_to | names? | none / None / - | no: Use `report_to: none`; `trainer_log.jsonl` and `plot_loss` are always there. | Trackers that receive the metrics.
+        report_to | names? | none | yes | Trackers that receive the metrics: `tensorboard`, which `all` means too.
         project | string | huggingface | no effect | Project of a tracker, of which there is none.
         trackio_space_id | string? | trackio | no effect | Space of the tracker Trackio, which is not used.
         ## Evaluation

@@ -1,0 +1,137 @@
+import Foundation
+import LFReport
+import Testing
+
+/// Reads event files back by the formats' own rules, knowing nothing of the writer.
+@Suite struct TensorBoardLogTests {
+    /// A field of a message: its number and its bytes, or its value where it is a number.
+    private typealias Field = (number: Int, bytes: [UInt8], value: UInt64)
+
+    private func fields(_ bytes: [UInt8]) throws -> [Field] {
+        var rest = bytes[...]
+        func varint() throws -> UInt64 {
+            var value: UInt64 = 0, shift: UInt64 = 0
+            while let byte = rest.popFirst() {
+                value |= UInt64(byte & 0x7F) << shift
+                if byte < 0x80 { return value }
+                shift += 7
+            }
+            throw CocoaError(.fileReadCorruptFile)
+        }
+        var found: [Field] = []
+        while !rest.isEmpty {
+            let key = try varint()
+            let number = Int(key >> 3)
+            switch key & 7 {
+            case 0: found.append((number, [], try varint()))
+            case 1, 5:
+                let size = key & 7 == 1 ? 8 : 4
+                let value = rest.prefix(size).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+                found.append((number, Array(rest.prefix(size)), value))
+                rest = rest.dropFirst(size)
+            default:
+                let size = Int(try varint())
+                found.append((number, Array(rest.prefix(size)), 0))
+                rest = rest.dropFirst(size)
+            }
+        }
+        return found
+    }
+
+    /// CRC-32C bit by bit, masked as TFRecord says.
+    private func checksum(_ bytes: [UInt8]) -> UInt32 {
+        var value = UInt32.max
+        for byte in bytes {
+            value ^= UInt32(byte)
+            for _ in 0..<8 { value = value & 1 == 1 ? value >> 1 ^ 0x82F6_3B78 : value >> 1 }
+        }
+        value = ~value
+        return (value >> 15 | value << 17) &+ 0xA282_EAD8
+    }
+
+    /// The records of a file, their checksums verified.
+    private func records(_ path: String) throws -> [[UInt8]] {
+        var rest = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))[...]
+        func number(_ bytes: some BidirectionalCollection<UInt8>) -> UInt64 {
+            bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        }
+        var found: [[UInt8]] = []
+        while !rest.isEmpty {
+            let length = Array(rest.prefix(8))
+            #expect(number(rest.dropFirst(8).prefix(4)) == UInt64(checksum(length)))
+            let data = Array(rest.dropFirst(12).prefix(Int(number(length))))
+            rest = rest.dropFirst(12 + data.count)
+            #expect(number(rest.prefix(4)) == UInt64(checksum(data)))
+            rest = rest.dropFirst(4)
+            found.append(data)
+        }
+        return found
+    }
+
+    @Test func theChecksumIsCastagnolis() {
+        // The check value of CRC-32C, before the mask.
+        let masked = checksum(Array("123456789".utf8))
+        let rotated = masked &- 0xA282_EAD8
+        #expect(rotated << 15 | rotated >> 17 == 0xE306_9283)
+    }
+
+    @Test func numbersAndTextsComeBack() throws {
+        let folder = NSTemporaryDirectory() + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let log = TensorBoardLog(
+            folder: folder, texts: [("args", "stage: sft")],
+            now: { Date(timeIntervalSince1970: 1_700_000_000.5) })
+        try log.begin(after: 0)
+        var entry: LogEntry = ["loss": 1.5, "eval_runtime": 2, "epoch": 0.25]
+        entry.step = 300
+        try log.write(entry)
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+        #expect(names.count == 1 && names[0].hasPrefix("events.out.tfevents.1700000000."))
+        let events = try records("\(folder)/\(names[0])").map(fields)
+        #expect(events.count == 3)
+        #expect(events[0].contains { $0.number == 3 && $0.bytes == Array("brain.Event:2".utf8) })
+        #expect(events.allSatisfy { $0[0].number == 1 && Double(bitPattern: $0[0].value) == 1_700_000_000.5 })
+
+        let text = try fields(fields(#require(events[1].last { $0.number == 5 }).bytes)[0].bytes)
+        #expect(text[0].bytes == Array("args/text_summary".utf8))
+        #expect(try fields(fields(text[1].bytes)[0].bytes)[0].bytes == Array("text".utf8))
+        #expect(try fields(text[2].bytes).last?.bytes == Array("stage: sft".utf8))
+
+        #expect(events[2].contains { $0.number == 2 && $0.value == 300 })
+        let summary = try fields(#require(events[2].last { $0.number == 5 }).bytes).map {
+            try fields($0.bytes)
+        }
+        #expect(
+            summary.map { String(decoding: $0[0].bytes, as: UTF8.self) }
+                == ["train/loss", "eval/runtime", "train/epoch"])
+        #expect(
+            summary.map { Float(bitPattern: UInt32(truncatingIfNeeded: $0[1].value)) } == [1.5, 2, 0.25])
+    }
+
+    @Test func resumedRunsGoOnInTheirFolderAndVoidWhatCameAfter() throws {
+        let output = NSTemporaryDirectory() + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: output) }
+        func folder(resumes: Bool, _ environment: [String: String] = [:], loggingDir: String? = nil) -> String
+        {
+            TensorBoardLog.folder(
+                outputDir: output, loggingDir: loggingDir, resumes: resumes, environment: environment,
+                host: "here", date: Date(timeIntervalSince1970: 0))
+        }
+        let first = folder(resumes: false)
+        #expect(first.hasPrefix(output + "/runs/") && first.hasSuffix("_here"))
+        #expect(folder(resumes: true) == first, "Nothing to go on with yet.")
+        try TensorBoardLog(folder: output + "/runs/earlier").begin(after: 0)
+        #expect(folder(resumes: true) == output + "/runs/earlier")
+        #expect(folder(resumes: false) == first)
+        #expect(folder(resumes: true, ["TENSORBOARD_LOGGING_DIR": "/else"]) == "/else")
+        #expect(folder(resumes: true, ["TENSORBOARD_LOGGING_DIR": "/else"], loggingDir: "mine") == "mine")
+
+        try TensorBoardLog(folder: output + "/runs/earlier").begin(after: 7)
+        let names = try FileManager.default.contentsOfDirectory(atPath: output + "/runs/earlier").sorted()
+        #expect(names.count == 2)
+        let restart = try names.flatMap { try records("\(output)/runs/earlier/\($0)") }.map(fields).filter {
+            $0.contains { $0.number == 7 }
+        }
+        #expect(restart.count == 1 && restart[0].contains { $0.number == 2 && $0.value == 8 })
+    }
+}
