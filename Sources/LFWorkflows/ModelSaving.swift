@@ -53,7 +53,8 @@ struct ModelSaver {
 
     /// The base model's `generation_config.json`, or one made of its special tokens.
     private func generationJSON() throws -> JSONObject {
-        let path = config.model.modelNameOrPath + "/generation_config.json"
+        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
+        let path = folder + "/generation_config.json"
         if FileManager.default.fileExists(atPath: path), let object = try JSONValue.read(path: path).object {
             return object
         }

@@ -20,9 +20,11 @@ extension ModelLoader {
     /// - Parameter isTrained: A model that is only evaluated must bring its head.
     /// - Throws: `UserError` when a file does not hold a head of the model's size, or there is none to evaluate with.
     func valueHead(for model: LanguageModel, generator: Generator, isTrained: Bool) throws -> ValueHead {
-        try valueHead(
-            config.model.adapterNameOrPath.last ?? config.model.modelNameOrPath, for: model,
-            generator: generator, isTrained: isTrained)
+        let adapter = config.model.adapterNameOrPath.last
+        let folder = try localFolder(
+            adapter ?? config.model.modelNameOrPath,
+            key: adapter == nil ? "model_name_or_path" : "adapter_name_or_path", config.model)
+        return try valueHead(folder, for: model, generator: generator, isTrained: isTrained)
     }
 
     /// A frozen head that a folder must hold.
