@@ -47,7 +47,7 @@ let package = Package(
             [
                 "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint",
                 "LFObjectives", "LFOptimizers",
-                "LFData", "LFHub",
+                "LFData", "LFHub", "LFHTTP",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
             ]),
@@ -94,7 +94,8 @@ let package = Package(
         module("LFTextMetrics", ["LFDiagnostics"]),
         module(
             "LFData", ["CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
-        module("LFHub", ["CCurl", "LFJSON", "LFDiagnostics", crypto, logging]),
+        module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging]),
+        module("LFHTTP", ["CCurl", "LFDiagnostics"]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),

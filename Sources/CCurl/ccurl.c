@@ -2,14 +2,15 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 /* libcurl's option numbers: part of its stable binary interface. */
 enum {
-    OPT_WRITEDATA = 10001, OPT_URL = 10002, OPT_ERRORBUFFER = 10010, OPT_HTTPHEADER = 10023, OPT_HEADERDATA = 10029,
+    OPT_WRITEDATA = 10001, OPT_POSTFIELDS = 10015, OPT_POSTFIELDSIZE = 30120, OPT_URL = 10002, OPT_ERRORBUFFER = 10010, OPT_HTTPHEADER = 10023, OPT_HEADERDATA = 10029,
     OPT_WRITEFUNCTION = 20011, OPT_HEADERFUNCTION = 20079,
-    OPT_LOW_SPEED_LIMIT = 19, OPT_LOW_SPEED_TIME = 20, OPT_NOBODY = 44, OPT_CONNECTTIMEOUT = 78, OPT_NOSIGNAL = 99,
+    OPT_LOW_SPEED_LIMIT = 19, OPT_LOW_SPEED_TIME = 20, OPT_NOBODY = 44, OPT_POST = 47, OPT_CONNECTTIMEOUT = 78, OPT_NOSIGNAL = 99,
     OPT_PROTOCOLS = 181,
     PROTOCOLS_HTTP_HTTPS = 3,
     GLOBAL_DEFAULT = 3
@@ -48,8 +49,8 @@ static void open_library(void) {
 }
 
 int lf_http_request(
-    const char *url, int head_only, const char *const *headers, lf_http_sink header_sink, lf_http_sink body_sink,
-    void *context, char error[LF_HTTP_ERROR_SIZE]) {
+    const lf_http_message *message, lf_http_sink header_sink, lf_http_sink body_sink, void *context,
+    char error[LF_HTTP_ERROR_SIZE]) {
     error[0] = 0;
     pthread_once(&opened, open_library);
     void *handle = curl.ready ? curl.easy_init() : NULL;
@@ -58,17 +59,22 @@ int lf_http_request(
         return LF_HTTP_NO_LIBRARY;
     }
     void *list = NULL;
-    for (; *headers; headers++) {
-        void *longer = curl.slist_append(list, *headers);
+    for (const char *const *header = message->headers; *header; header++) {
+        void *longer = curl.slist_append(list, *header);
         if (longer) list = longer;
     }
-    curl.easy_setopt(handle, OPT_URL, url);
+    curl.easy_setopt(handle, OPT_URL, message->url);
     curl.easy_setopt(handle, OPT_PROTOCOLS, (long)PROTOCOLS_HTTP_HTTPS);
     curl.easy_setopt(handle, OPT_NOSIGNAL, 1L);
     curl.easy_setopt(handle, OPT_CONNECTTIMEOUT, 10L);
     curl.easy_setopt(handle, OPT_LOW_SPEED_LIMIT, 1L);
-    curl.easy_setopt(handle, OPT_LOW_SPEED_TIME, 30L);
-    curl.easy_setopt(handle, OPT_NOBODY, (long)(head_only != 0));
+    curl.easy_setopt(handle, OPT_LOW_SPEED_TIME, message->patience);
+    if (message->method == LF_HTTP_HEAD) curl.easy_setopt(handle, OPT_NOBODY, 1L);
+    if (message->method == LF_HTTP_POST) {
+        curl.easy_setopt(handle, OPT_POST, 1L);
+        curl.easy_setopt(handle, OPT_POSTFIELDSIZE, (int64_t)message->body_size);
+        curl.easy_setopt(handle, OPT_POSTFIELDS, message->body ? message->body : "");
+    }
     curl.easy_setopt(handle, OPT_HTTPHEADER, list);
     curl.easy_setopt(handle, OPT_HEADERFUNCTION, header_sink);
     curl.easy_setopt(handle, OPT_HEADERDATA, context);

@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import LFDiagnostics
+import LFHTTP
 
 /// One file of a repository at a commit, on its way into the cache.
 struct HubFile {

@@ -1,5 +1,6 @@
 import Foundation
 import LFDiagnostics
+import LFHTTP
 import LFJSON
 import Logging
 

@@ -18,7 +18,7 @@ public final class PolicyOptimizationObjective: Objective {
     private let model: LanguageModel
     private let head: ValueHead
     private let reference: ReferencePolicy
-    private let rewardModel: RewardModel
+    private let rewardModel: any AnswerScoring
     private let settings: Settings
     private let options: GenerationOptions
     private let batchSize: Int
@@ -43,7 +43,7 @@ public final class PolicyOptimizationObjective: Objective {
     ///   - dropoutGenerator: What the head's dropout draws from in training.
     ///   - rolloutGenerator: What answers and orders are drawn from.
     public init(
-        _ model: LanguageModel, head: ValueHead, reference: ReferencePolicy, rewardModel: RewardModel,
+        _ model: LanguageModel, head: ValueHead, reference: ReferencePolicy, rewardModel: any AnswerScoring,
         settings: Settings, options: GenerationOptions, training: TrainingArguments, shuffles: Bool,
         dropoutGenerator: Generator, rolloutGenerator: Generator
     ) {

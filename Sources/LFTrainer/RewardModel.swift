@@ -3,8 +3,16 @@ public import LFModels
 public import LFNN
 import LFTorch
 
+/// What judges answers for PPO.
+public protocol AnswerScoring {
+    /// One score per text, the higher the better.
+    ///
+    /// - Parameter texts: Prompts with their answers; token ids, at least one each.
+    func scores(of texts: [[Int32]]) throws -> [Double]
+}
+
 /// What scores answers for PPO: a model, or an adapter of the policy's, with a value head.
-public final class RewardModel {
+public final class RewardModel: AnswerScoring {
     private let model: LanguageModel
     private let head: ValueHead
     private let adapters: [LoRAAdapter?]?
@@ -21,7 +29,7 @@ public final class RewardModel {
     /// The head on the last token of each text.
     ///
     /// - Parameter texts: Prompts with their answers; token ids, at least one each.
-    func scores(of texts: [[Int32]]) throws(TorchError) -> [Double] {
+    public func scores(of texts: [[Int32]]) throws -> [Double] {
         let examples = texts.map { ids in
             let labels = Array(repeating: ignoreIndex, count: ids.count)
             return Example.supervised([LabeledSequence(inputIDs: ids, labels: labels)])

@@ -52,8 +52,10 @@ struct ModelLoader {
             {
                 let settings = config.finetuning.policyOptimization
                 guard config.finetuning.stage == .ppo, let name = settings.rewardModel else { return }
-                if settings.rewardModelType == .lora {
-                    return try checkAdapters([name], key: "reward_model")
+                switch settings.rewardModelType {
+                case .api: return try RewardService.check(url: name)
+                case .lora: return try checkAdapters([name], key: "reward_model")
+                default: break
                 }
                 _ = try ModelConfig.read(directory: localFolder(name, key: "reward_model", config.model))
                 try checkAdapters(settings.rewardModelAdapters, key: "reward_model_adapters")

@@ -1,5 +1,6 @@
 import LFConfig
 import LFGeneration
+import LFTokenizer
 import LFTorch
 import LFTrainer
 
@@ -8,14 +9,15 @@ extension Stage {
     ///
     /// - Parameter stopTokens: What ends an answer.
     static func policyOptimization(
-        _ config: ResolvedConfig, _ prepared: PreparedModel, _ loader: ModelLoader, stopTokens: [Int32]
+        _ config: ResolvedConfig, _ prepared: PreparedModel, _ loader: ModelLoader, tokenizer: Tokenizer,
+        stopTokens: [Int32]
     ) throws -> Stage {
         guard let head = prepared.valueHead else {
             preconditionFailure("the loader gives stage ppo a value head")
         }
         let objective = PolicyOptimizationObjective(
             prepared.model, head: head, reference: try loader.referencePolicy(for: prepared),
-            rewardModel: try loader.rewardModel(for: prepared),
+            rewardModel: try loader.rewardModel(for: prepared, tokenizer: tokenizer),
             settings: config.finetuning.policyOptimization,
             options: GenerationOptions(config.generating, stopTokens: Set(stopTokens)),
             training: config.training, shuffles: !config.finetuning.disableShuffling,

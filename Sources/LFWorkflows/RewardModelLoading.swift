@@ -4,19 +4,21 @@ import LFConfig
 import LFDiagnostics
 import LFModels
 import LFNN
+import LFTokenizer
 import LFTorch
 import LFTrainer
 import Logging
 
 extension ModelLoader {
-    /// PPO's reward model: an adapter of the policy's model, or a model of its own, with the value head beside it.
+    /// PPO's reward model: an adapter of the policy's model or a model of its own, with the value head beside it, or a service.
     ///
     /// - Throws: `UserError` when a folder is missing, does not fit the model or holds no value head.
-    func rewardModel(for prepared: PreparedModel) throws -> RewardModel {
+    func rewardModel(for prepared: PreparedModel, tokenizer: Tokenizer) throws -> any AnswerScoring {
         let settings = config.finetuning.policyOptimization
         guard let name = settings.rewardModel else {
             preconditionFailure("the configuration asks for a reward model")
         }
+        if settings.rewardModelType == .api { return try RewardService(url: name, tokenizer: tokenizer) }
         let folder = try localFolder(name, key: "reward_model", config.model)
         if settings.rewardModelType == .full {
             let model = try frozenModel(folder, plan: prepared.plan)

@@ -1,4 +1,5 @@
 import LFConfig
+import LFTokenizer
 import LFTrainer
 
 /// What sets one stage apart from another: its objective, its curves and its evaluation's numbers.
@@ -17,7 +18,8 @@ struct Stage {
 
     /// - Parameter stopTokens: What ends an answer that the stage has the model write.
     init(
-        _ config: ResolvedConfig, prepared: PreparedModel, loader: ModelLoader, stopTokens: [Int32]
+        _ config: ResolvedConfig, prepared: PreparedModel, loader: ModelLoader, tokenizer: Tokenizer,
+        stopTokens: [Int32]
     ) throws {
         switch config.finetuning.stage {
         case .pt: self = try Stage.pretraining(config, prepared)
@@ -26,7 +28,8 @@ struct Stage {
         case .rm: self = Stage.reward(config, prepared)
         case .kto: self = try Stage.feedback(config, prepared, loader)
         case .ppo:
-            self = try Stage.policyOptimization(config, prepared, loader, stopTokens: stopTokens)
+            self = try Stage.policyOptimization(
+                config, prepared, loader, tokenizer: tokenizer, stopTokens: stopTokens)
         }
     }
 

@@ -8,13 +8,27 @@ typedef size_t (*lf_http_sink)(char *bytes, size_t size, size_t count, void *con
 
 enum { LF_HTTP_NO_LIBRARY = -1, LF_HTTP_ERROR_SIZE = 256 };
 
+typedef enum { LF_HTTP_GET, LF_HTTP_HEAD, LF_HTTP_POST } lf_http_method;
+
+typedef struct {
+    const char *url;
+    lf_http_method method;
+    /* "Name: value" lines, the last NULL. */
+    const char *const *headers;
+    /* What a POST sends. */
+    const void *body;
+    size_t body_size;
+    /* Seconds without a byte after which the transfer is given up. */
+    long patience;
+} lf_http_message;
+
 /*
  * One request by libcurl, which is opened at the first call: programs that never download do not pay for it.
- * Redirects are answered, not followed. `headers` ends with NULL. Returns libcurl's code (0: an answer arrived whole),
- * or LF_HTTP_NO_LIBRARY; on failure `error` holds a sentence.
+ * Redirects are answered, not followed. Returns libcurl's code (0: an answer arrived whole), or LF_HTTP_NO_LIBRARY;
+ * on failure `error` holds a sentence.
  */
 int lf_http_request(
-    const char *url, int head_only, const char *const *headers, lf_http_sink header_sink, lf_http_sink body_sink,
-    void *context, char error[LF_HTTP_ERROR_SIZE]);
+    const lf_http_message *message, lf_http_sink header_sink, lf_http_sink body_sink, void *context,
+    char error[LF_HTTP_ERROR_SIZE]);
 
 #endif

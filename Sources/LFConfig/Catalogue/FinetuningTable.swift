@@ -61,10 +61,10 @@ extension ArgumentCatalogue {
         ref_model_quantization_bit | int? | - | no | Bits of a quantized reference model.
         kto_chosen_weight | float >=0 | 1.0 | yes | Weight of desirable examples in KTO.
         kto_rejected_weight | float >=0 | 1.0 | yes | Weight of undesirable examples in KTO.
-        reward_model | string? | - | yes | Folder of PPO's reward model: an adapter with its value head, or a model with one.
+        reward_model | string? | - | yes | Folder of PPO's reward model: an adapter with its value head, or a model with one; with `reward_model_type: api` a service's URL.
         reward_model_adapters | names? | - | yes | Adapters of the reward model.
         reward_model_quantization_bit | int? | - | no | Bits of a quantized reward model.
-        reward_model_type | choice lora full !api | lora | yes | Whether PPO's reward model is an adapter, a model or a service.
+        reward_model_type | choice lora full api | lora | yes | Whether PPO's reward model is an adapter, a model or a service that answers POST requests.
         ppo_buffer_size | int >=1 | 1 | yes | Batches that PPO collects before it learns.
         ppo_epochs | int >=1 | 4 | yes | Passes over each of PPO's buffers.
         ppo_score_norm | bool | false | yes | Normalise PPO's scores.

@@ -3,29 +3,42 @@ import Glibc
 import LFDiagnostics
 
 /// The head of an HTTP answer.
-struct HTTPAnswer {
-    var status = 0
+package struct HTTPAnswer {
+    package var status = 0
     /// By lower-case name; of several lines the last.
-    var headers: [String: String] = [:]
+    package var headers: [String: String] = [:]
 
-    var isRedirect: Bool { [301, 302, 303, 307, 308].contains(status) }
+    package var isRedirect: Bool { [301, 302, 303, 307, 308].contains(status) }
 }
 
 /// A request that got no whole answer: no connection, or one that broke.
-struct BrokenTransfer: Error {
-    let reason: String
+package struct BrokenTransfer: Error {
+    package let reason: String
+
+    package init(reason: String) { self.reason = reason }
 }
 
-/// One GET or HEAD over HTTP or HTTPS; redirects are handed back.
-struct HTTPRequest {
-    var url: String
-    var isHead = false
+/// One GET, HEAD or POST over HTTP or HTTPS; redirects are handed back.
+package struct HTTPRequest {
+    package var url: String
+    package var isHead: Bool
     /// Each "Name: value".
-    var headers: [String] = []
+    package var headers: [String]
+    /// What a POST sends; nil for GET and HEAD.
+    package var body: [UInt8]?
+    /// Seconds without a byte after which the other side is given up.
+    package var patience: Int
+
+    package init(
+        url: String, isHead: Bool = false, headers: [String] = [], body: [UInt8]? = nil, patience: Int = 30
+    ) {
+        (self.url, self.isHead, self.headers) = (url, isHead, headers)
+        (self.body, self.patience) = (body, patience)
+    }
 
     /// - Parameter sink: Takes each piece of the body as it arrives; what it throws ends the transfer and is thrown on.
     /// - Throws: `BrokenTransfer` when the answer did not arrive whole; `UserError` when libcurl is missing.
-    func send(sink: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void) throws -> HTTPAnswer {
+    package func send(sink: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void) throws -> HTTPAnswer {
         try withoutActuallyEscaping(sink) { sink in
             let transfer = Transfer(sink)
             var error = [CChar](repeating: 0, count: LF_HTTP_ERROR_SIZE)
@@ -34,9 +47,19 @@ struct HTTPRequest {
             defer { lines.forEach { free($0) } }
             let code = withExtendedLifetime(transfer) {
                 (lines.map { UnsafePointer<CChar>($0) } + [nil]).withUnsafeBufferPointer { lines in
-                    lf_http_request(
-                        url, isHead ? 1 : 0, lines.baseAddress, receiveHeader, receiveBody,
-                        Unmanaged.passUnretained(transfer).toOpaque(), &error)
+                    (body ?? []).withUnsafeBufferPointer { body in
+                        var request = lf_http_message(
+                            url: nil,
+                            method: isHead ? LF_HTTP_HEAD : self.body == nil ? LF_HTTP_GET : LF_HTTP_POST,
+                            headers: lines.baseAddress, body: body.baseAddress, body_size: body.count,
+                            patience: patience)
+                        return url.withCString { url in
+                            request.url = url
+                            return lf_http_request(
+                                &request, receiveHeader, receiveBody,
+                                Unmanaged.passUnretained(transfer).toOpaque(), &error)
+                        }
+                    }
                 }
             }
             if let failure = transfer.failure { throw failure }
