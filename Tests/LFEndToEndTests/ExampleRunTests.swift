@@ -40,7 +40,12 @@ import Testing
         }
         try run(file, in: folder, output: "out", more)
         let written = try FileManager.default.contentsOfDirectory(atPath: folder + "/out")
-        #expect(written.contains("trainer_log.jsonl") && written.contains("training_loss.png"))
-        #expect(written.contains { $0 == "adapter_model.safetensors" || $0 == "model.safetensors" })
+        let settings = try String(contentsOfFile: Self.project + "/" + file, encoding: .utf8)
+        #expect(written.contains("trainer_log.jsonl"))
+        #expect(written.contains("training_loss.png") == settings.contains("plot_loss: true"))
+        #expect(written.contains("generated_predictions.jsonl") == settings.contains("do_predict: true"))
+        #expect(
+            written.contains { $0 == "adapter_model.safetensors" || $0 == "model.safetensors" }
+                == settings.contains("do_train: true"))
     }
 }
