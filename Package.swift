@@ -6,6 +6,9 @@ import PackageDescription
 let packageRoot = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path
 let libtorch = ProcessInfo.processInfo.environment["LIBTORCH"] ?? packageRoot + "/.deps/libtorch"
 
+/// Arrow's folder out of the pyarrow wheel, as libtorch's.
+let arrow = packageRoot + "/.deps/arrow"
+
 let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
@@ -93,7 +96,8 @@ let package = Package(
         module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
         module("LFTextMetrics", ["LFDiagnostics"]),
         module(
-            "LFData", ["CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+            "LFData",
+            ["CArrow", "CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
         module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging]),
         module("LFHTTP", ["CCurl", "LFDiagnostics"]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
@@ -106,6 +110,13 @@ let package = Package(
         .target(
             name: "CSimdJSON", cxxSettings: [.unsafeFlags(["-O3"])],
             linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]),
+        .target(
+            name: "CArrow",
+            cxxSettings: [.unsafeFlags(["-I\(arrow)/include", "-std=c++20", "-O2", "-w"])],
+            linkerSettings: [
+                .unsafeFlags(["-L\(arrow)/lib", "-Xlinker", "-rpath", "-Xlinker", "\(arrow)/lib"]),
+                .linkedLibrary("arrow"), .linkedLibrary("parquet"), .linkedLibrary("stdc++"),
+            ]),
         .systemLibrary(
             name: "CCompression", pkgConfig: "libzstd", providers: [.apt(["zlib1g-dev", "libzstd-dev"])]),
         .systemLibrary(name: "COnig", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),

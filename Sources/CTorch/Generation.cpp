@@ -114,8 +114,8 @@ void run_attention(Kernel kernel, const lf_kv_cache &cache, const lf_kv_cache::L
     int64_t kv_heads = layer.keys[0].size(1), groups = q.size(1) / kv_heads, key_dim = q.size(2), value_dim = out.size(2);
     int64_t longest = 0;
     for (int64_t i = 0; i < rows.count; ++i) longest = std::max(longest, rows.lengths[i] - rows.first(i));
-    const auto *queries = q.const_data_ptr<scalar>();
-    auto *result = out.mutable_data_ptr<scalar>();
+    const auto *queries = elements<scalar>(q);
+    auto *result = mutable_elements<scalar>(out);
     parallel_for(rows.count * kv_heads, 1, [&](int64_t begin, int64_t end) {
         std::vector<real> scores(groups * longest), sums(groups * value_dim);
         for (int64_t task = begin; task < end; ++task) {
@@ -234,10 +234,10 @@ at::Tensor product_of_few_rows(const at::Tensor &x, const at::Tensor &w, const s
     if (bias) addend = bias->to(x.scalar_type()).contiguous();
     auto run = [&](auto kernel, auto zero) {
         using scalar = decltype(zero);
-        const scalar *bias_data = bias ? addend.const_data_ptr<scalar>() : nullptr;
+        const scalar *bias_data = bias ? elements<scalar>(addend) : nullptr;
         int64_t grain = std::max<int64_t>(16, 16384 / std::max<int64_t>(1, width));
         parallel_for(outputs, grain, [&](int64_t begin, int64_t end) {
-            kernel(x.const_data_ptr<scalar>(), w.const_data_ptr<scalar>(), bias_data, y.mutable_data_ptr<scalar>(), rows, width, outputs, begin, end);
+            kernel(elements<scalar>(x), elements<scalar>(w), bias_data, mutable_elements<scalar>(y), rows, width, outputs, begin, end);
         });
     };
     if (x.scalar_type() == at::kFloat) run(few_rows_f32, 0.0f);

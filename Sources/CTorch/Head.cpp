@@ -75,9 +75,9 @@ template <typename scalar, typename Kernel>
 void reduce_rows(Kernel kernel, at::Tensor &logits, const int64_t *ids, ChunkResult &result) {
     using real = accumulated<scalar>;
     int64_t width = logits.size(1);
-    scalar *data = logits.mutable_data_ptr<scalar>();
-    real *log_probs = result.log_probs.mutable_data_ptr<real>(), *sums = result.sums.mutable_data_ptr<real>();
-    bool *correct = result.correct.defined() ? result.correct.mutable_data_ptr<bool>() : nullptr;
+    scalar *data = mutable_elements<scalar>(logits);
+    real *log_probs = mutable_elements<real>(result.log_probs), *sums = mutable_elements<real>(result.sums);
+    bool *correct = result.correct.defined() ? mutable_elements<bool>(result.correct) : nullptr;
     parallel_for(logits.size(0), 1, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
             scalar *row = data + r * width;
@@ -101,7 +101,7 @@ ChunkResult reduce(at::Tensor &logits, const at::Tensor &ids, bool wants_correct
     if (logits.is_cpu() && logits.is_contiguous() &&
         (logits.scalar_type() == at::kFloat || logits.scalar_type() == at::kDouble || logits.scalar_type() == at::kBFloat16)) {
         if (wants_correct) result.correct = at::empty({logits.size(0)}, logits.options().dtype(at::kBool));
-        const int64_t *chosen = ids.const_data_ptr<int64_t>();
+        const int64_t *chosen = elements<int64_t>(ids);
         if (logits.scalar_type() == at::kFloat) reduce_rows<float>(exponentiate_f32, logits, chosen, result);
         else if (logits.scalar_type() == at::kDouble) reduce_rows<double>(exponentiate_f64, logits, chosen, result);
         else reduce_rows<c10::BFloat16>(exponentiate_bf16, logits, chosen, result);

@@ -30,6 +30,16 @@ namespace lf {
 /// Sums and exponentials are taken in float32, for float64 input in float64.
 template <typename scalar> using accumulated = std::conditional_t<std::is_same_v<scalar, double>, double, float>;
 
+/// A tensor's elements, which are of type `T`. libtorch's own typed accessors have names that clang and gcc, in some versions, spell differently.
+template <typename T> const T *elements(const at::Tensor &tensor) {
+    TORCH_CHECK(tensor.scalar_type() == c10::CppTypeToScalarType<T>::value, "elements of another type");
+    return static_cast<const T *>(tensor.const_data_ptr());
+}
+template <typename T> T *mutable_elements(const at::Tensor &tensor) {
+    TORCH_CHECK(tensor.scalar_type() == c10::CppTypeToScalarType<T>::value, "elements of another type");
+    return static_cast<T *>(tensor.mutable_data_ptr());
+}
+
 /// Switches recording off for a scope.
 struct WithoutGrad {
     c10::AutoGradMode mode{false};

@@ -67,8 +67,8 @@ template <typename scalar, typename Kernel>
 void run_norm_forward(Kernel kernel, const at::Tensor &x, const at::Tensor &w, at::Tensor &y, at::Tensor &scales, double eps) {
     int64_t width = x.size(-1), rows = x.numel() / width;
     parallel_for(rows, rows_per_task, [&](int64_t begin, int64_t end) {
-        kernel(x.const_data_ptr<scalar>(), w.const_data_ptr<scalar>(), y.mutable_data_ptr<scalar>(),
-               scales.mutable_data_ptr<accumulated<scalar>>(), begin, end, width, eps);
+        kernel(elements<scalar>(x), elements<scalar>(w), mutable_elements<scalar>(y),
+               mutable_elements<accumulated<scalar>>(scales), begin, end, width, eps);
     });
 }
 
@@ -76,7 +76,7 @@ template <typename scalar, typename Kernel>
 void run_norm_backward(Kernel kernel, const at::Tensor &x, const at::Tensor &w, const at::Tensor &dy, const at::Tensor &scales, at::Tensor &dx,
                        at::Tensor &dw) {
     int64_t width = x.size(-1), rows = x.numel() / width;
-    scalar *dx_data = dx.defined() ? dx.mutable_data_ptr<scalar>() : nullptr;
+    scalar *dx_data = dx.defined() ? mutable_elements<scalar>(dx) : nullptr;
     // A fixed split into chunks: the sum over rows does not depend on the number of threads.
     constexpr int64_t chunk = 256;
     int64_t chunks = (rows + chunk - 1) / chunk;
@@ -84,9 +84,9 @@ void run_norm_backward(Kernel kernel, const at::Tensor &x, const at::Tensor &w, 
     if (dw.defined()) partial = at::zeros({chunks, width}, scales.options());
     parallel_for(chunks, 1, [&](int64_t first, int64_t last) {
         for (int64_t c = first; c < last; ++c)
-            kernel(x.const_data_ptr<scalar>(), w.const_data_ptr<scalar>(), dy.const_data_ptr<scalar>(),
-                   scales.const_data_ptr<accumulated<scalar>>(), dx_data,
-                   dw.defined() ? partial.mutable_data_ptr<accumulated<scalar>>() + c * width : nullptr, c * chunk,
+            kernel(elements<scalar>(x), elements<scalar>(w), elements<scalar>(dy),
+                   elements<accumulated<scalar>>(scales), dx_data,
+                   dw.defined() ? mutable_elements<accumulated<scalar>>(partial) + c * width : nullptr, c * chunk,
                    std::min(rows, (c + 1) * chunk), width);
     });
     if (dw.defined()) dw = partial.sum(0);
@@ -192,12 +192,12 @@ at::Tensor rotated(const at::Tensor &input, const at::Tensor &cos, const at::Ten
         auto y = at::empty_like(x);
         auto run = [&](auto kernel, auto *in, auto *out) {
             parallel_for(rows, rows_per_task, [&](int64_t begin, int64_t end) {
-                kernel(in, cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), out, begin, end, heads, width, half, sign);
+                kernel(in, elements<float>(cos), elements<float>(sin), out, begin, end, heads, width, half, sign);
             });
         };
-        if (x.scalar_type() == at::kFloat) run(rotate_f32, x.const_data_ptr<float>(), y.mutable_data_ptr<float>());
-        else if (x.scalar_type() == at::kDouble) run(rotate_f64, x.const_data_ptr<double>(), y.mutable_data_ptr<double>());
-        else run(rotate_bf16, x.const_data_ptr<c10::BFloat16>(), y.mutable_data_ptr<c10::BFloat16>());
+        if (x.scalar_type() == at::kFloat) run(rotate_f32, elements<float>(x), mutable_elements<float>(y));
+        else if (x.scalar_type() == at::kDouble) run(rotate_f64, elements<double>(x), mutable_elements<double>(y));
+        else run(rotate_bf16, elements<c10::BFloat16>(x), mutable_elements<c10::BFloat16>(y));
         return y;
     }
     auto c = cos.unsqueeze(1), s = sin.unsqueeze(1) * sign;

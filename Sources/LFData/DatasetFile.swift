@@ -52,11 +52,10 @@ struct DatasetFile: Sendable {
     /// Each row's number, from 1; nil where rows are numbered without gaps.
     private let numbers: [Int]?
 
-    /// File types by extension, and whether they can be read.
-    private enum Kind { case json, text, csv, later }
+    private enum Kind { case json, text, csv, parquet, arrow }
 
     private static let kinds: [String: Kind] = [
-        "json": .json, "jsonl": .json, "txt": .text, "csv": .csv, "arrow": .later, "parquet": .later,
+        "json": .json, "jsonl": .json, "txt": .text, "csv": .csv, "arrow": .arrow, "parquet": .parquet,
     ]
 
     func location(of row: Int) -> String { "\(path): \(unit) \(number(of: row))" }
@@ -86,13 +85,14 @@ struct DatasetFile: Sendable {
             guard let kind = kinds[pathExtension(path)] else {
                 throw UserError(
                     .failedRun, "The type of the file \(path) is unknown.",
-                    remedy: "Allowed file types: csv, json, jsonl, txt, each also with .gz or .zst behind it."
+                    remedy:
+                        "Allowed file types: arrow, parquet, csv, json, jsonl, txt, the last four also with .gz or .zst behind it."
                 )
             }
-            if kind == .later {
+            if kind == .parquet || kind == .arrow, DataFileReader.Compression(path: path) != nil {
                 throw UserError(
-                    .failedRun, "Reading .\(pathExtension(path)) files is not supported yet: \(path).",
-                    remedy: "Convert the data to JSONL.")
+                    .failedRun, "The file \(path) is packed, but its format is packed in itself.",
+                    remedy: "Unpack it.")
             }
             if kind != kinds[pathExtension(paths[0])] {
                 throw UserError(
@@ -103,7 +103,8 @@ struct DatasetFile: Sendable {
         return paths
     }
 
-    /// Reads a file: a JSON list, one JSON object per line, comma-separated values or plain text; packed ones too.
+    /// Reads a file: a JSON list, one JSON object per line, comma-separated values or plain text, packed ones too; Parquet, or
+    /// Arrow's own file or stream.
     ///
     /// - Throws: A `UserError` with the place of what is malformed.
     init(path: String) throws {
@@ -119,6 +120,13 @@ struct DatasetFile: Sendable {
             rows = table.rows.map { .value($0) }
             unit = "line"
             numbers = table.lines
+        } else if kind == .parquet || kind == .arrow {
+            let table = try TableReader(path: path, format: kind == .parquet ? .parquet : .arrow)
+            var rows: [RawRow] = []
+            try table.forEachRow { rows.append(.value($0)) }
+            self.rows = rows
+            unit = "row"
+            numbers = nil
         } else if try Self.startsAsList(path) {
             let root =
                 isPacked

@@ -33,6 +33,8 @@ struct ExampleFileTests {
     @Test("Each names data sets that are in the repository", arguments: files)
     func dataSets(file: String) throws {
         let config = try resolveConfig(arguments: ["\(projectFolder)/\(file)"])
+        // What an earlier run of the demo writes is not in the repository.
+        guard !config.data.datasetDir.hasPrefix("saves/") else { return }
         let folder = "\(projectFolder)/\(config.data.datasetDir)"
         let contents = try Data(contentsOf: URL(fileURLWithPath: folder + "/dataset_info.json"))
         let info = try #require(try JSONSerialization.jsonObject(with: contents) as? [String: [String: Any]])

@@ -110,7 +110,7 @@ struct DataFolder: ~Copyable {
             message: "The type of the file /d.xml is unknown. Allowed file types:"),
         Case(
             name: "parquet", info: #"{"d": {"file_name": "d.parquet"}}"#, files: ["d.parquet": ""],
-            message: "Reading .parquet files is not supported yet: /d.parquet."),
+            message: "/d.parquet: The Parquet file cannot be read: "),
         Case(
             name: "mixed folder", info: #"{"d": {"file_name": "f"}}"#,
             files: ["f/a.json": "[\(row)]", "f/b.txt": "x"],
