@@ -77,6 +77,9 @@ public struct ModelCard: Sendable, Equatable {
             "base_model: \(yamlScalar(baseModel))", "tags:",
         ]
         lines += tags.map { "- " + yamlScalar($0) }
+        if evaluationResults.contains(where: { $0.name == "Accuracy" }) {
+            lines += ["metrics:", "- accuracy"]
+        }
         if isAdapter { lines.append("pipeline_tag: text-generation") }
         lines += ["model-index:", "- name: \(yamlScalar(name))", "  results: []", "---", ""]
         return lines.joined(separator: "\n")
@@ -187,7 +190,7 @@ extension ModelCard {
 
     /// One row per evaluation while the model was trained.
     private var resultRows: [[Fact]] {
-        let end = history.firstIndex { $0["train_runtime"] != nil } ?? history.count
+        let end = history.firstIndex { $0["train_loss"] != nil } ?? history.count
         var trainingLoss = "No log"
         var rows: [[Fact]] = []
         for entry in history[..<end] {

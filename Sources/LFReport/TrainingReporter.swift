@@ -7,6 +7,10 @@ public final class TrainingReporter {
     private let showsProgress: Bool
     /// The training's; nil where only an evaluation runs.
     private let bar: ProgressBar?
+    private let trains: Bool
+    private let totalSteps: Int
+    /// Evaluation batches done, where only an evaluation runs.
+    private var batchesDone = 0
     private var evaluationBar: ProgressBar?
 
     /// Opens the log and shows the bar.
@@ -30,6 +34,8 @@ public final class TrainingReporter {
             resumedEntries: resumedEntries, discardingOld: discardsOldLog, clock: clock)
         self.console = console
         self.showsProgress = showsProgress
+        self.trains = trains
+        self.totalSteps = totalSteps
         bar =
             showsProgress && trains
             ? ProgressBar(total: totalSteps, completed: resumedStep, console: console, clock: clock) : nil
@@ -50,7 +56,9 @@ public final class TrainingReporter {
         _ entry: LogEntry, tokensSeen: Int = 0, deviceMemory: TrainerLog.DeviceMemory? = nil
     ) throws(UserError) {
         console.writeLine(entry.consoleLine)
-        try log.write(entry, step: entry.step ?? 0, tokensSeen: tokensSeen, deviceMemory: deviceMemory)
+        try log.write(
+            entry, step: trains ? entry.step ?? 0 : batchesDone, tokensSeen: tokensSeen,
+            deviceMemory: deviceMemory)
     }
 
     /// Shows an evaluation's own bar in place of the training's.
@@ -59,7 +67,15 @@ public final class TrainingReporter {
         evaluationBar = ProgressBar(label: "eval", total: batchCount, console: console)
     }
 
-    public func evaluationAdvanced(to batch: Int) { evaluationBar?.advance(to: batch) }
+    /// Moves the evaluation's bar; where nothing is trained, every fifth batch and the last get a line in `trainer_log.jsonl`.
+    ///
+    /// - Throws: `UserError` naming `trainer_log.jsonl`.
+    public func evaluationAdvanced(to batch: Int) throws(UserError) {
+        evaluationBar?.advance(to: batch)
+        guard !trains else { return }
+        batchesDone += 1
+        if batchesDone % 5 == 0 || batchesDone == totalSteps { try log.writeProgress(step: batchesDone) }
+    }
 
     /// Brings the training's bar back.
     public func evaluationEnded() {

@@ -24,14 +24,6 @@ extension Trainer {
     /// - Returns: The metrics, `eval_…` or, with several sets, `eval_<name>_…`.
     @discardableResult
     public func evaluate() throws -> LogEntry {
-        if !arguments.doTrain {
-            let size = arguments.perDeviceEvalBatchSize
-            reporter = try TrainingReporter(
-                outputDir: arguments.outputDir,
-                totalSteps: evalSets.reduce(0) { $0 + ($1.examples.count + size - 1) / size }, trains: false,
-                discardsOldLog: arguments.overwriteOutputDir, showsProgress: !arguments.disableTqdm)
-        }
-        defer { if !arguments.doTrain { reporter = nil } }
         var all = LogEntry()
         for set in evalSets {
             let prefix = set.name.map { "eval_\($0)" } ?? "eval"
@@ -39,7 +31,10 @@ extension Trainer {
             try log(metrics)
             all.merge(metrics)
         }
-        if !all.isEmpty { all["epoch"] = state.epoch }
+        if !all.isEmpty {
+            all["epoch"] = state.epoch
+            addTokensSeen(to: &all)
+        }
         return all
     }
 
@@ -49,6 +44,7 @@ extension Trainer {
     public func evaluate(
         _ examples: [Example], prefix: String, visit: (ObjectiveOutcome) throws -> Void = { _ in }
     ) throws -> LogEntry {
+        if !arguments.doTrain, reporter == nil { reporter = try evaluationReporter() }
         if let exampleScoring { return try evaluate(examples, prefix: prefix, by: exampleScoring) }
         let size = arguments.perDeviceEvalBatchSize
         let order = EpochOrder(count: examples.count)
@@ -67,7 +63,7 @@ extension Trainer {
                 loss += try outcome.loss.item() * Double(rows.count)
                 metrics.add(outcome.metrics)
                 try visit(outcome)
-                reporter?.evaluationAdvanced(to: index + 1)
+                try reporter?.evaluationAdvanced(to: index + 1)
             }
         }
         reporter?.evaluationEnded()
@@ -80,6 +76,16 @@ extension Trainer {
                 steps: Double(batches.count)))
         for (name, value) in try averages(&metrics) { entry["\(prefix)_\(name)"] = value }
         return entry
+    }
+
+    /// The reporter of a run that does not train: it counts the batches of its evaluation and its prediction.
+    private func evaluationReporter() throws -> TrainingReporter {
+        let size = arguments.perDeviceEvalBatchSize
+        let batches = evalSets.reduce(0) { $0 + ($1.examples.count + size - 1) / size }
+        return try TrainingReporter(
+            outputDir: arguments.outputDir,
+            totalSteps: arguments.doEval && arguments.doPredict ? 2 * batches : batches, trains: false,
+            discardsOldLog: arguments.overwriteOutputDir, showsProgress: !arguments.disableTqdm)
     }
 
     /// Means of the numbers that every example gets.
@@ -100,7 +106,7 @@ extension Trainer {
             for scores in try scoring.scores(of: rows.map { examples[$0] }) {
                 for (place, score) in scores.enumerated() { sums[place] += score }
             }
-            reporter?.evaluationAdvanced(to: index + 1)
+            try reporter?.evaluationAdvanced(to: index + 1)
         }
         reporter?.evaluationEnded()
         var entry = LogEntry()

@@ -37,6 +37,8 @@ public final class Trainer {
     var reporter: TrainingReporter?
     /// Epochs that an earlier run had done.
     private var resumedEpoch = 0.0
+    /// When this run's training began, and how many tokens an earlier run had seen.
+    private var trainingBegan = (seconds: 0.0, tokens: 0)
 
     /// Receives every log event too (`report_to: tensorboard`).
     public var tensorBoard: TensorBoardLog?
@@ -101,6 +103,7 @@ public final class Trainer {
         let start = monotonicSeconds()
         let resumedStep = state.globalStep
         resumedEpoch = state.epoch
+        trainingBegan = (start, state.numInputTokensSeen)
 
         if state.globalStep < plan.totalSteps { try requireBestMetric() }
         if arguments.evalOnStart, checkpoint == nil { try evaluateAndLog() }
@@ -276,7 +279,7 @@ public final class Trainer {
         progress.lossSinceLog = 0
         progress.lastLoggedStep = state.globalStep
         progress.metrics = MetricAverages()
-        try log(entry)
+        try log(entry, isProgress: true)
     }
 
     /// The means of what was measured, and what the objective makes of them.
@@ -285,14 +288,25 @@ public final class Trainer {
         return means + objective.derivedMetrics(of: Dictionary(means) { first, _ in first })
     }
 
-    func log(_ entry: LogEntry) throws {
+    /// - Parameter isProgress: Whether this is a line of the training, which also tells the rate of tokens where they are counted.
+    func log(_ entry: LogEntry, isProgress: Bool = false) throws {
         var entry = entry
-        if arguments.includeNumInputTokensSeen {
-            entry.set("num_input_tokens_seen", integer: state.numInputTokensSeen)
+        addTokensSeen(to: &entry)
+        if isProgress, arguments.includeNumInputTokensSeen {
+            let seconds = monotonicSeconds() - trainingBegan.seconds
+            entry.merge(
+                speedEntry(
+                    "train", seconds: seconds, tokens: state.numInputTokensSeen - trainingBegan.tokens))
         }
         let recorded = state.log(entry)
         try reporter?.logged(recorded, tokensSeen: state.numInputTokensSeen)
         try tensorBoard?.write(recorded)
+    }
+
+    /// Adds how many tokens the run has read, where they are counted.
+    func addTokensSeen(to entry: inout LogEntry) {
+        guard arguments.includeNumInputTokensSeen else { return }
+        entry.set("num_input_tokens_seen", integer: state.numInputTokensSeen)
     }
 
     /// - Parameter resumedStep: Steps that an earlier run has done; rates are over what this one did.
@@ -313,6 +327,7 @@ public final class Trainer {
         entry["train_loss"] = progress.totalLoss / max(Double(state.globalStep), 0.001)
         try log(entry)
         entry["epoch"] = state.epoch
+        addTokensSeen(to: &entry)
         return entry
     }
 
@@ -393,14 +408,17 @@ extension LanguageModel {
     }
 }
 
-/// Run time and rates as Hugging Face reports them.
-func speedEntry(_ prefix: String, seconds: Double, samples: Double, steps: Double) -> LogEntry {
+/// Run time and rates as Hugging Face reports them; what is nil is left out.
+func speedEntry(
+    _ prefix: String, seconds: Double, samples: Double? = nil, steps: Double? = nil, tokens: Int? = nil
+) -> LogEntry {
     func rounded(_ value: Double, _ digits: Double) -> Double { (value * digits).rounded() / digits }
     var entry = LogEntry()
     entry["\(prefix)_runtime"] = rounded(seconds, 10_000)
-    if seconds > 0 {
-        entry["\(prefix)_samples_per_second"] = rounded(samples / seconds, 1000)
-        entry["\(prefix)_steps_per_second"] = rounded(steps / seconds, 1000)
+    guard seconds > 0 else { return entry }
+    for (name, count) in [("samples", samples), ("steps", steps), ("tokens", tokens.map(Double.init))] {
+        guard let count else { continue }
+        entry["\(prefix)_\(name)_per_second"] = rounded(count / seconds, 1000)
     }
     return entry
 }

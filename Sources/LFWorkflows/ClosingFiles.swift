@@ -8,6 +8,8 @@ import LFTorch
 struct ClosingFiles {
     let config: ResolvedConfig
     let stage: Stage
+    /// The names of the evaluation sets; nil for the one that has none.
+    let evaluationSets: [String?]
 
     private var folder: String { config.training.outputDir }
 
@@ -15,7 +17,9 @@ struct ClosingFiles {
         try show(metrics, split: "train")
         try state.save(in: folder)
         if config.finetuning.plotLoss {
-            try plotLoss(history: state.logHistory, outputDir: folder, keys: stage.plotKeys)
+            try plotLoss(
+                history: state.logHistory, outputDir: folder,
+                keys: stage.plotKeys(evaluationSets: evaluationSets))
             if config.finetuning.stage == .dpo, let figure = preferenceFigure(history: state.logHistory) {
                 try figure.write(toBase: folder + "/training_overview")
             }

@@ -10,7 +10,7 @@ extension Stage {
         var stage = Stage(
             objective: FeedbackObjective(
                 prepared.model, reference: reference, settings: config.finetuning.preference),
-            dropsOut: false, plotKeys: ["loss", "eval_loss", "rewards/chosen"])
+            dropsOut: false, trainingCurves: ["loss", "rewards/chosen"], evaluationCurves: ["loss"])
         if case .itself = reference { stage.hidesRewards = true }
         return stage
     }

@@ -23,6 +23,6 @@ extension Stage {
             training: config.training, shuffles: !config.finetuning.disableShuffling,
             dropoutGenerator: prepared.generator,
             rolloutGenerator: try Generator(seed: UInt64(bitPattern: Int64(config.training.seed))))
-        return Stage(objective: objective, dropsOut: true, plotKeys: ["loss", "reward"])
+        return Stage(objective: objective, dropsOut: true, trainingCurves: ["loss", "reward"])
     }
 }

@@ -6,7 +6,7 @@ extension Stage {
     static func pretraining(_ config: ResolvedConfig, _ prepared: PreparedModel) throws -> Stage {
         var stage = Stage(
             objective: TokenObjective(prepared.model, noise: try embeddingNoise(config)), dropsOut: true,
-            plotKeys: ["loss", "eval_loss"])
+            trainingCurves: ["loss"], evaluationCurves: ["loss"])
         stage.reportsPerplexity = true
         return stage
     }

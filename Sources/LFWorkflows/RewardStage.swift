@@ -7,11 +7,9 @@ extension Stage {
         guard let head = prepared.valueHead else {
             preconditionFailure("the loader gives stage rm a value head")
         }
-        let sets =
-            config.data.evalOnEachDataset ? config.data.evalDataset.map { "eval_\($0)" } : ["eval"]
         var stage = Stage(
             objective: RewardObjective(prepared.model, head: head, dropoutGenerator: prepared.generator),
-            dropsOut: true, plotKeys: ["loss"] + sets.flatMap { ["\($0)_loss", "\($0)_accuracy"] })
+            dropsOut: true, trainingCurves: ["loss"], evaluationCurves: ["loss", "accuracy"])
         stage.predictsScores = true
         return stage
     }

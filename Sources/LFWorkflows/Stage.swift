@@ -7,8 +7,10 @@ struct Stage {
     let objective: any Objective
     /// Whether adapters' dropout acts; preference learning switches it off.
     let dropsOut: Bool
-    /// Metrics drawn by `plot_loss`.
-    let plotKeys: [String]
+    /// Metrics of the training drawn by `plot_loss`.
+    let trainingCurves: [String]
+    /// Metrics drawn for each evaluation set, without `eval_`.
+    let evaluationCurves: [String]
     /// Whether evaluation also reports the exponential of the loss.
     var reportsPerplexity = false
     /// Whether rewards say nothing, the model being its own reference.
@@ -33,9 +35,22 @@ struct Stage {
         }
     }
 
-    init(objective: any Objective, dropsOut: Bool, plotKeys: [String]) {
+    init(
+        objective: any Objective, dropsOut: Bool, trainingCurves: [String], evaluationCurves: [String] = []
+    ) {
         self.objective = objective
         self.dropsOut = dropsOut
-        self.plotKeys = plotKeys
+        self.trainingCurves = trainingCurves
+        self.evaluationCurves = evaluationCurves
+    }
+
+    /// What `plot_loss` draws.
+    ///
+    /// - Parameter sets: The names of the evaluation sets; nil for the one that has none.
+    func plotKeys(evaluationSets sets: [String?]) -> [String] {
+        trainingCurves
+            + sets.flatMap { name in
+                evaluationCurves.map { "eval_" + (name.map { "\($0)_" } ?? "") + $0 }
+            }
     }
 }

@@ -16,7 +16,8 @@ extension Stage {
                 prepared.model, loss: loss,
                 reference: loss.usesReference ? try loader.referencePolicy(for: prepared) : .none,
                 noise: try embeddingNoise(config), reportsAccuracy: reportsAccuracy),
-            dropsOut: true, plotKeys: ["loss", "eval_loss"] + (reportsAccuracy ? ["eval_accuracy"] : []))
+            dropsOut: true, trainingCurves: ["loss"],
+            evaluationCurves: ["loss"] + (reportsAccuracy ? ["accuracy"] : []))
     }
 
     /// `neftune_noise_alpha`'s noise, drawn from the run's seed.

@@ -112,7 +112,8 @@ private func run(
         ? AnswerPredictor(config, prepared.model, tokenizer: setup.tokenizer, logger: logger) : nil
     trainer.exampleScoring = answers
 
-    let closing = ClosingFiles(config: config, stage: stage)
+    let closing = ClosingFiles(
+        config: config, stage: stage, evaluationSets: data.eval.map(\.name))
     if config.training.doTrain {
         Interruption.watch()
         defer { Interruption.unwatch() }

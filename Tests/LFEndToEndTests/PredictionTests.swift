@@ -23,6 +23,7 @@ import Testing
         #expect(
             workplace.names(in: "out") == [
                 "all_results.json", "generated_predictions.jsonl", "predict_results.json",
+                "trainer_log.jsonl",
             ])
         let folder = Workplace.fixtures + "/../generation/predict"
         let expected = try String(contentsOfFile: folder + "/generated_predictions.jsonl", encoding: .utf8)

@@ -94,7 +94,7 @@ import Testing
         reporter.stepCompleted(1)
         try reporter.logged(state.log(["loss": 0.6931]))
         reporter.evaluationBegan(batchCount: 3)
-        reporter.evaluationAdvanced(to: 3)
+        try reporter.evaluationAdvanced(to: 3)
         reporter.evaluationEnded()
         reporter.finish()
         #expect(try folder.text("console") == "{'loss': '0.6931', 'epoch': '0'}\n")
