@@ -93,8 +93,9 @@ let package = Package(
         module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
         module("LFTextMetrics", ["LFDiagnostics"]),
         module(
-            "LFData", ["CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
-        module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging]),
+            "LFData",
+            ["CCompression", "LFHub", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging, yams]),
         module("LFHTTP", ["CCurl", "LFDiagnostics"]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),

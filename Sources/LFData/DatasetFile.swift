@@ -150,6 +150,11 @@ struct DatasetFile: Sendable {
         }
     }
 
+    /// Whether files of this name can be read.
+    static func isReadable(_ name: String) -> Bool {
+        kinds[pathExtension(name)].map { $0 != .later } ?? false
+    }
+
     private static func pathExtension(_ path: String) -> String {
         var name = path.split(separator: "/").last ?? ""
         if let packing = DataFileReader.Compression(path: path) {
