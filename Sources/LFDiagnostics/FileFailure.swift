@@ -72,7 +72,7 @@ public func createDirectories(at path: String) throws(UserError) {
 }
 
 /// The folder that holds `path`; "." for a bare name.
-func parentDirectory(of path: String) -> String {
+package func parentDirectory(of path: String) -> String {
     let trimmed = path.utf8.last == UInt8(ascii: "/") && path.utf8.count > 1 ? String(path.dropLast()) : path
     guard let slash = trimmed.lastIndex(of: "/") else { return "." }
     return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])

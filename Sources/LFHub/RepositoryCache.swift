@@ -27,7 +27,7 @@ struct RepositoryCache: Sendable {
 
     func point(_ revision: String, to commit: String) throws {
         guard !isHexadecimal(revision, digits: 40), let path = reference(revision) else { return }
-        try createDirectories(at: (path as NSString).deletingLastPathComponent)
+        try createDirectories(at: parentDirectory(of: path))
         try writeFileAtomically(commit, to: path)
     }
 

@@ -28,8 +28,8 @@ public final class TensorBoardLog {
         outputDir: String, loggingDir: String?, resumes: Bool, environment: [String: String],
         host: String = ProcessInfo.processInfo.hostName, date: Date = Date()
     ) -> String {
-        if let loggingDir { return loggingDir }
-        if let named = environment["TENSORBOARD_LOGGING_DIR"], !named.isEmpty {
+        let named = loggingDir ?? environment["TENSORBOARD_LOGGING_DIR"] ?? ""
+        if !named.isEmpty {
             return named.hasPrefix("~/") ? (environment["HOME"] ?? "") + named.dropFirst() : named
         }
         let runs = outputDir + "/runs"
@@ -46,7 +46,12 @@ public final class TensorBoardLog {
                 ?? .distantPast
         }
         let names = (try? FileManager.default.contentsOfDirectory(atPath: runs)) ?? []
-        return names.map { "\(runs)/\($0)" }.max { changed($0) < changed($1) }
+        return names.map { "\(runs)/\($0)" }.filter(isFolder).max { changed($0) < changed($1) }
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        var isFolder: ObjCBool = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
     }
 
     /// Opens the file.

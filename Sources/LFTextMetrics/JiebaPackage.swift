@@ -40,7 +40,7 @@ package enum JiebaPackage {
 
     /// Has pip fetch the package, and keeps what is needed of it.
     private static func fetch(into folder: String) throws {
-        let parent = (folder as NSString).deletingLastPathComponent
+        let parent = parentDirectory(of: folder)
         let work = "\(parent)/.jieba-\(ProcessInfo.processInfo.processIdentifier)"
         defer { try? FileManager.default.removeItem(atPath: work) }
         do {

@@ -184,7 +184,7 @@ private func prepareOutputFolder(_ folder: String) throws -> [String] {
     var path = folder
     while !path.isEmpty, path != "/", !FileManager.default.fileExists(atPath: path) {
         created.append(path)
-        path = (path as NSString).deletingLastPathComponent
+        path = parentDirectory(of: path)
     }
     try createDirectories(at: folder)
     _ = removeAbandonedTemporaries(in: folder, includingOwn: true)

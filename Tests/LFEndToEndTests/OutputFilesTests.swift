@@ -96,6 +96,14 @@ import Testing
             changed == ["down_proj", "gate_proj", "up_proj"].map { "model.layers.1.mlp.\($0).weight" })
     }
 
+    @Test(arguments: ["o", "o/p", "./o//p/", "o/../p"])
+    func outputFoldersMayBeNamedAnyhow(_ folder: String) throws {
+        let workplace = try Workplace()
+        let outcome = try workplace.train(shortRun.with(["max_steps": "1", "output_dir": folder]))
+        #expect(outcome.status == 0, "\(outcome.log)")
+        #expect(workplace.exists(folder + "/README.md"))
+    }
+
     @Test func tokensPerSecondAreReportedWhereAskedFor() throws {
         let workplace = try Workplace()
         #expect(

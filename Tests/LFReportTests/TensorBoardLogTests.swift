@@ -121,10 +121,12 @@ import Testing
         #expect(first.hasPrefix(output + "/runs/") && first.hasSuffix("_here"))
         #expect(folder(resumes: true) == first, "Nothing to go on with yet.")
         try TensorBoardLog(folder: output + "/runs/earlier").begin(after: 0)
+        try Data().write(to: URL(fileURLWithPath: output + "/runs/notes.txt"))
         #expect(folder(resumes: true) == output + "/runs/earlier")
         #expect(folder(resumes: false) == first)
         #expect(folder(resumes: true, ["TENSORBOARD_LOGGING_DIR": "/else"]) == "/else")
         #expect(folder(resumes: true, ["TENSORBOARD_LOGGING_DIR": "/else"], loggingDir: "mine") == "mine")
+        #expect(folder(resumes: false, ["HOME": "/home/me"], loggingDir: "~/board") == "/home/me/board")
 
         try TensorBoardLog(folder: output + "/runs/earlier").begin(after: 7)
         let names = try FileManager.default.contentsOfDirectory(atPath: output + "/runs/earlier").sorted()
