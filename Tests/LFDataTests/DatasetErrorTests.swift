@@ -111,7 +111,7 @@ struct DataFolder: ~Copyable {
             message: "dataset_dir: REMOTE:x/y is not supported yet."),
         Case(
             name: "online, no hub's name", overrides: ["dataset_dir=ONLINE", "dataset=a/b/c"],
-            message: #"hf_hub_url is "a/b/c"."#),
+            message: #"dataset: hf_hub_url is "a/b/c"."#),
         // Files
         Case(name: "no file", message: "The file /d.json does not exist."),
         Case(
