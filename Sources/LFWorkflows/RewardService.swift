@@ -4,6 +4,7 @@ import LFHTTP
 import LFJSON
 import LFTokenizer
 import LFTrainer
+import Logging
 
 /// A reward model behind HTTP (`reward_model_type: api`).
 ///
@@ -14,6 +15,7 @@ struct RewardService: AnswerScoring {
     let tokenizer: Tokenizer
     /// Seconds before a request that failed is repeated; doubled each time.
     var retryDelay = 1.0
+    private let logger = Logger(label: "llamafactory.reward")
 
     init(url: String, tokenizer: Tokenizer) throws {
         try Self.check(url: url)
@@ -37,6 +39,9 @@ struct RewardService: AnswerScoring {
             "model": "model", "messages": .array(texts.map { .string(tokenizer.decode($0)) }),
         ])
         let answer = try send(Array(request.serialized().utf8))
+        guard !answer.isEmpty else {
+            throw failure("is empty", remedy: "Have it answer {\"scores\": [number, …]}.")
+        }
         guard let scores = try JSONValue.parse(answer, source: url)["scores"]?.array else {
             throw failure("holds no list \"scores\"", remedy: "Have it answer {\"scores\": [number, …]}.")
         }
@@ -58,7 +63,13 @@ struct RewardService: AnswerScoring {
     private func send(_ body: [UInt8]) throws -> [UInt8] {
         var reason = ""
         for attempt in 0..<5 {
-            if attempt > 0 { Thread.sleep(forTimeInterval: retryDelay * Double(1 << (attempt - 1))) }
+            if attempt > 0 {
+                let delay = retryDelay * Double(1 << (attempt - 1))
+                logger.warning(
+                    "The reward service \(url) could not be asked: \(reason). It is asked again in \(Int(delay)) s."
+                )
+                Thread.sleep(forTimeInterval: delay)
+            }
             var received: [UInt8] = []
             do {
                 let request = HTTPRequest(

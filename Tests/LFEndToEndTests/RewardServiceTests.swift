@@ -90,6 +90,7 @@ private final class RewardServer: Sendable {
         }
         let outcome = try workplace.train(settings(server.url))
         #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.log.contains("it answered HTTP 503. It is asked again in 1 s."))
         let questions = server.received
         #expect(questions.count >= 3 && questions[0] == questions[1], "What failed is asked again.")
         let texts = try #require(questions[1]["messages"]?.array).compactMap(\.string)
@@ -112,6 +113,7 @@ private final class RewardServer: Sendable {
         BadAnswer(body: "{\"scores\": [1]}", says: "holds 1 scores for "),
         BadAnswer(body: "{\"values\": [1]}", says: "holds no list \"scores\""),
         BadAnswer(body: "<html>", says: "invalid JSON"),
+        BadAnswer(body: "", says: "The reward service's answer is empty."),
         BadAnswer(status: "404 Not Found", body: "", says: "has the status HTTP 404"),
     ])
     func badAnswersAreExplained(_ bad: BadAnswer) throws {
