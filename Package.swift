@@ -97,8 +97,11 @@ let package = Package(
         module("LFTextMetrics", ["LFDiagnostics"]),
         module(
             "LFData",
-            ["CArrow", "CCompression", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
-        module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging]),
+            [
+                "CArrow", "CCompression", "LFHub", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON",
+                "LFDiagnostics",
+            ]),
+        module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging, yams]),
         module("LFHTTP", ["CCurl", "LFDiagnostics"]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),

@@ -185,9 +185,7 @@ private struct DatasetSource {
             var notes: [String] = []
             let entry = try info.entry(named: name, warnings: &notes)
             digest.update("\(entry) \(notes)")
-            let place =
-                entry.fileName.hasPrefix("/") ? entry.fileName : config.data.datasetDir + "/" + entry.fileName
-            for path in try DatasetFile.paths(at: place) {
+            for path in try entry.paths(config) {
                 digest.update(path)
                 try digest.update(contentsOf: path)
                 byteCount += size(of: path)

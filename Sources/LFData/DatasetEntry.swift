@@ -33,9 +33,23 @@ struct DatasetEntry: Sendable, Equatable {
         var system: String? = "system"
     }
 
+    /// Where the rows come from.
+    enum Source: Sendable, Equatable {
+        /// File or folder under `dataset_dir`.
+        case file(String)
+        case hub(HubDataset)
+    }
+
+    /// A dataset on the Hugging Face hub.
+    struct HubDataset: Sendable, Hashable {
+        var repository: String
+        var subset: String?
+        var split = "train"
+        var folder: String?
+    }
+
     var name: String
-    /// File or folder under `dataset_dir`.
-    var fileName: String
+    var source: Source
     var formatting = Formatting.alpaca
     var isRanking = false
     var sampleCount: Int?
@@ -47,6 +61,8 @@ struct DatasetEntry: Sendable, Equatable {
 struct DatasetInfo {
     let path: String
     private let entries: JSONObject
+    /// `dataset_dir: ONLINE`: names are those of repositories.
+    private let isOnline: Bool
 
     private static let keys: Set = [
         "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name", "file_name", "formatting",
@@ -71,7 +87,12 @@ struct DatasetInfo {
     ///
     /// - Throws: A `UserError` when the folder is not a local one or the file cannot be read.
     init(folder: String) throws(UserError) {
-        if folder == "ONLINE" || folder.hasPrefix("REMOTE:") {
+        if folder == "ONLINE" {
+            (path, entries, isOnline) = (folder, [:], true)
+            return
+        }
+        isOnline = false
+        if folder.hasPrefix("REMOTE:") {
             throw UserError(
                 .configuration, "dataset_dir: \(folder) is not supported yet.",
                 remedy: "Download the data set and give its folder.")
@@ -96,6 +117,11 @@ struct DatasetInfo {
     /// - Parameter warnings: Takes a sentence for every key that has no meaning.
     /// - Throws: A `UserError` when there is no such dataset or its entry is wrong.
     func entry(named name: String, warnings: inout [String]) throws(UserError) -> DatasetEntry {
+        if isOnline {
+            let dataset = DatasetEntry.HubDataset(repository: name)
+            try dataset.check(at: "dataset")
+            return DatasetEntry(name: name, source: .hub(dataset))
+        }
         guard let value = entries[name] else {
             let nearest = nearestName(to: name, among: entries.keys)
             throw UserError(
@@ -104,18 +130,7 @@ struct DatasetInfo {
         }
         let place = "\(path): \(name)"
         let fields = EntryFields(members: try object(value, at: place), place: place)
-        if let key = Self.remoteKeys.first(where: { fields.members[$0] != nil }),
-            fields.members["file_name"] == nil
-        {
-            throw UserError(
-                .failedRun, "\(key) is not supported yet.", at: place,
-                remedy: "Download the data set and name its file in file_name.")
-        }
-        guard let fileName = try fields.string("file_name") else {
-            throw UserError(
-                .failedRun, "file_name is missing.", at: place, remedy: "Name the data set's file.")
-        }
-        var entry = DatasetEntry(name: name, fileName: fileName)
+        var entry = DatasetEntry(name: name, source: try source(fields))
         warnings += unknownKeys(in: fields.members, known: Self.keys, at: place)
         if let formatting = try fields.string("formatting") {
             guard let known = DatasetEntry.Formatting(rawValue: formatting) else {
@@ -139,6 +154,27 @@ struct DatasetInfo {
             entry.tags = try DatasetEntry.Tags(fields)
         }
         return entry
+    }
+
+    /// A file here goes before what must be downloaded.
+    private func source(_ fields: EntryFields) throws(UserError) -> DatasetEntry.Source {
+        if let fileName = try fields.string("file_name") { return .file(fileName) }
+        if let repository = try fields.string("hf_hub_url") {
+            var dataset = DatasetEntry.HubDataset(repository: repository)
+            dataset.subset = try fields.string("subset")
+            dataset.split = try fields.string("split") ?? "train"
+            dataset.folder = try fields.string("folder")
+            try dataset.check(at: fields.place)
+            return .hub(dataset)
+        }
+        if let key = Self.remoteKeys.first(where: { fields.members[$0] != nil }) {
+            throw UserError(
+                .failedRun, "\(key) is not supported yet.", at: fields.place,
+                remedy: "Download the data set and name its file in file_name.")
+        }
+        throw UserError(
+            .failedRun, "file_name is missing.", at: fields.place,
+            remedy: "Name the data set's file, or its repository in hf_hub_url.")
     }
 
     private func object(_ value: JSONValue, at place: String) throws(UserError) -> JSONObject {

@@ -158,6 +158,11 @@ struct DatasetFile: Sendable {
         }
     }
 
+    /// Whether files of this name can be read.
+    static func isReadable(_ name: String) -> Bool {
+        kinds[pathExtension(name)] != nil
+    }
+
     private static func pathExtension(_ path: String) -> String {
         var name = path.split(separator: "/").last ?? ""
         if let packing = DataFileReader.Compression(path: path) {

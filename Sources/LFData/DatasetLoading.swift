@@ -218,7 +218,7 @@ struct DatasetLoader {
         let converter = ConversationConverter(entry: entry)
         try converter.checkEntry()
         var places: [(file: Int, index: Int)] = []
-        for path in try DatasetFile.paths(at: path(of: entry)) {
+        for path in try entry.paths(config) {
             let file = try DatasetFile(path: path)
             places += file.rows.indices.map { (self.files.count, $0) }
             self.files.append(file)
@@ -246,10 +246,6 @@ struct DatasetLoader {
         let entry = try info.entry(named: name, warnings: &notes)
         notes.forEach { warn($0) }
         return entry
-    }
-
-    private func path(of entry: DatasetEntry) -> String {
-        entry.fileName.hasPrefix("/") ? entry.fileName : config.data.datasetDir + "/" + entry.fileName
     }
 
     /// A permutation of the rows, cut to `count`, or filled up with repeated ones.

@@ -6,12 +6,16 @@ import LFHTTP
 /// One file of a repository at a commit, on its way into the cache.
 struct HubFile {
     let settings: HubSettings
+    /// As in the hub's addresses: a dataset's has `datasets/` before it.
     let repository: String
     let commit: String
     let name: String
     let cache: RepositoryCache
 
-    private var url: String { "\(settings.endpoint)/\(repository)/resolve/\(commit)/\(name)" }
+    private var url: String {
+        let path = name.split(separator: "/").map { percentEncoded(String($0)) }.joined(separator: "/")
+        return "\(settings.endpoint)/\(repository)/resolve/\(commit)/\(path)"
+    }
 
     /// Fetches what is missing, checks it and links it into the snapshot.
     ///

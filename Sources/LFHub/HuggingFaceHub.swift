@@ -65,7 +65,7 @@ public struct HuggingFaceHub: Sendable {
     private func download(
         _ repository: String, revision: String, into cache: RepositoryCache
     ) throws -> String {
-        let listing = try listing(of: repository, revision: revision)
+        let listing = try listing(of: repository, kind: .model, revision: revision)
         // The configuration comes last: a folder that holds one is whole.
         let wanted = listing.files.filter(isModelFile).sorted { rank($0) < rank($1) }
         guard wanted.contains(where: { rank($0) > 0 }) else {
@@ -82,10 +82,12 @@ public struct HuggingFaceHub: Sendable {
         return cache.snapshotDirectory(listing.commit)
     }
 
-    private func listing(
-        of repository: String, revision: String
-    ) throws -> (commit: String, files: [String]) {
-        let url = "\(settings.endpoint)/api/models/\(repository)/revision/\(percentEncoded(revision))"
+    /// The commit that a revision names, and the files in it.
+    func listing(
+        of repository: String, kind: RepositoryListing.Kind, revision: String
+    ) throws -> RepositoryListing {
+        let url =
+            "\(settings.endpoint)/api/\(kind.rawValue)/\(repository)/revision/\(percentEncoded(revision))"
         var body: [UInt8] = []
         let answer = try retrying(settings) {
             body = []
@@ -107,8 +109,22 @@ public struct HuggingFaceHub: Sendable {
                 .failedRun, "The hub's answer holds no commit and no list of files.", at: url,
                 remedy: "Check that HF_ENDPOINT names a Hugging Face hub.")
         }
-        return (commit, siblings.compactMap { $0["rfilename"]?.string })
+        // A name that would lead out of the snapshot's folder is none.
+        let names = siblings.compactMap { $0["rfilename"]?.string }.filter { name in
+            name.split(separator: "/", omittingEmptySubsequences: false)
+                .allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." && !$0.utf8.contains(0) }
+        }
+        return RepositoryListing(commit: commit, files: names)
     }
+}
+
+/// The files of a repository at a commit.
+struct RepositoryListing {
+    enum Kind: String { case model = "models", dataset = "datasets" }
+
+    let commit: String
+    /// Paths in the repository.
+    let files: [String]
 }
 
 extension HubSettings {

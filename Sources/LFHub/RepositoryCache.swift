@@ -33,9 +33,10 @@ struct RepositoryCache: Sendable {
 
     /// Links a snapshot's file to its blob, as Python does: by a relative path.
     func link(_ name: String, commit: String, etag: String) throws {
-        let folder = snapshotDirectory(commit)
-        try createDirectories(at: folder)
-        let path = "\(folder)/\(name)", target = "../../blobs/\(etag)"
+        let path = "\(snapshotDirectory(commit))/\(name)"
+        try createDirectories(at: (path as NSString).deletingLastPathComponent)
+        let depth = name.split(separator: "/").count + 1
+        let target = String(repeating: "../", count: depth) + "blobs/\(etag)"
         if (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) == target { return }
         let temporary = "\(path).\(getpid()).link"
         unlink(temporary)

@@ -89,8 +89,14 @@ struct DataFolder: ~Copyable {
             name: "no file name", info: #"{"d": {}}"#, message: "/dataset_info.json: d: file_name is missing."
         ),
         Case(
-            name: "hub", info: #"{"d": {"hf_hub_url": "x/y"}}"#,
-            message: "/dataset_info.json: d: hf_hub_url is not supported yet."),
+            name: "another hub", info: #"{"d": {"ms_hub_url": "x/y"}}"#,
+            message: "/dataset_info.json: d: ms_hub_url is not supported yet."),
+        Case(
+            name: "no hub's name", info: #"{"d": {"hf_hub_url": "../y"}}"#,
+            message: #"/dataset_info.json: d: hf_hub_url is "../y"."#),
+        Case(
+            name: "part of a split", info: #"{"d": {"hf_hub_url": "x/y", "split": "train[:9]"}}"#,
+            message: #"/dataset_info.json: d: split is "train[:9]"."#),
         Case(
             name: "formatting", info: #"{"d": {"file_name": "d.json", "formatting": "chat"}}"#,
             message: #"/dataset_info.json: d: formatting is "chat". Use alpaca, sharegpt or openai."#),
@@ -101,8 +107,11 @@ struct DataFolder: ~Copyable {
             name: "ranking is text", info: #"{"d": {"file_name": "d.json", "ranking": "yes"}}"#,
             message: #"/dataset_info.json: d: ranking is "yes". Give true or false."#),
         Case(
-            name: "online folder", overrides: ["dataset_dir=ONLINE"],
-            message: "dataset_dir: ONLINE is not supported yet."),
+            name: "folder on a hub", overrides: ["dataset_dir=REMOTE:x/y"],
+            message: "dataset_dir: REMOTE:x/y is not supported yet."),
+        Case(
+            name: "online, no hub's name", overrides: ["dataset_dir=ONLINE", "dataset=a/b/c"],
+            message: #"dataset: hf_hub_url is "a/b/c"."#),
         // Files
         Case(name: "no file", message: "The file /d.json does not exist."),
         Case(

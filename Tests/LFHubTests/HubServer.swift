@@ -99,14 +99,16 @@ final class HubServer: Sendable {
         if let token = now.requiredToken, !isDownload, authorization != "Bearer \(token)" {
             return send(connection, "401 Unauthorized", [], [], isHead: isHead)
         }
-        if words[1].hasPrefix("/api/models/team/tiny/revision/main") {
+        let listings = ["/api/models/team/tiny/revision/main", "/api/datasets/team/rows/revision/main"]
+        if listings.contains(where: words[1].hasPrefix) {
             let names = now.files.keys.sorted().map { "{\"rfilename\": \"\($0)\"}" }
             let body = "{\"sha\": \"\(Self.commit)\", \"siblings\": [\(names.joined(separator: ","))]}"
             return send(connection, "200 OK", [], Array(body.utf8), isHead: isHead)
         }
-        let name = words[1].split(separator: "/").last.map(String.init) ?? ""
-        guard words[1].hasPrefix("/team/tiny/resolve/\(Self.commit)/") || isDownload,
-            let bytes = now.files[name]
+        let folders =
+            ["/team/tiny", "/datasets/team/rows"].map { "\($0)/resolve/\(Self.commit)/" } + ["/cdn/"]
+        guard let folder = folders.first(where: words[1].hasPrefix),
+            let name = words[1].dropFirst(folder.count).removingPercentEncoding, let bytes = now.files[name]
         else { return send(connection, "404 Not Found", [], [], isHead: isHead) }
         let isLarge = name.hasSuffix(".safetensors")
         let checksum = now.wrongChecksums[name] ?? Self.checksum(of: bytes, large: isLarge)
