@@ -107,11 +107,10 @@ struct DatasetRows: Sendable {
                 "val_size \(size > 1 ? String(Int(size)) : String(size)) leaves no training rows of \(rows.count).",
                 remedy: "Lower val_size, or give more data.")
         }
-        var generator = NumPyGenerator(seed: seed)
-        let order = generator.permutation(rows.count)
+        let order = splitOrder(rowCount: rows.count, validationCount: count, seed: seed)
         return (
-            DatasetRows(name: name, rows: order[count...].map { rows[$0] }),
-            DatasetRows(name: name, rows: order[..<count].map { rows[$0] })
+            DatasetRows(name: name, rows: order.train.map { rows[$0] }),
+            DatasetRows(name: name, rows: order.validation.map { rows[$0] })
         )
     }
 }

@@ -45,3 +45,14 @@ package func mixedOrder(
         }
     }
 }
+
+/// Which rows are trained on and which are kept back, as `train_test_split` of Hugging Face's datasets chooses them.
+///
+/// - Parameter validationCount: Rows kept back, fewer than `rowCount`.
+package func splitOrder(
+    rowCount: Int, validationCount: Int, seed: Int
+) -> (train: [Int], validation: [Int]) {
+    var generator = NumPyGenerator(seed: seed)
+    let order = generator.permutation(rowCount)
+    return (Array(order[validationCount...]), Array(order[..<validationCount]))
+}

@@ -1,5 +1,6 @@
 import LFConfig
 import LFData
+import LFJSON
 import Testing
 
 /// Reference values: NumPy 2.4.6.
@@ -59,6 +60,33 @@ import Testing
         #expect(order(.interleaveUnder) == [0, 3, 7, 1, 4, 8, 2, 5, 9])
         #expect(order(.interleaveOver) == [0, 3, 7, 1, 4, 8, 2, 5, 9, 0, 6, 10, 1, 3, 11])
         #expect(order(.interleaveOnce) == [0, 3, 7, 1, 4, 8, 2, 5, 9, 6, 10, 11])
+    }
+
+    /// `mixing.json` holds what `interleave_datasets` and `train_test_split` of datasets 4 chose.
+    @Test func mixesAndSplitsAsRecorded() throws {
+        let recorded = try JSONValue.read(path: TrainingGolden.folder + "/../mixing.json")
+        func integers(_ value: JSONValue?) throws -> [Int] {
+            try #require(value?.array).map { try #require($0.int) }
+        }
+        let orders = try #require(recorded["orders"]?.array), splits = try #require(recorded["splits"]?.array)
+        #expect(orders.count == 29 && splits.count == 12)
+        for order in orders {
+            let strategy = try #require(
+                DataArguments.MixStrategy(rawValue: order["strategy"]?.string ?? ""))
+            let found = mixedOrder(
+                lengths: try integers(order["lengths"]), strategy: strategy,
+                probabilities: try #require(order["probabilities"]?.array).compactMap(\.double),
+                seed: try #require(order["seed"]?.int))
+            #expect(try found == integers(order["order"]), "\(order["lengths"] ?? .null) \(strategy)")
+        }
+        for split in splits {
+            let count = try #require(split["rows"]?.int), size = try #require(split["size"]?.double)
+            let kept = size > 1 ? Int(size) : Int((size * Double(count)).rounded(.up))
+            let found = splitOrder(
+                rowCount: count, validationCount: kept, seed: try #require(split["seed"]?.int))
+            #expect(try found.train == integers(split["train"]))
+            #expect(try found.validation == integers(split["test"]))
+        }
     }
 
     @Test func anEpochVisitsEveryRow() {
