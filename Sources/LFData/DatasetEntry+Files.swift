@@ -29,7 +29,7 @@ extension DatasetEntry {
                 if let paths = downloads[key] { return paths }
                 let found = try HuggingFaceHub(settings).datasetFiles(
                     dataset.repository, subset: dataset.subset, split: dataset.split, folder: dataset.folder,
-                    isReadable: DatasetFile.isReadable)
+                    type: DatasetFile.typeName)
                 downloads[key] = found
                 return found
             }

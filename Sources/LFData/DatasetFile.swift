@@ -158,10 +158,8 @@ struct DatasetFile: Sendable {
         }
     }
 
-    /// Whether files of this name can be read.
-    static func isReadable(_ name: String) -> Bool {
-        kinds[pathExtension(name)] != nil
-    }
+    /// What a file is read as, by its name; nil where it cannot be read.
+    static func typeName(_ name: String) -> String? { kinds[pathExtension(name)].map { "\($0)" } }
 
     private static func pathExtension(_ path: String) -> String {
         var name = path.split(separator: "/").last ?? ""

@@ -25,10 +25,10 @@ struct DatasetFileSelection {
     ///
     /// - Parameters:
     ///   - folder: Only what lies in this folder counts.
-    ///   - isReadable: Whether a file is of a type that can be read.
+    ///   - type: The type of a file that can be read, by its name; of several types the one of the most frequent ending is taken.
     /// - Throws: `UserError` naming the subsets or splits that there are.
     func files(
-        subset: String?, split: String, folder: String?, isReadable: (String) -> Bool
+        subset: String?, split: String, folder: String?, type: (String) -> String?
     ) throws -> [String] {
         let chosen = try chosenSubset(named: subset)
         var base = (folder ?? chosen?.folder ?? "").split(separator: "/").filter { $0 != "." }
@@ -51,7 +51,7 @@ struct DatasetFileSelection {
                 !found.contains($0) && matches($0.dropFirst(base.count), pattern: pattern)
             }
         }
-        let readable = found.filter(isReadable)
+        let readable = ofOneType(found, type)
         guard !readable.isEmpty else {
             throw UserError(
                 .failedRun,
@@ -61,6 +61,27 @@ struct DatasetFileSelection {
                 remedy: "Convert the data to JSONL and name the file in file_name.")
         }
         return readable
+    }
+
+    /// The files of the type that has the most frequent ending, in the order of preference that `datasets` has for equals.
+    private func ofOneType(_ names: [String], _ type: (String) -> String?) -> [String] {
+        var counts: [String: Int] = [:]
+        for name in names where type(name) != nil { counts[String(ending(of: name)), default: 0] += 1 }
+        let preferred = ["csv", "json", "jsonl", "parquet"]
+        let most = names.filter { type($0) != nil }.max { one, other in
+            let endings = [one, other].map { String(ending(of: $0)) }
+            let ranks = endings.map { (counts[$0] ?? 0, preferred.firstIndex(of: $0) ?? -1) }
+            return ranks[0] < ranks[1]
+        }
+        guard let most else { return [] }
+        return names.filter { type($0) == type(most) }
+    }
+
+    /// What stands behind a name's last dot, that of a packed file left out.
+    private func ending(of name: String) -> Substring {
+        let parts = name.lowercased().split(separator: ".")
+        let isPacked = ["gz", "zst"].contains(parts.last ?? "")
+        return (isPacked ? parts.dropLast() : parts[...]).last ?? ""
     }
 
     private func chosenSubset(named name: String?) throws -> Subset? {

@@ -18,12 +18,12 @@ extension HuggingFaceHub {
     /// - Parameters:
     ///   - subset: One of the `configs` in the front matter of the repository's README.md.
     ///   - folder: Only files in this folder of the repository count.
-    ///   - isReadable: Whether a file is of a type that can be read, by its name.
+    ///   - type: The type of a file that can be read, by its name; nil for others.
     /// - Returns: Paths in the cache, in the order in which the rows are to be read.
     /// - Throws: `UserError` naming the repository and what the hub answered or lacks.
     public func datasetFiles(
         _ repository: String, subset: String? = nil, split: String = "train", folder: String? = nil,
-        isReadable: (String) -> Bool
+        type: (String) -> String?
     ) throws -> [String] {
         let cache = RepositoryCache(
             directory: settings.cacheDirectory + "/datasets--"
@@ -39,7 +39,7 @@ extension HuggingFaceHub {
             }
             let names = try DatasetFileSelection(
                 repository: repository, files: listing.files, readme: readme
-            ).files(subset: subset, split: split, folder: folder, isReadable: isReadable)
+            ).files(subset: subset, split: split, folder: folder, type: type)
             for name in names { try fetch(name) }
             return names.map { folderOfCommit + "/" + $0 }
         }

@@ -8,7 +8,9 @@ import Testing
 
     private func withHub(
         _ names: [String], readme: String? = nil,
-        isReadable: @escaping @Sendable (String) -> Bool = { $0.hasSuffix(".jsonl") },
+        type: @escaping @Sendable (String) -> String? = { name in
+            ["jsonl": "json", "json": "json", "csv": "csv"].first { name.hasSuffix("." + $0.key) }?.value
+        },
         _ body: (HubServer, HuggingFaceHub, _ read: (String?, String, String?) throws -> [String]) throws ->
             Void
     ) throws {
@@ -28,7 +30,7 @@ import Testing
         let prefix = "\(cache)/datasets--team--rows/snapshots/\(HubServer.commit)/"
         try body(server, hub) { subset, split, folder in
             try hub.datasetFiles(
-                "team/rows", subset: subset, split: split, folder: folder, isReadable: isReadable
+                "team/rows", subset: subset, split: split, folder: folder, type: type
             ).map { path in
                 let name = path.hasPrefix(prefix) ? String(path.dropFirst(prefix.count)) : path
                 #expect(FileManager.default.contents(atPath: path).map { Array($0) } == files[name])
@@ -66,6 +68,16 @@ import Testing
             try expect(
                 $2(nil, "big", nil), are: ["data/big-00000-of-00002.jsonl", "data/big-00001-of-00002.jsonl"])
         }
+    }
+
+    @Test func ofSeveralTypesTheMostFrequentIsRead() throws {
+        try withHub(["a.csv", "b.jsonl", "c.jsonl", "d.json"]) { _, _, read in
+            try expect(read(nil, "train", nil), are: ["b.jsonl", "c.jsonl", "d.json"])
+        }
+        try withHub(["a.csv", "b.csv", "c.jsonl"]) {
+            try expect($2(nil, "train", nil), are: ["a.csv", "b.csv"])
+        }
+        try withHub(["a.csv", "b.jsonl"]) { try expect($2(nil, "train", nil), are: ["b.jsonl"]) }
     }
 
     @Test func withoutAConventionAllFilesAreTheTrainingSet() throws {
@@ -117,9 +129,9 @@ import Testing
             try expect(read(nil, "train", nil), are: ["train.jsonl"])
             var offline = hub
             offline.settings.isOffline = true
-            let text = message { _ = try offline.datasetFiles("team/rows", split: "test") { _ in true } }
+            let text = message { _ = try offline.datasetFiles("team/rows", split: "test") { _ in "json" } }
             #expect(text.contains("HF_HUB_OFFLINE is set"), "Only the training set was downloaded.")
-            let kept = try offline.datasetFiles("team/rows") { _ in true }
+            let kept = try offline.datasetFiles("team/rows") { _ in "json" }
             #expect(kept.count == 1)
         }
     }
