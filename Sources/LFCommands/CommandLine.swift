@@ -14,7 +14,9 @@ public func runCommand(_ arguments: [String]) -> Int32 {
         try bootstrapLogging()
         // A full quota is an error to report, not a reason to die.
         signal(SIGXFSZ, SIG_IGN)
-        return try dispatch(arguments)
+        let status = try dispatch(arguments)
+        try flushOutput()
+        return status
     } catch let error as UserErrors {
         for problem in error.errors { report("error: \(problem)") }
         return error.exitStatus

@@ -29,11 +29,8 @@ func runTokenize(_ arguments: [String]) throws -> Int32 {
     let lines = TokenizeLines(
         tokenizer: try Tokenizer.load(directory: options.directory), decodes: options.decodes,
         showsTokens: options.showsTokens, showsOffsets: options.showsOffsets, threads: options.threads)
-    do {
-        try lines.run(path: "/dev/stdin") { try FileHandle.standardOutput.write(contentsOf: Data($0)) }
-    } catch let error as CocoaError where error.code == .fileWriteUnknown {
-        // Whoever read our answers has read enough.
-        return 0
+    try lines.run(path: "/dev/stdin") { bytes in
+        try bytes.withUnsafeBytes { try writeAll($0, to: STDOUT_FILENO, path: "standard output") }
     }
     return 0
 }

@@ -49,4 +49,18 @@ import Testing
         #expect(outcome.status == 0)
         #expect(try workplace.tensors("out/adapter_model.safetensors") == expected)
     }
+
+    /// `/dev/full` is a disk without space.
+    @Test(arguments: ["version", "arguments", "train --help", "tokenize models/tiny_llama"])
+    func outputThatIsLostIsAnError(_ command: String) throws {
+        let workplace = try Workplace()
+        let full = try shell(
+            "echo '\"text\"' | '\(Program.path)' \(command) > /dev/full; exit ${PIPESTATUS[1]}",
+            in: workplace.path)
+        #expect(full.status == 1)
+        #expect(
+            full.errors.contains("standard output: could not be written: no space is left"), "\(full.errors)")
+        let left = try shell("'\(Program.path)' \(command) | true; exit 0", in: workplace.path)
+        #expect(left.errors.isEmpty)
+    }
 }
