@@ -71,6 +71,21 @@ extension JSONValue {
         }
     }
 
+    /// Parses one line of a file of lines.
+    ///
+    /// - Parameters:
+    ///   - number: The line's number, from 1.
+    ///   - path: Names the file in errors.
+    /// - Throws: A `UserError` that names the line when its text is invalid.
+    public static func parse(
+        line: [UInt8], number: Int, source path: String
+    ) throws(UserError) -> JSONValue {
+        let result = line.withUnsafeBufferPointer { line in
+            Result { () throws(UserError) in try lineValue(line, number: number, path: path) }
+        }
+        return try result.get()
+    }
+
     private static func lineValue(
         _ line: UnsafeBufferPointer<UInt8>, number: Int, path: String
     ) throws(UserError) -> JSONValue {
