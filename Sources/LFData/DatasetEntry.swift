@@ -125,7 +125,7 @@ struct DatasetInfo {
         guard let value = entries[name] else {
             let nearest = nearestName(to: name, among: entries.keys)
             throw UserError(
-                .failedRun, "The dataset \"\(name)\" is not defined.", at: path,
+                .configuration, "The dataset \"\(name)\" is not defined.", at: path,
                 remedy: nearest.map { "Did you mean \"\($0)\"?" } ?? "Add an entry for it.")
         }
         let place = "\(path): \(name)"

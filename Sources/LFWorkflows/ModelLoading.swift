@@ -30,7 +30,8 @@ struct ModelLoader {
     let config: ResolvedConfig
     let logger = Logger(label: "llamafactory.model")
 
-    /// Fails for models and adapters that `load` would refuse by their configuration, before any data is read.
+    /// Fails for models and adapters that `load` would refuse by their configuration or their files' lengths, before any data
+    /// is read.
     ///
     /// - Throws: The problems of all of them.
     func check() throws {
@@ -39,6 +40,7 @@ struct ModelLoader {
                 let folder = try localFolder(
                     config.model.modelNameOrPath, key: "model_name_or_path", config.model)
                 _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
+                if !config.model.trainFromScratch { _ = try WeightStore.open(directory: folder) }
             },
             { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
             {
@@ -46,7 +48,7 @@ struct ModelLoader {
                 guard [.dpo, .ppo].contains(config.finetuning.stage), let reference = settings.refModel else {
                     return
                 }
-                _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model", config.model))
+                try checkModel(reference, key: "ref_model")
                 try checkAdapters(settings.refModelAdapters, key: "ref_model_adapters")
             },
             {
@@ -57,9 +59,15 @@ struct ModelLoader {
                 case .lora: return try checkAdapters([name], key: "reward_model")
                 default: break
                 }
-                _ = try ModelConfig.read(directory: localFolder(name, key: "reward_model", config.model))
+                try checkModel(name, key: "reward_model")
                 try checkAdapters(settings.rewardModelAdapters, key: "reward_model_adapters")
             })
+    }
+
+    private func checkModel(_ name: String, key: String) throws {
+        let folder = try localFolder(name, key: key, config.model)
+        _ = try ModelConfig.read(directory: folder)
+        _ = try WeightStore.open(directory: folder)
     }
 
     private func checkAdapters(_ names: [String], key: String) throws {
