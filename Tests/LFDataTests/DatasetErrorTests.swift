@@ -185,7 +185,30 @@ struct DataFolder: ~Copyable {
             info:
                 #"{"d": {"file_name": "d.json", "columns": {"prompt": "q", "response": "a", "images": "i"}}}"#,
             files: ["d.json": #"[{"q": "x", "a": "y", "i": ["p.png"]}]"#],
-            message: #"/d.json: row 1: The column "i" holds media, which are not supported yet."#),
+            message: #"/d.json: row 1: The row has 1 image in the column "i", and the model "#),
+        Case(
+            name: "images for a stage of text",
+            info: #"{"d": {"file_name": "d.json", "columns": {"prompt": "q", "images": "i"}}}"#,
+            files: ["d.json": #"[{"q": "x", "i": []}, {"q": "y", "i": "p.png"}]"#],
+            overrides: ["stage=pt", "packing=false"],
+            message: #"/d.json: row 2: The row has 1 image in the column "i", and the model "#),
+        Case(
+            name: "videos and sound",
+            info:
+                #"{"d": {"file_name": "d.json", "formatting": "sharegpt", "columns": {"messages": "m", "videos": "v", "audios": "s"}}}"#,
+            files: [
+                "d.json":
+                    #"[{"m": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "v": ["1.mp4", "2.mp4"], "s": "1.wav"}]"#
+            ],
+            message:
+                #"/d.json: row 1: The row has 2 videos in the column "v" and 1 audio in the column "s", and the model "#
+        ),
+        Case(
+            name: "no column of images",
+            info:
+                #"{"d": {"file_name": "d.json", "columns": {"prompt": "q", "response": "a", "images": "i"}}}"#,
+            files: ["d.json": #"[{"q": "x", "a": "y"}]"#],
+            message: #"/d.json: The dataset "d" has no column "i". Its columns are q, a:"#),
         // What is left
         Case(
             name: "roles", info: chat,
