@@ -15,12 +15,12 @@ extension DatasetEntry {
                 at: name.hasPrefix("/") ? name : config.data.datasetDir + "/" + name)
         case .hub(let dataset):
             let environment = ProcessInfo.processInfo.environment
-            guard !["1", "true"].contains(environment["USE_MODELSCOPE_HUB"]?.lowercased()) else {
+            for (variable, hub) in [("USE_MODELSCOPE_HUB", "ModelScope"), ("USE_OPENMIND_HUB", "Modelers")]
+            where ["1", "true", "y"].contains(environment[variable]?.lowercased()) {
                 throw UserError(
                     .configuration,
-                    "The dataset \"\(name)\" is on a hub, and USE_MODELSCOPE_HUB asks for ModelScope, which is not supported yet.",
-                    remedy:
-                        "Unset USE_MODELSCOPE_HUB to use the Hugging Face hub, or name a file in file_name.")
+                    "The dataset \"\(name)\" is on a hub, and \(variable) asks for \(hub), which is not supported yet.",
+                    remedy: "Unset \(variable) to use the Hugging Face hub, or name a file in file_name.")
             }
             let settings = HubSettings(
                 environment: environment, cacheDirectory: config.model.cacheDir, token: config.model.hubToken)

@@ -131,7 +131,7 @@ struct DatasetInfo {
         let place = "\(path): \(name)"
         let fields = EntryFields(members: try object(value, at: place), place: place)
         var entry = DatasetEntry(name: name, source: try source(fields))
-        warnings += unknownKeys(in: fields.members, known: Self.keys, at: place)
+        warnings += unknownKeys(in: fields.members, known: Self.keys, at: place) + uselessKeys(fields)
         if let formatting = try fields.string("formatting") {
             guard let known = DatasetEntry.Formatting(rawValue: formatting) else {
                 throw UserError(
@@ -158,7 +158,14 @@ struct DatasetInfo {
 
     /// A file here goes before what must be downloaded.
     private func source(_ fields: EntryFields) throws(UserError) -> DatasetEntry.Source {
-        if let fileName = try fields.string("file_name") { return .file(fileName) }
+        if let fileName = try fields.string("file_name") {
+            if !namesRemote(fields), let split = try fields.string("split"), split != "train" {
+                throw UserError(
+                    .failedRun, "split is \"\(split)\", and a file's only split is train.", at: fields.place,
+                    remedy: "Leave split out; num_samples and max_samples choose rows.")
+            }
+            return .file(fileName)
+        }
         if let repository = try fields.string("hf_hub_url") {
             var dataset = DatasetEntry.HubDataset(repository: repository)
             dataset.subset = try fields.string("subset")
@@ -175,6 +182,19 @@ struct DatasetInfo {
         throw UserError(
             .failedRun, "file_name is missing.", at: fields.place,
             remedy: "Name the data set's file, or its repository in hf_hub_url.")
+    }
+
+    /// Whether the entry has a place besides a file, of which `subset`, `split` and `folder` speak.
+    private func namesRemote(_ fields: EntryFields) -> Bool {
+        Self.remoteKeys.contains { fields.members[$0] != nil }
+    }
+
+    /// A sentence for each key that chooses among the files of a hub, where there is no hub.
+    private func uselessKeys(_ fields: EntryFields) -> [String] {
+        guard !namesRemote(fields) else { return [] }
+        return ["subset", "folder"].filter { fields.members[$0]?.isNull == false }.map { key in
+            "\(fields.place): \(key) chooses from a hub's dataset and changes nothing for a file."
+        }
     }
 
     private func object(_ value: JSONValue, at place: String) throws(UserError) -> JSONObject {
@@ -196,19 +216,19 @@ struct DatasetInfo {
 extension DatasetEntry.Columns {
     /// A table that names columns names all of them: the defaults hold only where there is no table.
     fileprivate init(_ fields: EntryFields) throws(UserError) {
-        prompt = try fields.string("prompt")
-        query = try fields.string("query")
-        response = try fields.string("response")
-        history = try fields.string("history")
-        messages = try fields.string("messages")
-        system = try fields.string("system")
-        tools = try fields.string("tools")
-        images = try fields.string("images")
-        videos = try fields.string("videos")
-        audios = try fields.string("audios")
-        chosen = try fields.string("chosen")
-        rejected = try fields.string("rejected")
-        ktoTag = try fields.string("kto_tag")
+        prompt = try fields.column("prompt")
+        query = try fields.column("query")
+        response = try fields.column("response")
+        history = try fields.column("history")
+        messages = try fields.column("messages")
+        system = try fields.column("system")
+        tools = try fields.column("tools")
+        images = try fields.column("images")
+        videos = try fields.column("videos")
+        audios = try fields.column("audios")
+        chosen = try fields.column("chosen")
+        rejected = try fields.column("rejected")
+        ktoTag = try fields.column("kto_tag")
     }
 }
 
@@ -234,6 +254,12 @@ private struct EntryFields {
         guard let value = members[key], !value.isNull else { return nil }
         guard let string = value.string else { throw wrongType(key, value, "text") }
         return string
+    }
+
+    /// A column's name; as upstream has it, empty text names none.
+    func column(_ key: String) throws(UserError) -> String? {
+        guard let name = try string(key), !name.isEmpty else { return nil }
+        return name
     }
 
     func bool(_ key: String) throws(UserError) -> Bool? {

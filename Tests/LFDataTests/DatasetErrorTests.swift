@@ -98,6 +98,25 @@ struct DataFolder: ~Copyable {
             name: "part of a split", info: #"{"d": {"hf_hub_url": "x/y", "split": "train[:9]"}}"#,
             message: #"/dataset_info.json: d: split is "train[:9]"."#),
         Case(
+            name: "part of a file", info: #"{"d": {"file_name": "d.json", "split": "train[:9]"}}"#,
+            message: #"/dataset_info.json: d: split is "train[:9]", and a file's only split is train."#),
+        Case(
+            name: "Modelers' hub", info: #"{"d": {"om_hub_url": "x/y"}}"#,
+            message: "/dataset_info.json: d: om_hub_url is not supported yet."),
+        Case(
+            name: "loading script", info: #"{"d": {"script_url": "x"}}"#,
+            message: "/dataset_info.json: d: script_url is not supported yet."),
+        Case(
+            name: "cloud", info: #"{"d": {"cloud_file_name": "s3://x/y.json"}}"#,
+            message: "/dataset_info.json: d: cloud_file_name is not supported yet."),
+        Case(
+            name: "column's name is a number",
+            info: #"{"d": {"file_name": "d.json", "columns": {"images": 1}}}"#,
+            message: "/dataset_info.json: d.columns: images is 1. Give text."),
+        Case(
+            name: "tag is a list", info: #"{"d": {"file_name": "d.json", "tags": {"user_tag": ["user"]}}}"#,
+            message: #"/dataset_info.json: d.tags: user_tag is ["user"]. Give text."#),
+        Case(
             name: "formatting", info: #"{"d": {"file_name": "d.json", "formatting": "chat"}}"#,
             message: #"/dataset_info.json: d: formatting is "chat". Use alpaca, sharegpt or openai."#),
         Case(
@@ -269,6 +288,23 @@ struct DataFolder: ~Copyable {
                 "\(folder.path)/d.json: dropped 12 of 13 rows because questions and answers do not alternate to the end: "
                     + "lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more."
             ])
+    }
+
+    /// What chooses from a hub's dataset means nothing for a file, unless the entry names a hub too.
+    @Test func keysOfHubsAreNamedBesideAFile() throws {
+        func warnings(_ keys: String) throws -> [String] {
+            let folder = try DataFolder(
+                info: #"{"d": {"file_name": "d.json", \#(keys)}}"#, files: ["d.json": "[\(Self.row)]"])
+            let path = folder.path
+            return try folder.load().warnings.map { $0.replacingOccurrences(of: path, with: "") }
+        }
+        #expect(
+            try warnings(#""subset": "x", "folder": "y", "split": "train""#)
+                == ["subset", "folder"].map {
+                    "/dataset_info.json: d: \($0) chooses from a hub's dataset and changes nothing for a file."
+                })
+        #expect(try warnings(#""hf_hub_url": "x/y", "subset": "x", "folder": "y", "split": "test""#).isEmpty)
+        #expect(try warnings(#""subset": null, "folder": null, "split": null"#).isEmpty)
     }
 
     @Test func unknownKeysOfAnEntryAreNamed() throws {

@@ -44,6 +44,16 @@ import Testing
             ])
     }
 
+    @Test func emptyNamesNameNoColumn() throws {
+        let folder = try DataFolder(
+            info: """
+                {"d": {"file_name": "d.json", "columns": {"prompt": "q", "query": "", "response": "a", "system": "",
+                "history": "", "tools": "", "images": "", "videos": "", "audios": "", "kto_tag": ""}}}
+                """,
+            files: ["d.json": #"[{"q": "one", "a": "two"}]"#])
+        #expect(texts(try folder.load()) == ["[user]one|[assistant]two|"])
+    }
+
     @Test func openAIMergesToolAnswersAndWritesCalls() throws {
         let folder = try DataFolder(
             info: """
