@@ -7,10 +7,12 @@ let tokenizeUsage = """
 
     Reads one JSON string per line of standard input and writes one object per line:
     {"ids": [...], "ids_with_special": [...]}
+    Blank lines are skipped; a line that cannot be read ends the command with its number.
 
-      --tokens       also write the tokens' texts ("tokens")
+      --tokens       also write the tokens as the vocabulary spells them ("tokens")
       --offsets      also write which characters each token stands for ("offsets")
-      --decode       read arrays of ids instead, and write {"text": ..., "text_skip_special": ...}
+      --decode       read arrays of ids instead, and write {"text": ..., "text_skip_special": ...};
+                     ids beyond the vocabulary stand for nothing, as in Python
       --threads N    how many threads to use; all processors by default
       --benchmark F  measure instead, with the lines of the file F: time to load, speed of one thread and of all
     """

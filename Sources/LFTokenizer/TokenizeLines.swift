@@ -66,6 +66,11 @@ public struct TokenizeLines: Sendable {
                         .failedRun, "the line is no array of token ids.", at: location,
                         remedy: "Write one JSON array of integers per line.")
                 }
+                guard id >= 0 else {
+                    throw UserError(
+                        .failedRun, "\(id) is no token id.", at: location,
+                        remedy: "Leave out what marks masked labels, such as -100.")
+                }
                 ids.append(id)
             }
             output += "{\"text\": ".utf8

@@ -53,6 +53,10 @@ struct TokenizerFile {
 
     private func addedToken(_ entry: JSONNode) throws(UserError) -> AddedToken {
         guard let content = entry["content"]?.string else { throw malformed("an added token has no content") }
+        // Ids follow from the vocabulary and the order; what stands there must still be one.
+        if let id = entry["id"], !id.isNull, id.value.int.map({ $0 < 0 }) ?? true {
+            throw malformed("the id of the added token \"\(content)\" is no whole number from 0 on")
+        }
         return AddedToken(
             content, isSingleWord: entry["single_word"]?.bool ?? false,
             stripsLeft: entry["lstrip"]?.bool ?? false,

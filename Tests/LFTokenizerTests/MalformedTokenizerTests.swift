@@ -60,6 +60,10 @@ import Testing
                 #"{"added_tokens": [{"id": 0}], "model": {"type": "WordLevel", "vocab": {}}}"#,
                 "an added token has no content"
             ),
+            (
+                #"{"added_tokens": [{"id": "x", "content": "<s>"}], "model": {"type": "WordLevel", "vocab": {}}}"#,
+                #"the id of the added token "<s>" is no whole number from 0 on"#
+            ),
         ]
         for (json, expected) in cases {
             let found = try message(json)
