@@ -239,7 +239,7 @@ struct ConversationConverter: Sendable {
             for item in items {
                 switch item {
                 case .bool, .int, .double: throw wrongValue(column, item, "\(kind.rawValue)s")
-                // A null in a list stands for bytes that have no JSON.
+                // A null in a list is a medium that is missing, not one less.
                 case .null, .string, .array, .object: break
                 }
             }

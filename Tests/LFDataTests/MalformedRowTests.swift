@@ -237,7 +237,7 @@ import Testing
             "an image as an object", .images, #"{"q": "a", "a": "b", "i": {"path": "1.png", "bytes": null}}"#,
             #"The row has 1 image in the column "i", and the model "#),
         .refused(
-            "an image of bytes", .images, #"{"q": "a", "a": "b", "i": [null]}"#,
+            "a missing image", .images, #"{"q": "a", "a": "b", "i": [null]}"#,
             #"The row has 1 image in the column "i", and the model "#),
         .refused(
             "a number as image", .images, #"{"q": "a", "a": "b", "i": 7}"#,
