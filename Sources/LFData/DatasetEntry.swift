@@ -1,4 +1,6 @@
+import Foundation
 import LFDiagnostics
+import LFHub
 import LFJSON
 
 /// One dataset as `dataset_info.json` describes it.
@@ -40,8 +42,9 @@ struct DatasetEntry: Sendable, Equatable {
         case hub(HubDataset)
     }
 
-    /// A dataset on the Hugging Face hub.
+    /// A dataset on the Hugging Face hub or on ModelScope.
     struct HubDataset: Sendable, Hashable {
+        var service = HubService.huggingFace
         var repository: String
         var subset: String?
         var split = "train"
@@ -63,6 +66,8 @@ struct DatasetInfo {
     private let entries: JSONObject
     /// `dataset_dir: ONLINE`: names are those of repositories.
     private let isOnline: Bool
+    /// The hub that the environment asks for.
+    private let service = HubService(environment: ProcessInfo.processInfo.environment)
 
     private static let keys: Set = [
         "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name", "file_name", "formatting",
@@ -118,8 +123,8 @@ struct DatasetInfo {
     /// - Throws: A `UserError` when there is no such dataset or its entry is wrong.
     func entry(named name: String, warnings: inout [String]) throws(UserError) -> DatasetEntry {
         if isOnline {
-            let dataset = DatasetEntry.HubDataset(repository: name)
-            try dataset.check(at: "dataset")
+            let dataset = DatasetEntry.HubDataset(service: service, repository: name)
+            try dataset.check(key: "dataset", at: "dataset_dir: ONLINE")
             return DatasetEntry(name: name, source: .hub(dataset))
         }
         guard let value = entries[name] else {
@@ -166,22 +171,41 @@ struct DatasetInfo {
             }
             return .file(fileName)
         }
-        if let repository = try fields.string("hf_hub_url") {
-            var dataset = DatasetEntry.HubDataset(repository: repository)
+        if let (key, service, repository) = try repository(fields) {
+            guard service != .modelers else { throw unsupported(key, fields) }
+            var dataset = DatasetEntry.HubDataset(service: service, repository: repository)
             dataset.subset = try fields.string("subset")
             dataset.split = try fields.string("split") ?? "train"
             dataset.folder = try fields.string("folder")
-            try dataset.check(at: fields.place)
+            try dataset.check(key: key, at: fields.place)
             return .hub(dataset)
         }
         if let key = Self.remoteKeys.first(where: { fields.members[$0] != nil }) {
-            throw UserError(
-                .failedRun, "\(key) is not supported yet.", at: fields.place,
-                remedy: "Download the data set and name its file in file_name.")
+            throw unsupported(key, fields)
         }
         throw UserError(
             .failedRun, "file_name is missing.", at: fields.place,
-            remedy: "Name the data set's file, or its repository in hf_hub_url.")
+            remedy: "Name the data set's file, or its repository in hf_hub_url or ms_hub_url.")
+    }
+
+    private func unsupported(_ key: String, _ fields: EntryFields) -> UserError {
+        UserError(
+            .failedRun, "\(key) is not supported yet.", at: fields.place,
+            remedy: "Download the data set and name its file in file_name.")
+    }
+
+    /// Of the hubs that the entry names, the one that the environment asks for; without a wish Hugging Face's first.
+    private func repository(
+        _ fields: EntryFields
+    ) throws(UserError) -> (key: String, service: HubService, name: String)? {
+        let keys: [(key: String, service: HubService)] = [
+            ("hf_hub_url", .huggingFace), ("ms_hub_url", .modelScope), ("om_hub_url", .modelers),
+        ]
+        var named: [(key: String, service: HubService, name: String)] = []
+        for (key, service) in keys {
+            if let name = try fields.string(key) { named.append((key, service, name)) }
+        }
+        return named.first { $0.service == service } ?? named.first
     }
 
     /// Whether the entry has a place besides a file, of which `subset`, `split` and `folder` speak.

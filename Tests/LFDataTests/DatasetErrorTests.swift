@@ -89,8 +89,10 @@ struct DataFolder: ~Copyable {
             name: "no file name", info: #"{"d": {}}"#, message: "/dataset_info.json: d: file_name is missing."
         ),
         Case(
-            name: "another hub", info: #"{"d": {"ms_hub_url": "x/y"}}"#,
-            message: "/dataset_info.json: d: ms_hub_url is not supported yet."),
+            name: "no name on ModelScope", info: #"{"d": {"ms_hub_url": "x"}}"#,
+            message:
+                #"/dataset_info.json: d: ms_hub_url is "x". Give a dataset's name on the ModelScope hub (owner/name)."#
+        ),
         Case(
             name: "no hub's name", info: #"{"d": {"hf_hub_url": "../y"}}"#,
             message: #"/dataset_info.json: d: hf_hub_url is "../y"."#),
@@ -130,7 +132,7 @@ struct DataFolder: ~Copyable {
             message: "dataset_dir: REMOTE:x/y is not supported yet."),
         Case(
             name: "online, no hub's name", overrides: ["dataset_dir=ONLINE", "dataset=a/b/c"],
-            message: #"dataset: hf_hub_url is "a/b/c"."#),
+            message: #"dataset_dir: ONLINE: dataset is "a/b/c"."#),
         // Files
         Case(name: "no file", message: "The file /d.json does not exist."),
         Case(
