@@ -49,6 +49,7 @@ extension DataArguments {
         maxSamples = arguments.optionalInt("max_samples")
         ignorePadTokenForLoss = arguments.bool("ignore_pad_token_for_loss")
         valSize = arguments.double("val_size")
+        evalNumBeams = arguments.optionalInt("eval_num_beams")
         evalOnEachDataset = arguments.bool("eval_on_each_dataset")
         packing = arguments.optionalBool("packing") ?? (arguments.string("stage") == "pt")
         neatPacking = arguments.bool("neat_packing")
@@ -189,6 +190,8 @@ extension TrainingArguments {
         greaterIsBetter = arguments.optionalBool("greater_is_better")
         ignoreDataSkip = arguments.bool("ignore_data_skip")
         predictWithGenerate = arguments.bool("predict_with_generate")
+        generationMaxLength = arguments.optionalInt("generation_max_length")
+        generationNumBeams = arguments.optionalInt("generation_num_beams")
         resume = resumeChoice(arguments)
         includeNumInputTokensSeen = arguments.string("include_num_input_tokens_seen") != "no"
         neftuneNoiseAlpha = arguments.optionalDouble("neftune_noise_alpha").flatMap { $0 > 0 ? $0 : nil }

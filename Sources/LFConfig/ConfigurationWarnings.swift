@@ -86,6 +86,12 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
             arguments.isNull("ref_model"), ["ref_model_adapters"], "ref_model is not set"
         ))
     groups.append((["rm", "dpo", "kto", "ppo"].contains(stage), ["packing"], "stage is \(stage)"))
+    groups.append(
+        (
+            !arguments.bool("predict_with_generate"),
+            ["eval_num_beams", "generation_num_beams", "generation_max_length"],
+            "predict_with_generate is not set"
+        ))
     groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))
     for (strategy, steps) in [
         ("eval_strategy", "eval_steps"), ("save_strategy", "save_steps"),
