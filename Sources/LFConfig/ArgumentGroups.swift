@@ -7,6 +7,7 @@ extension ModelArguments {
         revision = arguments.optionalString("model_revision") ?? "main"
         // The files that a run writes hold `<HF_HUB_TOKEN>` in its place.
         hubToken = arguments.optionalString("hf_hub_token").flatMap { $0.hasPrefix("<") ? nil : $0 }
+        modelScopeToken = arguments.optionalString("ms_hub_token").flatMap { $0.hasPrefix("<") ? nil : $0 }
         resizeVocab = arguments.bool("resize_vocab")
         splitSpecialTokens = arguments.bool("split_special_tokens")
         addTokens = arguments.names("add_tokens")

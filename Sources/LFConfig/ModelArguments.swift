@@ -29,6 +29,7 @@ public struct ModelArguments: Sendable, Equatable {
     /// Branch, tag or commit of what is downloaded.
     public var revision = "main"
     public var hubToken: String?
+    public var modelScopeToken: String?
     public var resizeVocab = false
     public var splitSpecialTokens = false
     public var addTokens: [String] = []

@@ -34,7 +34,8 @@ struct ModelLoader {
     var newTokens: NewTokens?
     let logger = Logger(label: "llamafactory.model")
 
-    /// Fails for models and adapters that `load` would refuse by their configuration, before any data is read.
+    /// Fails for models and adapters that `load` would refuse by their configuration or their files' lengths, before any data
+    /// is read.
     ///
     /// - Throws: The problems of all of them.
     func check() throws {
@@ -43,6 +44,7 @@ struct ModelLoader {
                 let folder = try localFolder(
                     config.model.modelNameOrPath, key: "model_name_or_path", config.model)
                 _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
+                if !config.model.trainFromScratch { _ = try WeightStore.open(directory: folder) }
             },
             { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
             {
@@ -50,7 +52,7 @@ struct ModelLoader {
                 guard [.dpo, .ppo].contains(config.finetuning.stage), let reference = settings.refModel else {
                     return
                 }
-                _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model", config.model))
+                try checkModel(reference, key: "ref_model")
                 try checkAdapters(settings.refModelAdapters, key: "ref_model_adapters")
             },
             {
@@ -61,9 +63,15 @@ struct ModelLoader {
                 case .lora: return try checkAdapters([name], key: "reward_model")
                 default: break
                 }
-                _ = try ModelConfig.read(directory: localFolder(name, key: "reward_model", config.model))
+                try checkModel(name, key: "reward_model")
                 try checkAdapters(settings.rewardModelAdapters, key: "reward_model_adapters")
             })
+    }
+
+    private func checkModel(_ name: String, key: String) throws {
+        let folder = try localFolder(name, key: key, config.model)
+        _ = try ModelConfig.read(directory: folder)
+        _ = try WeightStore.open(directory: folder)
     }
 
     private func checkAdapters(_ names: [String], key: String) throws {
@@ -264,7 +272,8 @@ struct ModelLoader {
     }
 }
 
-/// The folder that a model or adapter name stands for: a folder here, else one downloaded from the Hugging Face hub.
+/// The folder that a model or adapter name stands for: a folder here, else one downloaded from the Hugging Face hub, or
+/// from ModelScope where `USE_MODELSCOPE_HUB` says so.
 ///
 /// A name is resolved once, so that a run sees one state of a repository throughout.
 ///
@@ -274,22 +283,32 @@ func localFolder(_ name: String, key: String, _ model: ModelArguments) throws ->
     if FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory), isDirectory.boolValue {
         return name
     }
-    guard HuggingFaceHub.isRepositoryName(name) else {
+    let environment = ProcessInfo.processInfo.environment
+    let service = HubService(environment: environment)
+    guard isRepositoryName(name) else {
         throw UserError(
             .configuration, "\(key) names \"\(name)\", which is no folder.",
-            remedy: "Give the path of a model's folder, or a name on the Hugging Face hub (owner/name).")
+            remedy: "Give the path of a model's folder, or a name on the \(service.name) hub (owner/name).")
+    }
+    let hub: any Hub
+    switch service {
+    case .huggingFace:
+        hub = HuggingFaceHub(
+            HubSettings(environment: environment, cacheDirectory: model.cacheDir, token: model.hubToken))
+    case .modelScope:
+        hub = ModelScopeHub(
+            HubSettings(
+                modelScope: environment, cacheDirectory: model.cacheDir, token: model.modelScopeToken))
+    case .modelers:
+        throw UserError(
+            .configuration,
+            "\(key) names \"\(name)\", which is no folder, and USE_OPENMIND_HUB asks for a download from Modelers, which is not supported.",
+            remedy:
+                "Unset USE_OPENMIND_HUB to use the Hugging Face hub, set USE_MODELSCOPE_HUB=1 to use ModelScope, or give a model's folder."
+        )
     }
     return try downloadedFolders.withLock { folders in
         if let folder = folders[name] { return folder }
-        let environment = ProcessInfo.processInfo.environment
-        guard !["1", "true"].contains(environment["USE_MODELSCOPE_HUB"]?.lowercased()) else {
-            throw UserError(
-                .configuration,
-                "\(key) names \"\(name)\", which is no folder, and USE_MODELSCOPE_HUB asks for a download from ModelScope.",
-                remedy: "Unset USE_MODELSCOPE_HUB to use the Hugging Face hub, or give a model's folder.")
-        }
-        let hub = HuggingFaceHub(
-            HubSettings(environment: environment, cacheDirectory: model.cacheDir, token: model.hubToken))
         do {
             let folder = try hub.modelFolder(name, revision: model.revision)
             folders[name] = folder

@@ -84,9 +84,7 @@ private func run(
         """)
     try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
 
-    let stage = try Stage(
-        config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer,
-        stopTokens: setup.template.stopTokenIDs(setup.tokenizer))
+    let stage = try Stage(config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer)
     let saver = ModelSaver(prepared: prepared, setup: setup, config: config)
     let trainer = Trainer(
         model: prepared.model, objective: stage.objective, trainable: prepared.trainable,

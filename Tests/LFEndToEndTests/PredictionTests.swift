@@ -38,6 +38,26 @@ import Testing
         #expect(found["predict_loss"] == nil)
     }
 
+    @Test func specialTokensStayWhereAskedFor() throws {
+        let workplace = try Workplace()
+        func lines(_ more: [String: String?]) throws -> [JSONValue] {
+            let outcome = try workplace.train(Self.settings.with(more), environment: Self.environment)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            var lines: [JSONValue] = []
+            try JSONValue.forEachLine(path: workplace.path + "/out/generated_predictions.jsonl") {
+                lines.append($1)
+            }
+            return lines
+        }
+        let plain = try lines([:])
+        let special = try lines(["skip_special_tokens": "false", "overwrite_output_dir": "true"])
+        #expect(plain.count == 12 && special.count == 12)
+        for (one, other) in zip(plain, special) {
+            #expect(other["label"]?.string == (one["label"]?.string ?? "") + "<|eot_id|>")
+            #expect(other["predict"]?.string?.hasPrefix(one["predict"]?.string ?? "?") == true)
+        }
+    }
+
     @Test func beamsAndDrawnAnswersRepeat() throws {
         for more in [["num_beams": "3"], ["do_sample": "true", "top_k": "5"]] {
             let workplace = try Workplace()

@@ -33,7 +33,7 @@ extension ArgumentCatalogue {
         use_v1_kernels | bool? | false / - | no | Kernels of upstream's experimental tree.
         infer_dtype | choice auto !float16 !bfloat16 !float32 | auto | yes | Data type of a model that is only run; `auto` takes the checkpoint's.
         hf_hub_token | string? | - | yes | Token for downloads from the Hugging Face hub; without it `HF_TOKEN`.
-        ms_hub_token | string? | - | no effect | Token for the ModelScope hub. Nothing is downloaded or uploaded.
+        ms_hub_token | string? | - | yes | Token for downloads from the ModelScope hub; without it `MODELSCOPE_API_TOKEN`.
         om_hub_token | string? | - | no effect | Token for the Modelers hub. Nothing is downloaded or uploaded.
         print_param_status | bool | false | no | List every parameter with its type and whether it is trained.
         trust_remote_code | bool | false | no effect | Code in a model folder is never executed.
