@@ -89,6 +89,12 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
     groups.append((!arguments.bool("streaming"), ["buffer_size"], "streaming is not set"))
     groups.append(
         (arguments.bool("streaming"), ["disable_shuffling", "overwrite_cache"], "streaming is set"))
+    groups.append(
+        (
+            !arguments.bool("predict_with_generate"),
+            ["eval_num_beams", "generation_num_beams", "generation_max_length"],
+            "predict_with_generate is not set"
+        ))
     groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))
     for (strategy, steps) in [
         ("eval_strategy", "eval_steps"), ("save_strategy", "save_steps"),

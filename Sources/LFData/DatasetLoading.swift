@@ -19,7 +19,9 @@ public func loadDatasets(
     }
     let form = exampleForm(for: config)
     func processor(_ form: ExampleProcessor.Form) -> ExampleProcessor {
-        ExampleProcessor(form: form, data: config.data, template: template, tokenizer: tokenizer)
+        ExampleProcessor(
+            form: form, data: config.data, template: template, tokenizer: tokenizer,
+            model: config.model.modelNameOrPath)
     }
     let evalForm = evaluationForm(for: config)
     var loader = DatasetLoader(config: config, form: form)

@@ -18,7 +18,8 @@ func streamDatasets(
     func processing(_ form: ExampleProcessor.Form) -> RowProcessing {
         RowProcessing(
             processor: ExampleProcessor(
-                form: form, data: config.data, template: template, tokenizer: tokenizer),
+                form: form, data: config.data, template: template, tokenizer: tokenizer,
+                model: config.model.modelNameOrPath),
             threads: loader.threads)
     }
     var module = DatasetModule()

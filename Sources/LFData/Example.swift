@@ -45,7 +45,7 @@ extension Example {
             throw UserError(
                 .failedRun, "The data holds the token \(id), but the model knows only \(vocabSize) tokens.",
                 remedy:
-                    "Choose a template whose special tokens the model knows, or a model made for this template."
+                    "Choose a template whose special tokens the model knows, or a model made for this template, or set resize_vocab: true to train new ones."
             )
         }
     }

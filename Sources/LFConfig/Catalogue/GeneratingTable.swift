@@ -7,7 +7,7 @@ extension ArgumentCatalogue {
         top_k | int >=0 | 50 | yes | Draw from the k most probable tokens; 0 takes all.
         num_beams | int >=1 | 1 | yes | Beams of beam search; 1 is no beam search.
         max_length | int >=1 | 1024 | yes | Most tokens of prompt and answer together. `max_new_tokens` goes first.
-        max_new_tokens | int >=1 | 1024 | yes | Most tokens of the answer.
+        max_new_tokens | int >=-1 | 1024 | yes | Most tokens of the answer; 0 or -1 leaves it to `max_length`.
         repetition_penalty | float >0 | 1.0 | yes | Above 1, tokens that occurred become less probable.
         length_penalty | float | 1.0 | yes | In beam search, above 0 favours longer answers.
         skip_special_tokens | bool | true | yes | Leave special tokens out of the decoded text.
