@@ -11,7 +11,10 @@ extension ModelArguments {
         resizeVocab = arguments.bool("resize_vocab")
         splitSpecialTokens = arguments.bool("split_special_tokens")
         addTokens = arguments.names("add_tokens")
-        addSpecialTokens = arguments.names("add_special_tokens")
+        tokenDescriptions = arguments.describedTokens ?? []
+        addSpecialTokens =
+            arguments.describedTokens?.map(\.token) ?? arguments.names("add_special_tokens")
+        newTokenStart = arguments.choice("init_special_tokens", default: .noise)
         ropeScaling = arguments.optionalString("rope_scaling").flatMap(RopeScaling.init(rawValue:))
         upcastLayernorm = arguments.bool("upcast_layernorm")
         upcastLMHeadOutput = arguments.bool("upcast_lmhead_output")

@@ -27,6 +27,7 @@ private func resolve(_ sources: ArgumentSources, _ environment: [String: String]
     let allowsUnknown = isEnabled(environment["ALLOW_EXTRA_ARGS"])
     var arguments = ArgumentValues(sources, allowsUnknown: allowsUnknown)
     complete(&arguments)
+    readNewTokens(&arguments)
     checkCombinations(&arguments)
     guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }
     collectWarnings(&arguments)
@@ -76,7 +77,7 @@ private func complete(_ arguments: inout ArgumentValues) {
 }
 
 /// A leading `~` becomes the home folder.
-private func expandingHome(_ path: String) -> String {
+func expandingHome(_ path: String) -> String {
     guard path == "~" || path.hasPrefix("~/"), let home = ProcessInfo.processInfo.environment["HOME"] else {
         return path
     }

@@ -21,6 +21,8 @@ struct PreparedModel {
     /// Set when the stage scores.
     let valueHead: ValueHead?
     let plan: ComputePlan
+    /// Whether embedding and head hold rows that the base model's files lack.
+    let hasNewTokens: Bool
     /// What dropout draws from; adapters have been drawn from it.
     let generator: Generator
 }
@@ -28,6 +30,8 @@ struct PreparedModel {
 /// Loads models as the configuration asks for them.
 struct ModelLoader {
     let config: ResolvedConfig
+    /// Set where the vocabulary is resized.
+    var newTokens: NewTokens?
     let logger = Logger(label: "llamafactory.model")
 
     /// Fails for models and adapters that `load` would refuse by their configuration or their files' lengths, before any data
@@ -81,15 +85,24 @@ struct ModelLoader {
         let plan = try ComputePlan(config, model: modelConfig)
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
         let model: LanguageModel
+        let hasNewTokens: Bool
         if config.model.trainFromScratch {
             logger.info("Training from scratch: weights are drawn, not loaded")
-            model = try LanguageModel(
-                modelConfig, weights: FreshWeights(generator, deviation: modelConfig.initializerRange),
-                storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+            let fresh = FreshWeights(generator, deviation: modelConfig.initializerRange)
+            (model, hasNewTokens) = try self.model(modelConfig, fresh, plan: plan, generator)
         } else {
-            model = try self.model(modelConfig, folder: folder, plan: plan)
+            (model, hasNewTokens) = try self.model(
+                modelConfig, folder: folder, plan: plan, generator: generator)
         }
+        let baseCount = model.parameterCount
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        if hasNewTokens || newTokens?.count ?? 0 > 0, config.training.doTrain,
+            !model.embedTokens.weight.isTrainable
+        {
+            logger.warning(
+                "The embeddings of new tokens are frozen: name embed_tokens and lm_head in \(config.finetuning.type == .lora ? "additional_target" : "freeze_extra_modules") to train them."
+            )
+        }
         model.settle()
         var valueHead: ValueHead?
         if config.finetuning.stage == .rm || config.finetuning.stage == .ppo {
@@ -109,11 +122,11 @@ struct ModelLoader {
             trainable.scaleLearningRates(by: ratio)
             logger.info("Using LoRA+ optimizer with loraplus lr ratio \(ratio).")
         }
-        let all = model.parameterCount + newParameters(trainable, model)
+        let all = baseCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
         return PreparedModel(
             model: model, trainable: trainable, adapter: adapter, valueHead: valueHead, plan: plan,
-            generator: generator)
+            hasNewTokens: hasNewTokens, generator: generator)
     }
 
     /// The policy that training is held against: `ref_model`, else the model without adapters, else another copy of it
@@ -143,20 +156,21 @@ struct ModelLoader {
 
     // MARK: Parts
 
-    /// A model as its folder holds it.
+    /// A model as its folder holds it; new tokens start as they do in the model that is trained.
     func frozenModel(_ folder: String, plan: ComputePlan) throws -> LanguageModel {
-        try model(configuration(folder), folder: folder, plan: plan)
+        let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
+        return try model(configuration(folder), folder: folder, plan: plan, generator: generator).model
     }
 
     private func configuration(_ folder: String) throws -> ModelConfig {
         try scaledPositions(ModelConfig.read(directory: folder), config, logger)
     }
 
-    private func model(_ modelConfig: ModelConfig, folder: String, plan: ComputePlan) throws -> LanguageModel
-    {
+    private func model(
+        _ modelConfig: ModelConfig, folder: String, plan: ComputePlan, generator: Generator
+    ) throws -> (model: LanguageModel, hasNewTokens: Bool) {
         let weights = CheckpointWeights(try WeightStore.open(directory: folder), location: folder)
-        let model = try LanguageModel(
-            modelConfig, weights: weights, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+        let made = try model(modelConfig, weights, plan: plan, generator)
         let unused = weights.unusedNames.filter {
             !$0.hasSuffix(".rotary_emb.inv_freq") && $0 != "lm_head.weight"
         }
@@ -165,7 +179,24 @@ struct ModelLoader {
                 "\(unused.count) tensors of \(folder) are not part of a \(modelConfig.modelType) model and were left out, \(unused[0]) for one."
             )
         }
-        return model
+        return made
+    }
+
+    /// Builds a model of these weights, with rows for new tokens.
+    private func model(
+        _ modelConfig: ModelConfig, _ weights: any WeightProvider, plan: ComputePlan, _ generator: Generator
+    ) throws -> (model: LanguageModel, hasNewTokens: Bool) {
+        func made(_ config: ModelConfig, _ weights: any WeightProvider) throws -> LanguageModel {
+            try LanguageModel(
+                config, weights: weights, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+        }
+        guard let newTokens else { return (try made(modelConfig, weights), false) }
+        let extended = try ExtendedVocabulary(weights, modelConfig, newTokens, generator)
+        if extended.config.vocabSize > extended.oldSize {
+            logger.info(
+                "Resized token embeddings from \(extended.oldSize) to \(extended.config.vocabSize).")
+        }
+        return (try made(extended.config, extended), extended.isChanged)
     }
 
     private func prepareTraining(
@@ -193,13 +224,21 @@ struct ModelLoader {
             return (trainable, files.config)
         }
         let lora = finetuning.lora
+        var wholeModules = lora.additionalTarget
+        if newTokens != nil, wholeModules.isEmpty {
+            wholeModules = ["embed_tokens", "lm_head"]
+            logger.warning(
+                "Vocab has been resized, add \(wholeModules.joined(separator: ",")) to trainable params.")
+        }
         let adapter = LoRAAdapterConfig(
             r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
             targetModules: lora.target == ["all"] ? model.allLinearNames : lora.target,
-            modulesToSave: lora.additionalTarget.isEmpty ? nil : lora.additionalTarget,
+            modulesToSave: wholeModules.isEmpty ? nil : wholeModules,
             usesRSLoRA: lora.usesRSLoRA, usesDoRA: lora.usesDoRA,
             baseModelNameOrPath: config.model.modelNameOrPath)
-        try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
+        if config.model.trainFromScratch {
+            try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
+        }
         return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)
     }
 
@@ -224,11 +263,12 @@ struct ModelLoader {
         )
     }
 
+    /// How many numbers training adds to the model's own: adapters, and copies of modules that are trained whole.
     private func newParameters(_ trainable: TrainableWeights, _ model: LanguageModel) -> Int {
         let own = Set(model.parameters.map { ObjectIdentifier($0) })
-        return trainable.entries.filter { !own.contains(ObjectIdentifier($0.parameter)) }.reduce(0) {
-            $0 + $1.parameter.tensor.count
-        }
+        return trainable.entries.filter {
+            !own.contains(ObjectIdentifier($0.parameter)) || $0.parameter.control != nil
+        }.reduce(0) { $0 + $1.parameter.tensor.count }
     }
 }
 

@@ -23,7 +23,8 @@ struct ModelSaver {
     func save(in folder: String) throws {
         try createDirectories(at: folder)
         if let adapter = prepared.adapter {
-            try prepared.model.adapterFiles(adapter).write(to: folder)
+            try prepared.model.adapterFiles(adapter, includingEmbeddings: prepared.hasNewTokens).write(
+                to: folder)
         } else {
             let tensors = try prepared.model.parameters.map {
                 (name: $0.name, tensor: try $0.tensor.detached())
