@@ -7,6 +7,7 @@ import LFHub
 import LFJSON
 import LFModels
 import LFNN
+import LFTokenizer
 import LFTorch
 import LFTrainer
 import Logging
@@ -32,6 +33,8 @@ struct ModelLoader {
     let config: ResolvedConfig
     /// Set where the vocabulary is resized.
     var newTokens: NewTokens?
+    /// The run's tokenizer, which adapters with embeddings of their own are compared with.
+    var tokenizer: Tokenizer?
     let logger = Logger(label: "llamafactory.model")
 
     /// Fails for models and adapters that `load` would refuse by their configuration or their files' lengths, before any data
@@ -219,6 +222,7 @@ struct ModelLoader {
             let folder = try localFolder(continued, key: "adapter_name_or_path", config.model)
             let files = try LoRAAdapterFiles(directory: folder)
             warnOfOtherBase(files.config, continued)
+            warnOfOtherTokens(files, continued, folder: folder)
             let trainable = try model.loadLoRA(files, location: folder, dtype: plan.trainedDType)
             logger.info("Loaded adapter \(continued)")
             return (trainable, files.config)
@@ -246,7 +250,10 @@ struct ModelLoader {
     func merge(_ name: String, into model: LanguageModel, key: String) throws {
         let folder = try localFolder(name, key: key, config.model)
         let files = try LoRAAdapterFiles(directory: folder)
-        if key == "adapter_name_or_path" { warnOfOtherBase(files.config, name) }
+        if key == "adapter_name_or_path" {
+            warnOfOtherBase(files.config, name)
+            warnOfOtherTokens(files, name, folder: folder)
+        }
         _ = try model.loadLoRA(files, location: folder, dtype: .float32)
         try model.mergeLoRA()
         logger.info("Merged adapter \(name)")
@@ -260,6 +267,21 @@ struct ModelLoader {
         }
         logger.warning(
             "The adapter \(name) was trained on \(base), not on \(config.model.modelNameOrPath). Check that they belong together."
+        )
+    }
+
+    /// Embeddings of an adapter belong to the ids of the tokenizer that was saved with it.
+    private func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
+        guard let tokenizer, files.replacements.contains(where: { $0.name == "model.embed_tokens.weight" }),
+            FileManager.default.fileExists(atPath: folder + "/tokenizer.json"),
+            let saved = try? Tokenizer.load(directory: folder),
+            let (id, token) = saved.addedTokens.first(where: {
+                tokenizer.token(of: $0.id) != $0.token.content
+            })
+        else { return }
+        let own = tokenizer.token(of: id).map { "has \($0) there" } ?? "lacks it"
+        logger.warning(
+            "The adapter \(name) was trained with the token \(token.content) of id \(id), and this run's tokenizer \(own). Add the tokens that it was trained with, in the same order."
         )
     }
 

@@ -32,11 +32,11 @@ struct TokenAdditions {
             let added = tokens.filter { !tokenizer.hasAddedToken($0, special: isSpecial) }
             let old = added.filter { tokenizer.id(of: $0) != nil }
             if !old.isEmpty {
-                let change = isSpecial ? "made special" : "found before text is cut into words"
+                let kind = isSpecial ? "special" : "added"
                 warnings.append(
                     old.count == 1
-                        ? "The tokenizer has the token \(old[0]) already: it keeps its id and is now \(change)."
-                        : "The tokenizer has the tokens \(old.joined(separator: ", ")) already: they keep their ids and are now \(change)."
+                        ? "The tokenizer has the token \(old[0]) already: it keeps its id and is now \(isSpecial ? "a" : "an") \(kind) token."
+                        : "The tokenizer has the tokens \(old.joined(separator: ", ")) already: they keep their ids and are now \(kind) tokens."
                 )
             }
             tokenizer = try tokenizer.addingTokens(tokens, special: isSpecial)
