@@ -4,7 +4,7 @@ import LFJSON
 import LFTokenizer
 import Testing
 
-/// `loading.json` holds the rows that LLaMA-Factory's loader chose, in its order (`Tools/data/record_loading.py`).
+/// `loading.json` holds the rows that LLaMA-Factory's loader chose, in its order (`Tools/golden/record_loading.py`).
 @Suite struct LoadingGoldenTests {
     @Test func samplesMixesAndSplitsAsRecorded() throws {
         let recorded = try JSONValue.read(path: TrainingGolden.folder + "/../loading.json")
