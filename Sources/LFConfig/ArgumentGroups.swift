@@ -1,5 +1,5 @@
 extension ModelArguments {
-    init(_ arguments: ArgumentValues, cutoffLen: Int) {
+    init(_ arguments: ArgumentValues, for use: ConfigurationUse, cutoffLen: Int) {
         self.init(modelNameOrPath: arguments.string("model_name_or_path"))
         adapterNameOrPath = arguments.names("adapter_name_or_path")
         adapterFolder = arguments.optionalString("adapter_folder")
@@ -23,7 +23,20 @@ extension ModelArguments {
         } else if arguments.bool("fp16") {
             computeDType = .float16
         }
-        modelMaxLength = cutoffLen
+        switch use {
+        case .training: modelMaxLength = cutoffLen
+        // A length of its own says which context the model was trained for.
+        case .export: modelMaxLength = arguments.isChanged("cutoff_len") ? cutoffLen : nil
+        case .chat: modelMaxLength = nil
+        }
+    }
+}
+
+extension ExportArguments {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        directory = arguments.optionalString("export_dir")
+        shardSize = arguments.int("export_size") * 1_000_000_000
     }
 }
 

@@ -62,7 +62,7 @@ struct ModelLoader {
             })
     }
 
-    private func checkAdapters(_ names: [String], key: String) throws {
+    func checkAdapters(_ names: [String], key: String) throws {
         for name in names { _ = try LoRAAdapterFiles(directory: localFolder(name, key: key, config.model)) }
     }
 
@@ -140,15 +140,24 @@ struct ModelLoader {
         try model(configuration(folder), folder: folder, plan: plan)
     }
 
-    private func configuration(_ folder: String) throws -> ModelConfig {
+    func configuration(_ folder: String) throws -> ModelConfig {
         try scaledPositions(ModelConfig.read(directory: folder), config, logger)
     }
 
     private func model(_ modelConfig: ModelConfig, folder: String, plan: ComputePlan) throws -> LanguageModel
     {
+        try model(
+            modelConfig, folder: folder, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+    }
+
+    /// - Parameter storedDType: Nil leaves every weight on the mapped file, in its own type.
+    func model(
+        _ modelConfig: ModelConfig, folder: String, storedDType: DType?, computeDType: DType,
+        on device: Device
+    ) throws -> LanguageModel {
         let weights = CheckpointWeights(try WeightStore.open(directory: folder), location: folder)
         let model = try LanguageModel(
-            modelConfig, weights: weights, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+            modelConfig, weights: weights, storedDType: storedDType, computeDType: computeDType, on: device)
         let unused = weights.unusedNames.filter {
             !$0.hasSuffix(".rotary_emb.inv_freq") && $0 != "lm_head.weight"
         }
@@ -206,7 +215,7 @@ struct ModelLoader {
     }
 
     /// An adapter fits every model of the same shapes, but means something only on its own.
-    private func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
+    func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
         let last = { (path: String) in path.split(separator: "/").last }
         guard let base = adapter.baseModelNameOrPath, last(base) != last(config.model.modelNameOrPath) else {
             return
@@ -269,9 +278,10 @@ private func scaledPositions(
     _ model: ModelConfig, _ config: ResolvedConfig, _ logger: Logger
 ) throws -> ModelConfig {
     guard let kind = config.model.ropeScaling else { return model }
-    let oldLimit = model.json["rope_scaling"]?["original_max_position_embeddings"]?.int ?? model.maxPositions
+    let known = model.json["rope_parameters"] ?? model.json["rope_scaling"]
+    let oldLimit = known?["original_max_position_embeddings"]?.int ?? model.maxPositions
     var factor = 2.0
-    if config.training.doTrain, let length = config.model.modelMaxLength {
+    if config.training.doTrain || config.export.directory != nil, let length = config.model.modelMaxLength {
         guard length > oldLimit else {
             logger.warning(
                 "cutoff_len \(length) is within the model's \(oldLimit) positions: rope_scaling is not applied."
@@ -289,7 +299,13 @@ private func scaledPositions(
     }
     let newLimit = Int(Double(oldLimit) * factor)
     var json = model.json
-    json["rope_scaling"] = .object(scaling)
+    if var parameters = json["rope_parameters"]?.object {
+        // The newer name of the same settings, which goes before the older one.
+        for (key, value) in scaling { parameters[key] = value }
+        json["rope_parameters"] = .object(parameters)
+    } else {
+        json["rope_scaling"] = .object(scaling)
+    }
     json["max_position_embeddings"] = .int(Int64(newLimit))
     logger.info("Positions are scaled (\(kind.rawValue)) by \(factor): \(oldLimit) become \(newLimit)")
     return try ModelConfig(json, path: config.model.modelNameOrPath + "/config.json")
