@@ -59,6 +59,7 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
         }
         signal(SIGPIPE, SIG_IGN)
         return try exportModel(resolveConfig(arguments: rest, for: .export)) ? 0 : 130
+    case "chat": return try runChat(rest)
     case "arguments":
         print(argumentReference(), terminator: "")
         return 0
@@ -80,9 +81,9 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     case "render": return try runRender(rest)
     case let command?:
         let known = [
-            "train", "export", "preview", "tokenize", "render", "version", "env", "help", "arguments",
+            "train", "export", "chat", "preview", "tokenize", "render", "version", "env", "help", "arguments",
         ]
-        let planned = ["api", "chat", "eval", "webchat", "webui"]
+        let planned = ["api", "eval", "webchat", "webui"]
         if planned.contains(command) {
             throw UserError(
                 .configuration, "The command \"\(command)\" is not supported yet.",

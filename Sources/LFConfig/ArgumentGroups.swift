@@ -242,7 +242,7 @@ private func schedulerOptions(_ value: ArgumentValue) -> [String: TrainingArgume
 }
 
 extension GeneratingArguments {
-    init(_ arguments: ArgumentValues) {
+    init(_ arguments: ArgumentValues, for use: ConfigurationUse) {
         self.init()
         doSample = arguments.bool("do_sample")
         temperature = arguments.double("temperature")
@@ -254,5 +254,6 @@ extension GeneratingArguments {
         repetitionPenalty = arguments.double("repetition_penalty")
         lengthPenalty = arguments.double("length_penalty")
         skipSpecialTokens = arguments.bool("skip_special_tokens")
+        if use == .chat, arguments.isGiven("seed") { seed = arguments.int("seed") }
     }
 }

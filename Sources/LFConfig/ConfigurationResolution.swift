@@ -103,7 +103,8 @@ extension ResolvedConfig {
             model: ModelArguments(arguments, for: use, cutoffLen: cutoffLen),
             data: DataArguments(arguments, cutoffLen: cutoffLen),
             training: TrainingArguments(arguments), finetuning: FinetuningArguments(arguments),
-            generating: GeneratingArguments(arguments), export: ExportArguments(arguments),
+            generating: GeneratingArguments(arguments, for: use), export: ExportArguments(arguments),
+            use: use,
             source: arguments.file,
             values: ArgumentCatalogue.all.map { ($0.name, arguments[$0.name]) }, warnings: arguments.warnings)
     }

@@ -6,6 +6,8 @@ public struct ResolvedConfig: Sendable, Equatable {
     public var finetuning: FinetuningArguments
     public var generating: GeneratingArguments
     public var export: ExportArguments
+    /// The command that it is for.
+    public var use: ConfigurationUse
     /// The file the values came from, for messages; nil when given on the command line or by code.
     public var source: String?
     /// Every argument by its YAML name in table order, completed so that reading them again gives the same configuration.

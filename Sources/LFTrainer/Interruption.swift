@@ -19,7 +19,8 @@ public enum Interruption {
         // The first use makes the counters; that must not happen in a signal handler.
         _ = isRequested
         Self.work.store(work.rawValue, ordering: .relaxed)
-        for number in signals {
+        // Only Ctrl-C is about the answer; the others are about the program.
+        for number in work == .answer ? [SIGINT] : signals {
             signal(number) { number in
                 if Interruption.count.add(1, ordering: .relaxed).oldValue > 0 { _exit(128 + number) }
                 let notice: StaticString =

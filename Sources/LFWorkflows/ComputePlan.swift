@@ -21,8 +21,15 @@ struct ComputePlan {
                 .configuration, "fp16 mixed precision is not supported.",
                 remedy: "Set bf16: true, or leave both out for float32.")
         case nil:
-            // Half precision without being asked for it only where the device is made for it.
-            dtype = device == .cuda && model.declaredDType == "bfloat16" ? .bfloat16 : .float32
+            switch config.training.doTrain ? .auto : config.model.inferDType {
+            case .bfloat16: dtype = .bfloat16
+            case .float32: dtype = .float32
+            case .float16, .auto:
+                // Half precision without being asked for it only where the device is made for it; a model that
+                // talks reads every weight for every token, which half the bytes halve on any device.
+                let isSuited = device == .cuda || config.use == .chat
+                dtype = isSuited && model.declaredDType == "bfloat16" ? .bfloat16 : .float32
+            }
         }
         trainedDType = config.finetuning.pureBF16 ? .bfloat16 : .float32
     }

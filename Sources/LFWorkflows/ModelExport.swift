@@ -233,7 +233,9 @@ private func requireOtherFolder(_ directory: String, model folder: String, _ arg
             remedy: "Name another folder; the exported model stands beside the one that it is made of.")
     }
     for name in arguments.adapterNameOrPath {
-        guard try resolvedPath(localFolder(name, key: "adapter_name_or_path", arguments)) != target else {
+        // A name that stands for no folder is found by another check.
+        let adapter = try? localFolder(name, key: "adapter_name_or_path", arguments)
+        guard adapter.map({ resolvedPath($0) }) != target else {
             throw UserError(
                 .configuration, "export_dir is the folder of an adapter that is merged.", at: directory,
                 remedy: "Name another folder; transformers would put the adapter on the merged model again.")

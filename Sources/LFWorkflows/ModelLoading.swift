@@ -281,7 +281,7 @@ private func scaledPositions(
     let known = model.json["rope_parameters"] ?? model.json["rope_scaling"]
     let oldLimit = known?["original_max_position_embeddings"]?.int ?? model.maxPositions
     var factor = 2.0
-    if config.training.doTrain || config.export.directory != nil, let length = config.model.modelMaxLength {
+    if config.training.doTrain || config.use == .export, let length = config.model.modelMaxLength {
         guard length > oldLimit else {
             logger.warning(
                 "cutoff_len \(length) is within the model's \(oldLimit) positions: rope_scaling is not applied."
