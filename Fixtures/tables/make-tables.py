@@ -56,3 +56,19 @@ types = pa.table(
     }
 )
 pq.write_table(types, folder / "types.parquet")
+
+# Pictures as `datasets` keeps them, in lists of bytes and path, and as bytes alone.
+picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+jpeg = b"\xff\xd8\xff"
+pictures = pa.table(
+    {
+        "question": pa.array(["What is this?", "And these?"]),
+        "answer": pa.array(["Nothing.", "Boats."]),
+        "pictures": pa.array([[], [{"bytes": jpeg, "path": "1.jpg"}, {"bytes": jpeg * 9, "path": None}]], pa.list_(picture)),
+        "photo": pa.array([None, jpeg], pa.large_binary()),
+        "stamp": pa.array([None, jpeg], pa.binary(3)),
+    }
+)
+pq.write_table(pictures, folder / "pictures.parquet")
+with pa.OSFile(str(folder / "pictures.arrow"), "wb") as file, pa.ipc.new_file(file, pictures.schema) as writer:
+    writer.write_table(pictures)

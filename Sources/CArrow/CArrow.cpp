@@ -102,9 +102,14 @@ struct Writer {
 
     template <typename Binary> void binary(const arrow::Array &array, int64_t row) {
         auto bytes = static_cast<const Binary &>(array).GetView(row);
-        // Text that a writer forgot to call text; anything else, such as pictures, has no JSON.
-        if (arrow_is_utf8(bytes)) string(bytes);
-        else text += "null";
+        // Text that a writer forgot to call text; of anything else, such as pictures, JSON can say how much it is.
+        if (arrow_is_utf8(bytes)) {
+            string(bytes);
+        } else {
+            text += "{\"bytes\":";
+            number(bytes.size());
+            text += '}';
+        }
     }
 
     static bool arrow_is_utf8(std::string_view bytes) {
@@ -146,6 +151,7 @@ struct Writer {
         case Type::BINARY: binary<BinaryArray>(array, row); break;
         case Type::LARGE_BINARY: binary<LargeBinaryArray>(array, row); break;
         case Type::BINARY_VIEW: binary<BinaryViewArray>(array, row); break;
+        case Type::FIXED_SIZE_BINARY: binary<FixedSizeBinaryArray>(array, row); break;
         case Type::LIST: list<ListArray>(array, row, depth); break;
         case Type::LARGE_LIST: list<LargeListArray>(array, row, depth); break;
         case Type::FIXED_SIZE_LIST: list<FixedSizeListArray>(array, row, depth); break;

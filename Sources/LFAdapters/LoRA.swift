@@ -43,10 +43,14 @@ extension LanguageModel {
     {
         func fits(_ tensor: Tensor, _ name: String, _ shape: [Int]) throws -> Tensor {
             guard tensor.shape == shape else {
+                let hasOtherTokens = embeddingNames.contains(name) && tensor.shape.last == shape.last
                 throw UserError(
                     .failedRun,
                     "The tensor \"\(name)\" has shape \(tensor.shape), but the model needs \(shape).",
-                    at: location, remedy: "Use an adapter that was trained on this model.")
+                    at: location,
+                    remedy: hasOtherTokens
+                        ? "Give add_tokens, add_special_tokens and resize_vocab as in the adapter's training."
+                        : "Use an adapter that was trained on this model.")
             }
             return tensor
         }
@@ -74,11 +78,16 @@ extension LanguageModel {
             }
         }
         for (name, tensor) in files.replacements {
-            guard let parameter = parameters.first(where: { $0.name == name && $0.isTrainable }) else {
+            if let parameter = parameters.first(where: { $0.name == name && $0.isTrainable }) {
+                try parameter.load(try fits(tensor, name, parameter.tensor.shape))
+            } else if embeddingNames.contains(name) {
+                // PEFT keeps resized embeddings with an adapter that does not train them.
+                let parameter = name == embedTokens.weight.name ? embedTokens.weight : head.weight
+                let values = try fits(tensor, name, parameter.tensor.shape)
+                try parameter.replace(with: values.to(parameter.tensor.dtype).to(device))
+            } else {
                 unused.insert(name)
-                continue
             }
-            try parameter.load(try fits(tensor, name, parameter.tensor.shape))
         }
         if let stray = unused.min() {
             throw UserError(
@@ -89,8 +98,16 @@ extension LanguageModel {
         return trainable
     }
 
+    /// The names of the embedding and the head in checkpoints.
+    private var embeddingNames: [String] { [embedTokens.weight.name, "lm_head.weight"] }
+
     /// The adapters that are on, as PEFT's files hold them.
-    public func adapterFiles(_ config: LoRAAdapterConfig) throws(TorchError) -> LoRAAdapterFiles {
+    ///
+    /// - Parameter includingEmbeddings: Whether embedding and head belong to the files even where they are not trained: the
+    ///   base model lacks some of their rows.
+    public func adapterFiles(
+        _ config: LoRAAdapterConfig, includingEmbeddings: Bool = false
+    ) throws(TorchError) -> LoRAAdapterFiles {
         var matrices: [String: LoRAMatrices] = [:]
         for (name, layer) in linears {
             guard let adapter = layer.adapter else { continue }
@@ -101,6 +118,12 @@ extension LanguageModel {
         var replacements: [NamedTensor] = []
         for parameter in parameters where parameter.control != nil {
             replacements.append((parameter.name, try parameter.tensor.detached()))
+        }
+        if includingEmbeddings {
+            for (name, parameter) in zip(embeddingNames, [embedTokens.weight, head.weight])
+            where !replacements.contains(where: { $0.name == name }) {
+                replacements.append((name, try parameter.tensor.detached()))
+            }
         }
         return LoRAAdapterFiles(config: config, matrices: matrices, replacements: replacements)
     }
@@ -138,6 +161,8 @@ extension LanguageModel {
                 scale: setup.scaling, control: adapters)
         }
         for module in setup.modulesToSave ?? [] {
+            // PEFT trains a copy of each module, so that what was tied parts.
+            if embeddingNames.contains(where: { matches(moduleName($0), module) }) { separateHead() }
             let found = parameters.filter { matches(moduleName($0.name), module) }
             guard !found.isEmpty else {
                 let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(
@@ -146,12 +171,6 @@ extension LanguageModel {
                     .failedRun,
                     "\(location == nil ? "additional_target" : "modules_to_save") names \"\(module)\", but the model has no such module.",
                     at: location.map { $0 + "/adapter_config.json" }, remedy: "Choose from \(names).")
-            }
-            guard !(config.tiesEmbeddings && found.contains { $0 === embedTokens.weight }) else {
-                throw UserError(
-                    .failedRun,
-                    "additional_target names \"\(module)\", whose weight the model shares between embedding and head.",
-                    remedy: "Leave it out: training a shared weight beside an adapter is not supported.")
             }
             for parameter in found {
                 try parameter.makeTrainable(dtype, keepingOriginalFor: adapters)

@@ -54,6 +54,10 @@ public struct LoRAAdapterFiles {
         for name in store.names {
             guard name.hasPrefix(Self.prefix) else { throw Self.unknown(name, path) }
             let inner = name.dropFirst(Self.prefix.count)
+            // With a resized vocabulary PEFT also writes how it holds the modules: their first values and the trained ones again.
+            if inner.hasSuffix(".original_module.weight") || inner.hasSuffix(".modules_to_save.weight") {
+                continue
+            }
             if let module = inner.droppingSuffix(".lora_A.weight") {
                 halves[module, default: (nil, nil)].a = try store.tensor(name)
             } else if let module = inner.droppingSuffix(".lora_B.weight") {

@@ -7,10 +7,14 @@ extension ModelArguments {
         revision = arguments.optionalString("model_revision") ?? "main"
         // The files that a run writes hold `<HF_HUB_TOKEN>` in its place.
         hubToken = arguments.optionalString("hf_hub_token").flatMap { $0.hasPrefix("<") ? nil : $0 }
+        modelScopeToken = arguments.optionalString("ms_hub_token").flatMap { $0.hasPrefix("<") ? nil : $0 }
         resizeVocab = arguments.bool("resize_vocab")
         splitSpecialTokens = arguments.bool("split_special_tokens")
         addTokens = arguments.names("add_tokens")
-        addSpecialTokens = arguments.names("add_special_tokens")
+        tokenDescriptions = arguments.describedTokens ?? []
+        addSpecialTokens =
+            arguments.describedTokens?.map(\.token) ?? arguments.names("add_special_tokens")
+        newTokenStart = arguments.choice("init_special_tokens", default: .noise)
         ropeScaling = arguments.optionalString("rope_scaling").flatMap(RopeScaling.init(rawValue:))
         upcastLayernorm = arguments.bool("upcast_layernorm")
         upcastLMHeadOutput = arguments.bool("upcast_lmhead_output")
@@ -61,6 +65,7 @@ extension DataArguments {
         maxSamples = arguments.optionalInt("max_samples")
         ignorePadTokenForLoss = arguments.bool("ignore_pad_token_for_loss")
         valSize = arguments.double("val_size")
+        evalNumBeams = arguments.optionalInt("eval_num_beams")
         evalOnEachDataset = arguments.bool("eval_on_each_dataset")
         packing = arguments.optionalBool("packing") ?? (arguments.string("stage") == "pt")
         neatPacking = arguments.bool("neat_packing")
@@ -201,6 +206,8 @@ extension TrainingArguments {
         greaterIsBetter = arguments.optionalBool("greater_is_better")
         ignoreDataSkip = arguments.bool("ignore_data_skip")
         predictWithGenerate = arguments.bool("predict_with_generate")
+        generationMaxLength = arguments.optionalInt("generation_max_length")
+        generationNumBeams = arguments.optionalInt("generation_num_beams")
         resume = resumeChoice(arguments)
         includeNumInputTokensSeen = arguments.string("include_num_input_tokens_seen") != "no"
         neftuneNoiseAlpha = arguments.optionalDouble("neftune_noise_alpha").flatMap { $0 > 0 ? $0 : nil }

@@ -12,6 +12,8 @@ struct ArgumentValues {
     private(set) var problems: [UserError]
     private(set) var warnings: [String] = []
     let file: String?
+    /// The content of `new_special_tokens_config`, in its order.
+    var describedTokens: [ModelArguments.TokenDescription]?
 
     init(_ sources: ArgumentSources, allowsUnknown: Bool) {
         file = sources.file
@@ -49,6 +51,8 @@ struct ArgumentValues {
         let location = names.compactMap { locations[$0] }.first ?? file
         problems.append(UserError(.configuration, problem, at: location, remedy: remedy))
     }
+
+    mutating func report(_ problem: UserError) { problems.append(problem) }
 
     mutating func warn(_ message: String) {
         if !warnings.contains(message) { warnings.append(message) }

@@ -237,6 +237,19 @@ private let policyOptimizationRules: [CombinationRule] = [
             && !$0.isNull("additional_target")
     },
     CombinationRule(
+        "reward_model_type", "stage", "resize_vocab", "add_tokens", "add_special_tokens",
+        "new_special_tokens_config",
+        message:
+            "`reward_model_type: lora` does not work with new tokens: both adapters would share their embeddings.",
+        remedy: "Set `reward_model_type: full`, or add no tokens."
+    ) { arguments in
+        arguments.string("stage") == "ppo" && arguments.string("reward_model_type") == "lora"
+            && (arguments.bool("resize_vocab")
+                || !["add_tokens", "add_special_tokens", "new_special_tokens_config"].allSatisfy {
+                    arguments.isNull($0)
+                })
+    },
+    CombinationRule(
         "stage", "do_train",
         message: "PPO training does not support evaluation, use the SFT stage to evaluate models.",
         remedy: "Set `do_train: true`, or another stage."

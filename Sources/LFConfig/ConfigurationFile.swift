@@ -14,14 +14,29 @@ struct ConfigurationFile {
     /// Problems that do not keep the rest of the file from being read.
     var problems: [UserError] = []
 
+    /// What the keys of a file are, for messages.
+    struct Content {
+        /// What the file is called at the start of a sentence.
+        var subject: String
+        var advice: String
+        var emptyFileAdvice: String
+
+        static let arguments = Content(
+            subject: "The configuration",
+            advice: "Write one argument per line, such as `stage: dpo`.",
+            emptyFileAdvice: "Write one argument per line, such as `model_name_or_path: models/my-model`.")
+    }
+
     private static let largestSize = 1 << 20
+    private let content: Content
 
     /// Reads a YAML (`.yaml`, `.yml`) or JSON (`.json`) file.
     ///
     /// - Throws: `UserError` when nothing of the file can be used.
-    init(path: String) throws(UserError) {
+    init(path: String, content: Content = .arguments) throws(UserError) {
         self.path = path
-        let text = try Self.text(of: path)
+        self.content = content
+        let text = try text(of: path)
         let root: ConfigurationNode
         if path.hasSuffix(".json") {
             do {
@@ -37,10 +52,10 @@ struct ConfigurationFile {
         guard case .mapping(let pairs) = root.content else {
             let what = if case .list = root.content { "a list" } else { "a single value" }
             throw UserError(
-                .configuration, "The configuration is \(what), not a list of `key: value` lines.", at: path,
-                remedy: "Write one argument per line, such as `stage: dpo`.")
+                .configuration, "\(content.subject) is \(what), not a list of `key: value` lines.", at: path,
+                remedy: content.advice)
         }
-        guard !pairs.isEmpty else { throw Self.emptyFile(path) }
+        guard !pairs.isEmpty else { throw emptyFile }
         entries = Self.merged(pairs)
     }
 
@@ -66,17 +81,16 @@ struct ConfigurationFile {
         return entries
     }
 
-    private static func emptyFile(_ path: String) -> UserError {
+    private var emptyFile: UserError {
         UserError(
-            .configuration, "The configuration file is empty.", at: path,
-            remedy: "Write one argument per line, such as `model_name_or_path: models/my-model`.")
+            .configuration, "\(content.subject) file is empty.", at: path, remedy: content.emptyFileAdvice)
     }
 
-    private static func text(of path: String) throws(UserError) -> String {
+    private func text(of path: String) throws(UserError) -> String {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
             throw UserError(
-                .configuration, "The configuration file does not exist.", at: path,
+                .configuration, "\(content.subject) file does not exist.", at: path,
                 remedy:
                     "Check the path; it is taken from the folder \(FileManager.default.currentDirectoryPath)."
             )
@@ -87,15 +101,16 @@ struct ConfigurationFile {
         }
         guard let handle = FileHandle(forReadingAtPath: path) else {
             throw UserError(
-                .configuration, "The configuration file cannot be read.", at: path,
+                .configuration, "\(content.subject) file cannot be read.", at: path,
                 remedy: "Check its permissions.")
         }
         defer { try? handle.close() }
-        guard let data = try? handle.read(upToCount: largestSize + 1) ?? Data() else {
+        guard let data = try? handle.read(upToCount: Self.largestSize + 1) ?? Data() else {
             throw UserError(
-                .configuration, "The configuration file cannot be read.", at: path, remedy: "Check the disk.")
+                .configuration, "\(content.subject) file cannot be read.", at: path, remedy: "Check the disk."
+            )
         }
-        guard data.count <= largestSize else {
+        guard data.count <= Self.largestSize else {
             throw UserError(
                 .configuration, "The file is larger than 1 MB, too large for a configuration.", at: path,
                 remedy: "Name the YAML or JSON file with the arguments.")
@@ -107,7 +122,7 @@ struct ConfigurationFile {
                 .configuration, "The file is not UTF-8 text.", at: path,
                 remedy: "Name the YAML or JSON file with the arguments, saved as UTF-8.")
         }
-        guard !text.trimmingSpaces().isEmpty else { throw emptyFile(path) }
+        guard !text.trimmingSpaces().isEmpty else { throw emptyFile }
         if let control = bytes.firstIndex(where: {
             ($0 < 0x20 && $0 != 0x09 && $0 != 0x0A && $0 != 0x0D) || $0 == 0x7F
         }) {
@@ -130,7 +145,7 @@ struct ConfigurationFile {
         for _ in 0..<32 {
             do {
                 guard let root = try Parser(yaml: lines.joined(separator: "\n")).singleRoot() else {
-                    throw Self.emptyFile(path)
+                    throw emptyFile
                 }
                 var budget = 20_000
                 return try node(root, depth: 0, budget: &budget)
@@ -261,5 +276,5 @@ extension ConfigurationFile {
         return node
     }
 
-    private init(inline: Void) { path = ArgumentSources.commandLine }
+    private init(inline: Void) { (path, content) = (ArgumentSources.commandLine, .arguments) }
 }

@@ -37,6 +37,7 @@ private func resolve(
     var arguments = ArgumentValues(sources, allowsUnknown: allowsUnknown)
     refuseForeignArguments(&arguments, use, asWarning: allowsUnknown)
     complete(&arguments)
+    readNewTokens(&arguments)
     checkCombinations(&arguments, for: use)
     guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }
     collectWarnings(&arguments, for: use)
@@ -89,7 +90,7 @@ private func complete(_ arguments: inout ArgumentValues) {
 }
 
 /// A leading `~` becomes the home folder.
-private func expandingHome(_ path: String) -> String {
+func expandingHome(_ path: String) -> String {
     guard path == "~" || path.hasPrefix("~/"), let home = ProcessInfo.processInfo.environment["HOME"] else {
         return path
     }

@@ -94,6 +94,12 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
             arguments.isNull("ref_model"), ["ref_model_adapters"], "ref_model is not set"
         ))
     groups.append((["rm", "dpo", "kto", "ppo"].contains(stage), ["packing"], "stage is \(stage)"))
+    groups.append(
+        (
+            !arguments.bool("predict_with_generate"),
+            ["eval_num_beams", "generation_num_beams", "generation_max_length"],
+            "predict_with_generate is not set"
+        ))
     groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))
     groups.append((arguments.bool("do_train"), ["infer_dtype"], "do_train is set"))
     for (strategy, steps) in [

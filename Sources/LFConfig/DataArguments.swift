@@ -30,6 +30,8 @@ public struct DataArguments: Sendable, Equatable {
     public var ignorePadTokenForLoss = true
     /// A count when above 1, else a fraction.
     public var valSize = 0.0
+    /// Beams for the answers of evaluation; nil leaves it to other arguments.
+    public var evalNumBeams: Int?
     public var evalOnEachDataset = false
     /// Resolved: true for pre-training unless the file says otherwise.
     public var packing = false

@@ -2,6 +2,23 @@
 public struct ModelArguments: Sendable, Equatable {
     public enum RopeScaling: String, Sendable, CaseIterable { case linear, dynamic, yarn, llama3 }
     public enum InferenceDType: String, Sendable, CaseIterable { case auto, float16, bfloat16, float32 }
+    /// How the embedding of a new token starts.
+    public enum NewTokenStart: String, Sendable, CaseIterable {
+        /// Near the mean of all.
+        case noise = "noise_init"
+        /// As the mean of its description's tokens.
+        case description = "desc_init"
+        case descriptionWithNoise = "desc_init_w_noise"
+    }
+    public struct TokenDescription: Sendable, Equatable {
+        public var token: String
+        public var text: String
+
+        public init(token: String, text: String) {
+            self.token = token
+            self.text = text
+        }
+    }
     public enum ComputeDType: String, Sendable, CaseIterable { case float32, float16, bfloat16 }
 
     public var modelNameOrPath: String
@@ -12,10 +29,14 @@ public struct ModelArguments: Sendable, Equatable {
     /// Branch, tag or commit of what is downloaded.
     public var revision = "main"
     public var hubToken: String?
+    public var modelScopeToken: String?
     public var resizeVocab = false
     public var splitSpecialTokens = false
     public var addTokens: [String] = []
     public var addSpecialTokens: [String] = []
+    /// What special tokens mean, in their order; empty texts where none is needed (`new_special_tokens_config`).
+    public var tokenDescriptions: [TokenDescription] = []
+    public var newTokenStart = NewTokenStart.noise
     public var ropeScaling: RopeScaling?
     public var upcastLayernorm = false
     public var upcastLMHeadOutput = false

@@ -104,6 +104,9 @@ public struct TrainingArguments: Sendable, Equatable {
     public var greaterIsBetter: Bool?
     public var ignoreDataSkip = false
     public var predictWithGenerate = false
+    /// Most tokens of prompt and answer in evaluation; nil leaves it to the generating arguments.
+    public var generationMaxLength: Int?
+    public var generationNumBeams: Int?
     public var resume = Resume.automatic
     public var includeNumInputTokensSeen = false
     /// Strength of the noise on the embeddings in training; nil for none.

@@ -1,3 +1,4 @@
+package import LFJSON
 package import LFTemplate
 
 /// A row in the standard form that every format is brought to (upstream's `_prompt`, `_response`, `_system`, `_tools`).
@@ -9,6 +10,18 @@ package struct Conversation: Sendable, Equatable {
     package var system = ""
     /// A JSON list of tools, or nothing.
     package var tools = ""
+    /// What the row has besides text (upstream's `_images`, `_videos`, `_audios`); kinds that it lacks are left out.
+    package var media: [Media] = []
+}
+
+/// The images, videos or sounds of a row, as its column holds them.
+package struct Media: Sendable, Equatable {
+    package enum Kind: String, Sendable { case image, video, audio }
+
+    package var kind: Kind
+    package var column: String
+    /// One per medium, never none: a path, an object with a path or bytes, or the list of a video's frames.
+    package var items: [JSONValue]
 }
 
 /// Why a row is left out.

@@ -10,12 +10,15 @@ struct ConversationConverter: Sendable {
     ///
     /// - Throws: A `UserError` without location when a column holds what it cannot hold.
     func convert(_ row: RawRow) throws(UserError) -> ConvertedRow {
-        try refuseMedia(in: row)
+        let converted: ConvertedRow
         switch entry.formatting {
-        case .alpaca: return try alpaca(row)
-        case .sharegpt: return try sharegpt(row)
-        case .openai: return try openai(row)
+        case .alpaca: converted = try alpaca(row)
+        case .sharegpt: converted = try sharegpt(row)
+        case .openai: converted = try openai(row)
         }
+        guard case .conversation(var conversation) = converted else { return converted }
+        conversation.media = try media(of: row)
+        return .conversation(conversation)
     }
 
     /// The columns that the format reads and that the dataset must therefore have.
@@ -223,13 +226,26 @@ struct ConversationConverter: Sendable {
         }
     }
 
-    private func refuseMedia(in row: RawRow) throws(UserError) {
-        for column in [entry.columns.images, entry.columns.videos, entry.columns.audios].compactMap({ $0 }) {
-            guard let value = row[column], !value.isNull, value.array?.isEmpty != true else { continue }
-            throw UserError(
-                .failedRun, "The column \"\(column)\" holds media, which are not supported yet.",
-                remedy: "Remove the column from the dataset's entry, or choose text data.")
+    /// The images, videos and sounds of a row; one that stands alone is a list of one.
+    private func media(of row: RawRow) throws(UserError) -> [Media] {
+        let columns = entry.columns
+        let named: [(kind: Media.Kind, column: String?)] = [
+            (.image, columns.images), (.video, columns.videos), (.audio, columns.audios),
+        ]
+        var found: [Media] = []
+        for (kind, column) in named {
+            guard let column, let given = row[column], !given.isNull else { continue }
+            let items = given.array ?? [given]
+            for item in items {
+                switch item {
+                case .bool, .int, .double: throw wrongValue(column, item, "\(kind.rawValue)s")
+                // A null in a list is a medium that is missing, not one less.
+                case .null, .string, .array, .object: break
+                }
+            }
+            if !items.isEmpty { found.append(Media(kind: kind, column: column, items: items)) }
         }
+        return found
     }
 
     private func wrongValue(_ column: String, _ value: JSONValue, _ expected: String) -> UserError {

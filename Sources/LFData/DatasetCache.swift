@@ -176,8 +176,8 @@ private struct DatasetSource {
             digest.update(name)
             try digest.update(contentsOf: tokenizerFolder + "/" + name)
         }
-        digest.update(
-            "\(config.model.splitSpecialTokens) \(tokenizer.vocabSize) \(tokenizer.specialIDs.sorted())")
+        digest.update("\(config.model.splitSpecialTokens) \(tokenizer.specialIDs.sorted())")
+        for (id, token) in tokenizer.addedTokens { digest.update("\(id) \(token)") }
         digest.update("\(tokenizer.bosID ?? -1) \(tokenizer.eosID ?? -1) \(tokenizer.padID ?? -1)")
 
         let info = try DatasetInfo(folder: config.data.datasetDir)

@@ -15,19 +15,30 @@ extension DatasetEntry {
                 at: name.hasPrefix("/") ? name : config.data.datasetDir + "/" + name)
         case .hub(let dataset):
             let environment = ProcessInfo.processInfo.environment
-            guard !["1", "true"].contains(environment["USE_MODELSCOPE_HUB"]?.lowercased()) else {
+            let hub: any Hub
+            switch dataset.service {
+            case .huggingFace:
+                hub = HuggingFaceHub(
+                    HubSettings(
+                        environment: environment, cacheDirectory: config.model.cacheDir,
+                        token: config.model.hubToken))
+            case .modelScope:
+                hub = ModelScopeHub(
+                    HubSettings(
+                        modelScope: environment, cacheDirectory: config.model.cacheDir,
+                        token: config.model.modelScopeToken))
+            case .modelers:
                 throw UserError(
                     .configuration,
-                    "The dataset \"\(name)\" is on a hub, and USE_MODELSCOPE_HUB asks for ModelScope, which is not supported yet.",
+                    "The dataset \"\(name)\" is to be downloaded from Modelers, which is not supported.",
                     remedy:
-                        "Unset USE_MODELSCOPE_HUB to use the Hugging Face hub, or name a file in file_name.")
+                        "Unset USE_OPENMIND_HUB and name a repository in hf_hub_url or ms_hub_url, or a file in file_name."
+                )
             }
-            let settings = HubSettings(
-                environment: environment, cacheDirectory: config.model.cacheDir, token: config.model.hubToken)
             return try downloads.withLock { downloads in
-                let key = "\(settings.endpoint) \(settings.cacheDirectory) \(dataset)"
+                let key = "\(hub.settings.endpoint) \(hub.settings.cacheDirectory) \(dataset)"
                 if let paths = downloads[key] { return paths }
-                let found = try HuggingFaceHub(settings).datasetFiles(
+                let found = try hub.datasetFiles(
                     dataset.repository, subset: dataset.subset, split: dataset.split, folder: dataset.folder,
                     type: DatasetFile.typeName)
                 downloads[key] = found
@@ -42,11 +53,11 @@ private let downloads = Mutex<[String: [String]]>([:])
 
 extension DatasetEntry.HubDataset {
     /// - Throws: A `UserError` for names that no repository, split or folder can have.
-    func check(at place: String) throws(UserError) {
-        guard HuggingFaceHub.isDatasetName(repository) else {
+    func check(key: String, at place: String) throws(UserError) {
+        guard isDatasetName(repository, on: service) else {
             throw UserError(
-                .failedRun, "hf_hub_url is \"\(repository)\".", at: place,
-                remedy: "Give a dataset's name on the Hugging Face hub (owner/name).")
+                .failedRun, "\(key) is \"\(repository)\".", at: place,
+                remedy: "Give a dataset's name on the \(service.name) hub (owner/name).")
         }
         guard !split.isEmpty, split.allSatisfy({ $0.isLetter || $0.isNumber || "_-.".contains($0) }) else {
             throw UserError(

@@ -1,4 +1,6 @@
+import Foundation
 import LFDiagnostics
+import LFHub
 import LFJSON
 
 /// One dataset as `dataset_info.json` describes it.
@@ -40,8 +42,9 @@ struct DatasetEntry: Sendable, Equatable {
         case hub(HubDataset)
     }
 
-    /// A dataset on the Hugging Face hub.
+    /// A dataset on the Hugging Face hub or on ModelScope.
     struct HubDataset: Sendable, Hashable {
+        var service = HubService.huggingFace
         var repository: String
         var subset: String?
         var split = "train"
@@ -63,6 +66,8 @@ struct DatasetInfo {
     private let entries: JSONObject
     /// `dataset_dir: ONLINE`: names are those of repositories.
     private let isOnline: Bool
+    /// The hub that the environment asks for.
+    private let service = HubService(environment: ProcessInfo.processInfo.environment)
 
     private static let keys: Set = [
         "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name", "file_name", "formatting",
@@ -118,20 +123,20 @@ struct DatasetInfo {
     /// - Throws: A `UserError` when there is no such dataset or its entry is wrong.
     func entry(named name: String, warnings: inout [String]) throws(UserError) -> DatasetEntry {
         if isOnline {
-            let dataset = DatasetEntry.HubDataset(repository: name)
-            try dataset.check(at: "dataset")
+            let dataset = DatasetEntry.HubDataset(service: service, repository: name)
+            try dataset.check(key: "dataset", at: "dataset_dir: ONLINE")
             return DatasetEntry(name: name, source: .hub(dataset))
         }
         guard let value = entries[name] else {
             let nearest = nearestName(to: name, among: entries.keys)
             throw UserError(
-                .failedRun, "The dataset \"\(name)\" is not defined.", at: path,
+                .configuration, "The dataset \"\(name)\" is not defined.", at: path,
                 remedy: nearest.map { "Did you mean \"\($0)\"?" } ?? "Add an entry for it.")
         }
         let place = "\(path): \(name)"
         let fields = EntryFields(members: try object(value, at: place), place: place)
         var entry = DatasetEntry(name: name, source: try source(fields))
-        warnings += unknownKeys(in: fields.members, known: Self.keys, at: place)
+        warnings += unknownKeys(in: fields.members, known: Self.keys, at: place) + uselessKeys(fields)
         if let formatting = try fields.string("formatting") {
             guard let known = DatasetEntry.Formatting(rawValue: formatting) else {
                 throw UserError(
@@ -158,23 +163,62 @@ struct DatasetInfo {
 
     /// A file here goes before what must be downloaded.
     private func source(_ fields: EntryFields) throws(UserError) -> DatasetEntry.Source {
-        if let fileName = try fields.string("file_name") { return .file(fileName) }
-        if let repository = try fields.string("hf_hub_url") {
-            var dataset = DatasetEntry.HubDataset(repository: repository)
+        if let fileName = try fields.string("file_name") {
+            if !namesRemote(fields), let split = try fields.string("split"), split != "train" {
+                throw UserError(
+                    .failedRun, "split is \"\(split)\", and a file's only split is train.", at: fields.place,
+                    remedy: "Leave split out; num_samples and max_samples choose rows.")
+            }
+            return .file(fileName)
+        }
+        if let (key, service, repository) = try repository(fields) {
+            guard service != .modelers else { throw unsupported(key, fields) }
+            var dataset = DatasetEntry.HubDataset(service: service, repository: repository)
             dataset.subset = try fields.string("subset")
             dataset.split = try fields.string("split") ?? "train"
             dataset.folder = try fields.string("folder")
-            try dataset.check(at: fields.place)
+            try dataset.check(key: key, at: fields.place)
             return .hub(dataset)
         }
         if let key = Self.remoteKeys.first(where: { fields.members[$0] != nil }) {
-            throw UserError(
-                .failedRun, "\(key) is not supported yet.", at: fields.place,
-                remedy: "Download the data set and name its file in file_name.")
+            throw unsupported(key, fields)
         }
         throw UserError(
             .failedRun, "file_name is missing.", at: fields.place,
-            remedy: "Name the data set's file, or its repository in hf_hub_url.")
+            remedy: "Name the data set's file, or its repository in hf_hub_url or ms_hub_url.")
+    }
+
+    private func unsupported(_ key: String, _ fields: EntryFields) -> UserError {
+        UserError(
+            .failedRun, "\(key) is not supported yet.", at: fields.place,
+            remedy: "Download the data set and name its file in file_name.")
+    }
+
+    /// Of the hubs that the entry names, the one that the environment asks for; without a wish Hugging Face's first.
+    private func repository(
+        _ fields: EntryFields
+    ) throws(UserError) -> (key: String, service: HubService, name: String)? {
+        let keys: [(key: String, service: HubService)] = [
+            ("hf_hub_url", .huggingFace), ("ms_hub_url", .modelScope), ("om_hub_url", .modelers),
+        ]
+        var named: [(key: String, service: HubService, name: String)] = []
+        for (key, service) in keys {
+            if let name = try fields.string(key) { named.append((key, service, name)) }
+        }
+        return named.first { $0.service == service } ?? named.first
+    }
+
+    /// Whether the entry has a place besides a file, of which `subset`, `split` and `folder` speak.
+    private func namesRemote(_ fields: EntryFields) -> Bool {
+        Self.remoteKeys.contains { fields.members[$0] != nil }
+    }
+
+    /// A sentence for each key that chooses among the files of a hub, where there is no hub.
+    private func uselessKeys(_ fields: EntryFields) -> [String] {
+        guard !namesRemote(fields) else { return [] }
+        return ["subset", "folder"].filter { fields.members[$0]?.isNull == false }.map { key in
+            "\(fields.place): \(key) chooses from a hub's dataset and changes nothing for a file."
+        }
     }
 
     private func object(_ value: JSONValue, at place: String) throws(UserError) -> JSONObject {
@@ -196,19 +240,19 @@ struct DatasetInfo {
 extension DatasetEntry.Columns {
     /// A table that names columns names all of them: the defaults hold only where there is no table.
     fileprivate init(_ fields: EntryFields) throws(UserError) {
-        prompt = try fields.string("prompt")
-        query = try fields.string("query")
-        response = try fields.string("response")
-        history = try fields.string("history")
-        messages = try fields.string("messages")
-        system = try fields.string("system")
-        tools = try fields.string("tools")
-        images = try fields.string("images")
-        videos = try fields.string("videos")
-        audios = try fields.string("audios")
-        chosen = try fields.string("chosen")
-        rejected = try fields.string("rejected")
-        ktoTag = try fields.string("kto_tag")
+        prompt = try fields.column("prompt")
+        query = try fields.column("query")
+        response = try fields.column("response")
+        history = try fields.column("history")
+        messages = try fields.column("messages")
+        system = try fields.column("system")
+        tools = try fields.column("tools")
+        images = try fields.column("images")
+        videos = try fields.column("videos")
+        audios = try fields.column("audios")
+        chosen = try fields.column("chosen")
+        rejected = try fields.column("rejected")
+        ktoTag = try fields.column("kto_tag")
     }
 }
 
@@ -234,6 +278,12 @@ private struct EntryFields {
         guard let value = members[key], !value.isNull else { return nil }
         guard let string = value.string else { throw wrongType(key, value, "text") }
         return string
+    }
+
+    /// A column's name; as upstream has it, empty text names none.
+    func column(_ key: String) throws(UserError) -> String? {
+        guard let name = try string(key), !name.isEmpty else { return nil }
+        return name
     }
 
     func bool(_ key: String) throws(UserError) -> Bool? {

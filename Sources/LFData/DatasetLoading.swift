@@ -16,7 +16,9 @@ public func loadDatasets(
 ) throws -> DatasetModule {
     let form = try exampleForm(for: config)
     func processor(_ form: ExampleProcessor.Form) -> ExampleProcessor {
-        ExampleProcessor(form: form, data: config.data, template: template, tokenizer: tokenizer)
+        ExampleProcessor(
+            form: form, data: config.data, template: template, tokenizer: tokenizer,
+            model: config.model.modelNameOrPath)
     }
     // Answers are generated in evaluation only.
     let generates = config.finetuning.stage == .sft && config.training.predictWithGenerate

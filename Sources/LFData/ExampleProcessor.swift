@@ -23,6 +23,8 @@ struct ExampleProcessor: Sendable {
     let data: DataArguments
     let template: Template
     let tokenizer: Tokenizer
+    /// The model's name, for messages.
+    let model: String
 
     /// A processed row, before packing.
     enum Processed: Sendable {
@@ -31,8 +33,9 @@ struct ExampleProcessor: Sendable {
     }
 
     /// - Parameter neighbour: For feedback the row whose answer is the unrelated one.
-    /// - Throws: A `UserError` without location when the template cannot express the conversation.
+    /// - Throws: A `UserError` without location when the template cannot express the conversation, or it has media.
     func process(_ conversation: Conversation, neighbour: Conversation? = nil) throws -> Processed {
+        try refuseMedia(of: conversation)
         switch form {
         case .pretraining: return try pretraining(conversation)
         case .supervised:
@@ -51,6 +54,19 @@ struct ExampleProcessor: Sendable {
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             return .example(try prompted(conversation))
         }
+    }
+
+    /// Every model that can be loaded takes text only; learning the text without its media would teach to make them up.
+    private func refuseMedia(of conversation: Conversation) throws(UserError) {
+        guard !conversation.media.isEmpty else { return }
+        let found = conversation.media.map { media in
+            let count = media.items.count
+            return "\(count) \(media.kind.rawValue)\(count == 1 ? "" : "s") in the column \"\(media.column)\""
+        }
+        throw UserError(
+            .failedRun,
+            "The row has \(found.joined(separator: " and ")), and the model \"\(model)\" takes text only.",
+            remedy: "Choose text data, or take the row out.")
     }
 
     // MARK: Pre-training

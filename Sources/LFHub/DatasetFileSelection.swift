@@ -21,6 +21,27 @@ struct DatasetFileSelection {
         var patterns: [(split: String, patterns: [String])]?
     }
 
+    /// The paths of a split's files in the folder that they are fetched to, in the order in which they are read.
+    ///
+    /// - Parameter fetch: Brings a file of the repository into the folder.
+    /// - Throws: `UserError` naming the subsets or splits that there are; what `fetch` throws.
+    static func files(
+        among names: [String], of repository: String, in snapshot: String,
+        subset: String?, split: String, folder: String?, type: (String) -> String?,
+        fetch: (String) throws -> Void
+    ) throws -> [String] {
+        var readme: String?
+        if names.contains("README.md") {
+            try fetch("README.md")
+            readme = try String(
+                decoding: Data(contentsOf: URL(fileURLWithPath: snapshot + "/README.md")), as: UTF8.self)
+        }
+        let chosen = try DatasetFileSelection(repository: repository, files: names, readme: readme)
+            .files(subset: subset, split: split, folder: folder, type: type)
+        for name in chosen { try fetch(name) }
+        return chosen.map { snapshot + "/" + $0 }
+    }
+
     /// The data files of a split, in the order in which they are read.
     ///
     /// - Parameters:

@@ -9,7 +9,7 @@ public final class LanguageModel {
     public let computeDType: DType
     public let device: Device
     /// All weights in module order; shared ones once.
-    public let parameters: [Parameter]
+    public private(set) var parameters: [Parameter]
     /// All linear layers in module order, the head included.
     public let linears: [(name: String, layer: Linear)]
     /// Switches the adapters of all layers.
@@ -130,6 +130,16 @@ public final class LanguageModel {
             if !head.weight.isTrainable, head.adapter == nil { frozenHeadMean = (weight, mean) }
             return mean
         }
+    }
+
+    /// Whether the head multiplies with the embedding's weight.
+    public var sharesHead: Bool { head.weight === embedTokens.weight }
+
+    /// Gives a tied head a weight of its own, `lm_head.weight`, that starts from the embedding's.
+    public func separateHead() {
+        guard sharesHead else { return }
+        head.keepOwnWeight(named: "lm_head.weight")
+        parameters.append(head.weight)
     }
 
     /// Lets go of what only the choice of trained weights needed: loaded tensors of other types than those in use.

@@ -115,6 +115,14 @@ public struct ModelConfig: Sendable {
         json = object
     }
 
+    /// The same model for another number of tokens.
+    public func withVocabSize(_ size: Int) -> ModelConfig {
+        var config = self
+        config.vocabSize = size
+        config.json["vocab_size"] = .int(Int64(size))
+        return config
+    }
+
     private static func windows(_ reader: ConfigReader, modelType: String, layerCount: Int) throws -> [Int?] {
         let window = try reader.optionalCount("sliding_window")
         switch modelType {

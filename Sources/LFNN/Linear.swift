@@ -83,7 +83,7 @@ public final class LoRAAdapter {
 /// `x·Wᵀ + b` with a slot for an adapter.
 public final class Linear {
     /// `[out, in]`
-    public let weight: Parameter
+    public private(set) var weight: Parameter
     /// `[out]`
     public let bias: Parameter?
     public var adapter: LoRAAdapter?
@@ -106,6 +106,9 @@ public final class Linear {
         inputSize = weight.tensor.dim(1)
         weights.registry.linears.append((weights.path, self))
     }
+
+    /// Parts with the layer that it shares its weight with: the present value stays, under another name.
+    public func keepOwnWeight(named name: String) { weight = weight.copied(as: name) }
 
     /// - Parameter x: `[tokens, in]`; returns `[tokens, out]`.
     public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {

@@ -42,6 +42,11 @@ public final class Parameter {
         isTrainable = true
     }
 
+    /// A parameter of its own that starts from the same weight.
+    func copied(as name: String) -> Parameter {
+        Parameter(name: name, tensor: current, loaded: loaded)
+    }
+
     /// Lets go of the loaded tensor when this parameter will not be trained.
     public func forgetLoaded() { loaded = nil }
 

@@ -70,6 +70,7 @@ extension Tokenizer {
         if !config.extraSpecialTokens.isEmpty {
             fields["extra_special_tokens"] = .array(config.extraSpecialTokens.map { .string($0.content) })
         }
+        if added.splitsSpecialTokens { fields["split_special_tokens"] = true }
         fields["backend"] = "tokenizers"
         fields["is_local"] = true
         fields["tokenizer_class"] = .string(Self.savedClass(config.fields["tokenizer_class"]?.string))

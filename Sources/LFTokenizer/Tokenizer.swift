@@ -338,6 +338,16 @@ public final class Tokenizer: Sendable {
         model.vocabulary.count + added.tokensByID.values.count { model.vocabulary.id($0.content) == nil }
     }
 
+    /// Every id is below this: `vocabSize`, or more where ids are left out.
+    public var idEnd: Int {
+        max(vocabSize, model.vocabulary.idEnd, (added.tokensByID.keys.max().map { Int($0) } ?? -1) + 1)
+    }
+
+    /// The added tokens in the order of their ids.
+    public var addedTokens: [(id: Int32, token: AddedToken)] {
+        added.tokensByID.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
     public var bosToken: String? { special("bos_token") }
     public var eosToken: String? { special("eos_token") }
     public var padToken: String? { special("pad_token") }
@@ -395,9 +405,21 @@ public final class Tokenizer: Sendable {
         return adding(tokens, config: config)
     }
 
-    /// A tokenizer that also knows these tokens, special or not.
+    /// A tokenizer that also knows these tokens, special or not (`add_tokens` of transformers).
+    ///
+    /// A token of the vocabulary keeps its id, but is found before the text is cut into words from then on. Special tokens
+    /// are looked for in the text as it stands, others in the normalized text.
     public func addingTokens(_ contents: [String], special: Bool) throws -> Tokenizer {
-        adding(contents.map { AddedToken($0, isNormalized: !special, isSpecial: special) }, config: config)
+        adding(contents.map { Self.token($0, special: special) }, config: config)
+    }
+
+    /// Whether adding the token would change nothing: there is an added one with the same text and kind.
+    public func hasAddedToken(_ content: String, special: Bool) -> Bool {
+        added.tokensByID.values.contains(Self.token(content, special: special))
+    }
+
+    private static func token(_ content: String, special: Bool) -> AddedToken {
+        AddedToken(content, isNormalized: !special, isSpecial: special)
     }
 
     private func adding(_ tokens: [AddedToken], config: TokenizerConfig) -> Tokenizer {

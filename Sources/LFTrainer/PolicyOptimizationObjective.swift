@@ -237,8 +237,9 @@ public final class PolicyOptimizationObjective: Objective {
         var policy = try clippedPolicyLosses(ratio: ratio, advantages: advantages)
         var value = try clippedValueLosses(values: values, old: tokens(\.values), returns: returns)
         if try ratio.detached().mean().item() > Self.greatestRatio {
-            policy.losses = try policy.losses * 0
-            value.losses = try value.losses * 0
+            // Not a product with 0, which an infinite loss would turn into no number.
+            policy.losses = try ratio.detached().zerosLike()
+            value.losses = try ratio.detached().zerosLike()
         }
         let total = try policy.losses + value.losses * Self.valueWeight
         let weight = Double(batch.host.targetCount)

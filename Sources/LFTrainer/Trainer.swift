@@ -366,7 +366,7 @@ public final class Trainer {
             exampleCount: trainSet.count, epochCount: plan.epochs, stepsPerEpoch: plan.stepsPerEpoch,
             batchSizePerDevice: arguments.perDeviceTrainBatchSize,
             totalBatchSize: arguments.perDeviceTrainBatchSize * plan.accumulation,
-            accumulationSteps: plan.accumulation,
+            accumulationSteps: arguments.gradientAccumulationSteps,
             totalSteps: plan.totalSteps, trainableParameterCount: trainable.count,
             resumption: resumes
                 ? .init(

@@ -27,8 +27,7 @@ final class AnswerPredictor: ExampleScoring {
 
     /// - Throws: `UserError` when jieba's dictionary is not there and cannot be fetched, before anything is computed.
     init(_ config: ResolvedConfig, _ model: LanguageModel, tokenizer: Tokenizer, logger: Logger) throws {
-        let stops = Set(tokenizer.additionalSpecialIDs + (tokenizer.eosID.map { [$0] } ?? []))
-        options = GenerationOptions(config.generating, stopTokens: stops)
+        options = GenerationOptions(evaluating: config, stopTokens: tokenizer.answerEnds)
         try options.validate()
         let folder = try JiebaPackage.folder { logger.info("\($0)") }
         cutter = WordCutter(try WordDictionary(folder: folder))
@@ -87,4 +86,19 @@ func predictAnswers(
     }
     try writeFileAtomically(lines.map { $0 + "\n" }.joined(), to: folder + "/generated_predictions.jsonl")
     return all
+}
+
+extension GenerationOptions {
+    /// How answers are written in evaluation and prediction.
+    fileprivate init(evaluating config: ResolvedConfig, stopTokens: Set<Int32>) {
+        self.init(config.generating, stopTokens: stopTokens)
+        beamCount = config.data.evalNumBeams ?? config.training.generationNumBeams ?? beamCount
+        if let length = config.training.generationMaxLength { (maxNewTokens, maxLength) = (nil, length) }
+    }
+}
+
+extension Tokenizer {
+    /// What ends an answer in training and prediction: EOS and every additional special token, a template's stop words among
+    /// them (upstream `train/sft/workflow.py`, `train/ppo/trainer.py`).
+    var answerEnds: Set<Int32> { Set(additionalSpecialIDs + (eosID.map { [$0] } ?? [])) }
 }

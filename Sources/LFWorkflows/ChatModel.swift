@@ -46,18 +46,13 @@ public final class ChatModel {
         if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
         let logger = Logger(label: "llamafactory.chat")
         for warning in config.warnings { logger.warning("\(warning)") }
-        let loader = ModelLoader(config: config)
+        var loader = ModelLoader(config: config)
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         try makeAll(
             { _ = try ComputePlan(config, model: ModelConfig.read(directory: folder)) },
             { try loader.checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
             { if let name = config.data.template { _ = try Template.named(name) } })
-        setup = try TemplateSetup(
-            config.data,
-            tokenizer: Tokenizer.load(directory: folder, splitSpecialTokens: config.model.splitSpecialTokens),
-            today: today)
-        for note in setup.notes { logger.info("\(note)") }
-        for warning in setup.warnings { logger.warning("\(warning)") }
+        setup = try loader.templateSetup(folder: folder, today: today, logger)
         options = GenerationOptions(
             config.generating, stopTokens: Set(setup.template.stopTokenIDs(setup.tokenizer)))
         try options.validate()

@@ -6,12 +6,18 @@ import LFTorch
 /// Where a run computes and in which types (upstream `model/patcher.py` and `extras/misc.py`).
 struct ComputePlan {
     let device: Device
-    /// What products run in, and what frozen weights are held in.
+    /// What products run in.
     let dtype: DType
+    /// What frozen weights are held in; nil leaves each on its file, as it is stored there.
+    let storedDType: DType?
     /// What trained weights are held in: float32, unless `pure_bf16`.
     let trainedDType: DType
 
     init(_ config: ResolvedConfig, model: ModelConfig) throws {
+        guard config.use != .export else {
+            (device, dtype, storedDType, trainedDType) = (.cpu, .float32, nil, .float32)
+            return
+        }
         device = Device.hasCUDA && !config.training.useCPU ? .cuda : .cpu
         switch config.model.computeDType {
         case .float32: dtype = .float32
@@ -31,6 +37,7 @@ struct ComputePlan {
                 dtype = isSuited && model.declaredDType == "bfloat16" ? .bfloat16 : .float32
             }
         }
+        storedDType = dtype
         trainedDType = config.finetuning.pureBF16 ? .bfloat16 : .float32
     }
 }

@@ -11,6 +11,7 @@ import LFTrainer
 public struct DatasetPreview {
     private let config: ResolvedConfig
     private let setup: TemplateSetup
+    private let additionWarnings: [String]
     private let data: DatasetModule
 
     /// Reads the datasets as a training run would; loads no model.
@@ -22,10 +23,10 @@ public struct DatasetPreview {
         try makeAll(
             { if let name = config.data.template { _ = try Template.named(name) } },
             { if !hasTokenizedData(config.data) { try checkDatasetNames(config.data) } })
+        let additions = try TokenAdditions(config.model, folder: folder)
+        additionWarnings = additions.warnings
         setup = try TemplateSetup(
-            config.data,
-            tokenizer: Tokenizer.load(
-                directory: folder, splitSpecialTokens: config.model.splitSpecialTokens),
+            config.data, tokenizer: additions.tokenizer,
             rendersConversations: config.finetuning.stage != .pt)
         data = try loadDatasets(
             config: config, tokenizer: setup.tokenizer, template: setup.template, tokenizerFolder: folder,
@@ -39,7 +40,9 @@ public struct DatasetPreview {
     }
 
     /// What a user should look at: dropped rows with their reasons, and what speaks against the template.
-    public var warnings: [String] { config.warnings + setup.warnings + data.warnings }
+    public var warnings: [String] {
+        config.warnings + additionWarnings + setup.warnings + data.warnings
+    }
 
     /// The first examples of the training set, or else of the evaluation set, with upstream's column names.
     public func examples(_ count: Int) -> [JSONValue] {

@@ -65,29 +65,15 @@ private struct ModelExport {
         self.directory = directory
         self.logger = logger
         let arguments = config.model
-        let loader = ModelLoader(config: config)
+        var loader = ModelLoader(config: config)
         let folder = try localFolder(arguments.modelNameOrPath, key: "model_name_or_path", arguments)
         try makeAll(
             { try requireOtherFolder(directory, model: folder, arguments) },
             { _ = try ModelConfig.read(directory: folder) },
             { try loader.checkAdapters(arguments.adapterNameOrPath, key: "adapter_name_or_path") },
             { if let name = config.data.template { _ = try Template.named(name) } })
-        setup = try TemplateSetup(
-            config.data,
-            tokenizer: Tokenizer.load(directory: folder, splitSpecialTokens: arguments.splitSpecialTokens))
-        for note in setup.notes { logger.info("\(note)") }
-        for warning in setup.warnings { logger.warning("\(warning)") }
-
-        let modelConfig = try loader.configuration(folder)
-        if arguments.trainFromScratch {
-            let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
-            model = try LanguageModel(
-                modelConfig, weights: FreshWeights(generator, deviation: modelConfig.initializerRange),
-                storedDType: nil, computeDType: .float32, on: .cpu)
-        } else {
-            model = try loader.model(
-                modelConfig, folder: folder, storedDType: nil, computeDType: .float32, on: .cpu)
-        }
+        setup = try loader.templateSetup(folder: folder, today: .today, logger)
+        model = try loader.base().model
         var merge = PendingMerge()
         for name in arguments.adapterNameOrPath {
             let adapter = try localFolder(name, key: "adapter_name_or_path", arguments)
@@ -144,7 +130,7 @@ private struct ModelExport {
         defer { Interruption.unwatch() }
         try updateDirectory(directory, keyFile: "config.json", isObsolete: isObsolete) { folder in
             try writeWeights(to: folder)
-            try write(.object(modelConfiguration(model.config, dtype: dtype)), to: folder + "/config.json")
+            try write(.object(modelConfiguration(model, dtype: dtype)), to: folder + "/config.json")
             try write(
                 .object(generationConfiguration(config.model, model.config)),
                 to: folder + "/generation_config.json")

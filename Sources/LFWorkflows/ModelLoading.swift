@@ -21,6 +21,8 @@ struct PreparedModel {
     /// Set when the stage scores.
     let valueHead: ValueHead?
     let plan: ComputePlan
+    /// Whether embedding and head hold rows that the base model's files lack.
+    let hasNewTokens: Bool
     /// What dropout draws from; adapters have been drawn from it.
     let generator: Generator
 }
@@ -28,9 +30,12 @@ struct PreparedModel {
 /// Loads models as the configuration asks for them.
 struct ModelLoader {
     let config: ResolvedConfig
+    /// Set where the vocabulary is resized.
+    var newTokens: NewTokens?
     let logger = Logger(label: "llamafactory.model")
 
-    /// Fails for models and adapters that `load` would refuse by their configuration, before any data is read.
+    /// Fails for models and adapters that `load` would refuse by their configuration or their files' lengths, before any data
+    /// is read.
     ///
     /// - Throws: The problems of all of them.
     func check() throws {
@@ -39,6 +44,7 @@ struct ModelLoader {
                 let folder = try localFolder(
                     config.model.modelNameOrPath, key: "model_name_or_path", config.model)
                 _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
+                if !config.model.trainFromScratch { _ = try WeightStore.open(directory: folder) }
             },
             { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
             {
@@ -46,7 +52,7 @@ struct ModelLoader {
                 guard [.dpo, .ppo].contains(config.finetuning.stage), let reference = settings.refModel else {
                     return
                 }
-                _ = try ModelConfig.read(directory: localFolder(reference, key: "ref_model", config.model))
+                try checkModel(reference, key: "ref_model")
                 try checkAdapters(settings.refModelAdapters, key: "ref_model_adapters")
             },
             {
@@ -57,31 +63,55 @@ struct ModelLoader {
                 case .lora: return try checkAdapters([name], key: "reward_model")
                 default: break
                 }
-                _ = try ModelConfig.read(directory: localFolder(name, key: "reward_model", config.model))
+                try checkModel(name, key: "reward_model")
                 try checkAdapters(settings.rewardModelAdapters, key: "reward_model_adapters")
             })
+    }
+
+    private func checkModel(_ name: String, key: String) throws {
+        let folder = try localFolder(name, key: key, config.model)
+        _ = try ModelConfig.read(directory: folder)
+        _ = try WeightStore.open(directory: folder)
     }
 
     func checkAdapters(_ names: [String], key: String) throws {
         for name in names { _ = try LoRAAdapterFiles(directory: localFolder(name, key: key, config.model)) }
     }
 
-    /// The model that is trained, or evaluated.
-    func load() throws -> PreparedModel {
+    /// The model that adapters are put on, or that is trained as a whole.
+    ///
+    /// - Returns: Also whether it holds rows that the files lack, and what is drawn from after them.
+    func base() throws -> (
+        model: LanguageModel, hasNewTokens: Bool, plan: ComputePlan, generator: Generator
+    ) {
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         let modelConfig = try configuration(folder)
         let plan = try ComputePlan(config, model: modelConfig)
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
-        let model: LanguageModel
+        let made: (model: LanguageModel, hasNewTokens: Bool)
         if config.model.trainFromScratch {
             logger.info("Training from scratch: weights are drawn, not loaded")
-            model = try LanguageModel(
-                modelConfig, weights: FreshWeights(generator, deviation: modelConfig.initializerRange),
-                storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+            let fresh = FreshWeights(generator, deviation: modelConfig.initializerRange)
+            made = try self.model(modelConfig, fresh, plan: plan, generator)
         } else {
-            model = try self.model(modelConfig, folder: folder, plan: plan)
+            made = try self.model(
+                modelConfig, folder: folder, plan: plan, generator: generator)
         }
+        return (made.model, made.hasNewTokens, plan, generator)
+    }
+
+    /// The model that is trained, or evaluated.
+    func load() throws -> PreparedModel {
+        let (model, hasNewTokens, plan, generator) = try base()
+        let baseCount = model.parameterCount
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
+        if hasNewTokens || newTokens?.count ?? 0 > 0, config.training.doTrain,
+            !model.embedTokens.weight.isTrainable
+        {
+            logger.warning(
+                "The embeddings of new tokens are frozen: name embed_tokens and lm_head in \(config.finetuning.type == .lora ? "additional_target" : "freeze_extra_modules") to train them."
+            )
+        }
         model.settle()
         var valueHead: ValueHead?
         if config.finetuning.stage == .rm || config.finetuning.stage == .ppo {
@@ -101,11 +131,11 @@ struct ModelLoader {
             trainable.scaleLearningRates(by: ratio)
             logger.info("Using LoRA+ optimizer with loraplus lr ratio \(ratio).")
         }
-        let all = model.parameterCount + newParameters(trainable, model)
+        let all = baseCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
         return PreparedModel(
             model: model, trainable: trainable, adapter: adapter, valueHead: valueHead, plan: plan,
-            generator: generator)
+            hasNewTokens: hasNewTokens, generator: generator)
     }
 
     /// The policy that training is held against: `ref_model`, else the model without adapters, else another copy of it
@@ -135,29 +165,21 @@ struct ModelLoader {
 
     // MARK: Parts
 
-    /// A model as its folder holds it.
+    /// A model as its folder holds it; new tokens start as they do in the model that is trained.
     func frozenModel(_ folder: String, plan: ComputePlan) throws -> LanguageModel {
-        try model(configuration(folder), folder: folder, plan: plan)
+        let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
+        return try model(configuration(folder), folder: folder, plan: plan, generator: generator).model
     }
 
-    func configuration(_ folder: String) throws -> ModelConfig {
+    private func configuration(_ folder: String) throws -> ModelConfig {
         try scaledPositions(ModelConfig.read(directory: folder), config, logger)
     }
 
-    private func model(_ modelConfig: ModelConfig, folder: String, plan: ComputePlan) throws -> LanguageModel
-    {
-        try model(
-            modelConfig, folder: folder, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
-    }
-
-    /// - Parameter storedDType: Nil leaves every weight on the mapped file, in its own type.
-    func model(
-        _ modelConfig: ModelConfig, folder: String, storedDType: DType?, computeDType: DType,
-        on device: Device
-    ) throws -> LanguageModel {
+    private func model(
+        _ modelConfig: ModelConfig, folder: String, plan: ComputePlan, generator: Generator
+    ) throws -> (model: LanguageModel, hasNewTokens: Bool) {
         let weights = CheckpointWeights(try WeightStore.open(directory: folder), location: folder)
-        let model = try LanguageModel(
-            modelConfig, weights: weights, storedDType: storedDType, computeDType: computeDType, on: device)
+        let made = try model(modelConfig, weights, plan: plan, generator)
         let unused = weights.unusedNames.filter {
             !$0.hasSuffix(".rotary_emb.inv_freq") && $0 != "lm_head.weight"
         }
@@ -166,7 +188,25 @@ struct ModelLoader {
                 "\(unused.count) tensors of \(folder) are not part of a \(modelConfig.modelType) model and were left out, \(unused[0]) for one."
             )
         }
-        return model
+        return made
+    }
+
+    /// Builds a model of these weights, with rows for new tokens.
+    private func model(
+        _ modelConfig: ModelConfig, _ weights: any WeightProvider, plan: ComputePlan, _ generator: Generator
+    ) throws -> (model: LanguageModel, hasNewTokens: Bool) {
+        func made(_ config: ModelConfig, _ weights: any WeightProvider) throws -> LanguageModel {
+            try LanguageModel(
+                config, weights: weights, storedDType: plan.storedDType, computeDType: plan.dtype,
+                on: plan.device)
+        }
+        guard let newTokens else { return (try made(modelConfig, weights), false) }
+        let extended = try ExtendedVocabulary(weights, modelConfig, newTokens, generator)
+        if extended.config.vocabSize > extended.oldSize {
+            logger.info(
+                "Resized token embeddings from \(extended.oldSize) to \(extended.config.vocabSize).")
+        }
+        return (try made(extended.config, extended), extended.isChanged)
     }
 
     private func prepareTraining(
@@ -194,13 +234,21 @@ struct ModelLoader {
             return (trainable, files.config)
         }
         let lora = finetuning.lora
+        var wholeModules = lora.additionalTarget
+        if newTokens != nil, wholeModules.isEmpty {
+            wholeModules = ["embed_tokens", "lm_head"]
+            logger.warning(
+                "Vocab has been resized, add \(wholeModules.joined(separator: ",")) to trainable params.")
+        }
         let adapter = LoRAAdapterConfig(
             r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
             targetModules: lora.target == ["all"] ? model.allLinearNames : lora.target,
-            modulesToSave: lora.additionalTarget.isEmpty ? nil : lora.additionalTarget,
+            modulesToSave: wholeModules.isEmpty ? nil : wholeModules,
             usesRSLoRA: lora.usesRSLoRA, usesDoRA: lora.usesDoRA,
             baseModelNameOrPath: config.model.modelNameOrPath)
-        try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
+        if config.model.trainFromScratch {
+            try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
+        }
         return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)
     }
 
@@ -225,15 +273,17 @@ struct ModelLoader {
         )
     }
 
+    /// How many numbers training adds to the model's own: adapters, and copies of modules that are trained whole.
     private func newParameters(_ trainable: TrainableWeights, _ model: LanguageModel) -> Int {
         let own = Set(model.parameters.map { ObjectIdentifier($0) })
-        return trainable.entries.filter { !own.contains(ObjectIdentifier($0.parameter)) }.reduce(0) {
-            $0 + $1.parameter.tensor.count
-        }
+        return trainable.entries.filter {
+            !own.contains(ObjectIdentifier($0.parameter)) || $0.parameter.control != nil
+        }.reduce(0) { $0 + $1.parameter.tensor.count }
     }
 }
 
-/// The folder that a model or adapter name stands for: a folder here, else one downloaded from the Hugging Face hub.
+/// The folder that a model or adapter name stands for: a folder here, else one downloaded from the Hugging Face hub, or
+/// from ModelScope where `USE_MODELSCOPE_HUB` says so.
 ///
 /// A name is resolved once, so that a run sees one state of a repository throughout.
 ///
@@ -243,22 +293,32 @@ func localFolder(_ name: String, key: String, _ model: ModelArguments) throws ->
     if FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory), isDirectory.boolValue {
         return name
     }
-    guard HuggingFaceHub.isRepositoryName(name) else {
+    let environment = ProcessInfo.processInfo.environment
+    let service = HubService(environment: environment)
+    guard isRepositoryName(name) else {
         throw UserError(
             .configuration, "\(key) names \"\(name)\", which is no folder.",
-            remedy: "Give the path of a model's folder, or a name on the Hugging Face hub (owner/name).")
+            remedy: "Give the path of a model's folder, or a name on the \(service.name) hub (owner/name).")
+    }
+    let hub: any Hub
+    switch service {
+    case .huggingFace:
+        hub = HuggingFaceHub(
+            HubSettings(environment: environment, cacheDirectory: model.cacheDir, token: model.hubToken))
+    case .modelScope:
+        hub = ModelScopeHub(
+            HubSettings(
+                modelScope: environment, cacheDirectory: model.cacheDir, token: model.modelScopeToken))
+    case .modelers:
+        throw UserError(
+            .configuration,
+            "\(key) names \"\(name)\", which is no folder, and USE_OPENMIND_HUB asks for a download from Modelers, which is not supported.",
+            remedy:
+                "Unset USE_OPENMIND_HUB to use the Hugging Face hub, set USE_MODELSCOPE_HUB=1 to use ModelScope, or give a model's folder."
+        )
     }
     return try downloadedFolders.withLock { folders in
         if let folder = folders[name] { return folder }
-        let environment = ProcessInfo.processInfo.environment
-        guard !["1", "true"].contains(environment["USE_MODELSCOPE_HUB"]?.lowercased()) else {
-            throw UserError(
-                .configuration,
-                "\(key) names \"\(name)\", which is no folder, and USE_MODELSCOPE_HUB asks for a download from ModelScope.",
-                remedy: "Unset USE_MODELSCOPE_HUB to use the Hugging Face hub, or give a model's folder.")
-        }
-        let hub = HuggingFaceHub(
-            HubSettings(environment: environment, cacheDirectory: model.cacheDir, token: model.hubToken))
         do {
             let folder = try hub.modelFolder(name, revision: model.revision)
             folders[name] = folder

@@ -23,7 +23,8 @@ struct ModelSaver {
     func save(in folder: String) throws {
         try createDirectories(at: folder)
         if let adapter = prepared.adapter {
-            try prepared.model.adapterFiles(adapter).write(to: folder)
+            try prepared.model.adapterFiles(adapter, includingEmbeddings: prepared.hasNewTokens).write(
+                to: folder)
         } else {
             let tensors = try prepared.model.parameters.map {
                 (name: $0.name, tensor: try $0.tensor.detached())
@@ -32,7 +33,7 @@ struct ModelSaver {
             try writeFileAtomically(
                 JSONValue.object(
                     modelConfiguration(
-                        prepared.model.config, dtype: prepared.model.parameters.first?.tensor.dtype)
+                        prepared.model, dtype: prepared.model.parameters.first?.tensor.dtype)
                 ).serialized(indent: 2) + "\n", to: folder + "/config.json")
             try writeFileAtomically(
                 JSONValue.object(generationConfiguration(config.model, prepared.model.config)).serialized(
@@ -49,8 +50,11 @@ struct ModelSaver {
 }
 
 /// `config.json` of a model whose weights are saved as `dtype`.
-func modelConfiguration(_ model: ModelConfig, dtype: DType?) -> JSONObject {
-    var json = model.json
+///
+/// An adapter may have parted what the base model ties.
+func modelConfiguration(_ model: LanguageModel, dtype: DType?) -> JSONObject {
+    var json = model.config.json
+    if model.config.tiesEmbeddings, !model.sharesHead { json["tie_word_embeddings"] = false }
     json.removeValue(forKey: "torch_dtype")
     json["dtype"] = .string((dtype ?? .float32).rawValue)
     return json

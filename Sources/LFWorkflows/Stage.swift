@@ -18,10 +18,9 @@ struct Stage {
     /// Whether `do_predict` writes the scores of pairs.
     var predictsScores = false
 
-    /// - Parameter stopTokens: What ends an answer that the stage has the model write.
+    /// - Parameter tokenizer: Of the model, set up for its template.
     init(
-        _ config: ResolvedConfig, prepared: PreparedModel, loader: ModelLoader, tokenizer: Tokenizer,
-        stopTokens: [Int32]
+        _ config: ResolvedConfig, prepared: PreparedModel, loader: ModelLoader, tokenizer: Tokenizer
     ) throws {
         switch config.finetuning.stage {
         case .pt: self = try Stage.pretraining(config, prepared)
@@ -30,8 +29,7 @@ struct Stage {
         case .rm: self = Stage.reward(config, prepared)
         case .kto: self = try Stage.feedback(config, prepared, loader)
         case .ppo:
-            self = try Stage.policyOptimization(
-                config, prepared, loader, tokenizer: tokenizer, stopTokens: stopTokens)
+            self = try Stage.policyOptimization(config, prepared, loader, tokenizer: tokenizer)
         }
     }
 

@@ -50,20 +50,22 @@ private func run(
     TorchRuntime.keepFreedMemory()
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
 
-    let loader = ModelLoader(config: config)
+    var loader = ModelLoader(config: config)
     try makeAll(
         { try loader.check() },
         { if let name = config.data.template { _ = try Template.named(name) } },
         { if !hasTokenizedData(config.data) { try checkDatasetNames(config.data) } })
     let tokenizerFolder = try localFolder(
         config.model.modelNameOrPath, key: "model_name_or_path", config.model)
+    let additions = try TokenAdditions(config.model, folder: tokenizerFolder)
     let setup = try TemplateSetup(
-        config.data,
-        tokenizer: Tokenizer.load(
-            directory: tokenizerFolder, splitSpecialTokens: config.model.splitSpecialTokens),
-        today: today, rendersConversations: config.finetuning.stage != .pt)
-    for note in setup.notes { logger.info("\(note)") }
-    for warning in setup.warnings { logger.warning("\(warning)") }
+        config.data, tokenizer: additions.tokenizer, today: today,
+        rendersConversations: config.finetuning.stage != .pt)
+    for note in additions.notes + setup.notes { logger.info("\(note)") }
+    for warning in additions.warnings + setup.warnings { logger.warning("\(warning)") }
+    let growth = try additions.newTokens(of: setup.tokenizer)
+    for warning in growth.warnings { logger.warning("\(warning)") }
+    loader.newTokens = growth.tokens
 
     let data = try loadDatasets(
         config: config, tokenizer: setup.tokenizer, template: setup.template,
@@ -82,9 +84,7 @@ private func run(
         """)
     try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
 
-    let stage = try Stage(
-        config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer,
-        stopTokens: setup.template.stopTokenIDs(setup.tokenizer))
+    let stage = try Stage(config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer)
     let saver = ModelSaver(prepared: prepared, setup: setup, config: config)
     let trainer = Trainer(
         model: prepared.model, objective: stage.objective, trainable: prepared.trainable,
@@ -215,7 +215,7 @@ private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
             throw UserError(
                 .failedRun, "The data holds the token \(id), but the model knows only \(vocabSize) tokens.",
                 remedy:
-                    "Choose a template whose special tokens the model knows, or a model made for this template."
+                    "Choose a template whose special tokens the model knows, or a model made for this template, or set resize_vocab: true to train new ones."
             )
         }
     }

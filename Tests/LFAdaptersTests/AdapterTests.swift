@@ -168,20 +168,66 @@ import Testing
                 == #"The adapter holds "model.norm.weight", which belongs to no adapted layer of the model."#)
     }
 
-    @Test func modulesToSaveMustExistAndStandAlone() throws {
-        func problem(_ changes: JSONObject, _ module: String) -> String? {
-            do {
-                _ = try model(changes).addLoRA(
-                    setup(["q_proj"], saving: [module]), generator: Generator(seed: 1), dtype: .float32)
-                return nil
-            } catch { return (error as? UserError)?.problem }
+    @Test func modulesToSaveMustExist() throws {
+        let error = #expect(throws: UserError.self) {
+            try model().addLoRA(
+                setup(["q_proj"], saving: ["head"]), generator: Generator(seed: 1), dtype: .float32)
         }
-        #expect(problem([:], "lm_head") == nil)
-        #expect(problem([:], "head") == #"additional_target names "head", but the model has no such module."#)
+        #expect(error?.problem == #"additional_target names "head", but the model has no such module."#)
+    }
+
+    /// As PEFT does: each named module trains a copy of its own, the other end of a tied weight stays as it was.
+    @Test(arguments: [["embed_tokens"], ["lm_head"], ["embed_tokens", "lm_head"]])
+    func tiedWeightsPartWhereTheyAreTrained(_ modules: [String]) throws {
+        func tied() throws -> LanguageModel { try model(["tie_word_embeddings": true]) }
+        let trained = try tied()
+        let before = try logProbs(trained)
+        let setup = setup(["q_proj"], saving: modules)
+        let trainable = try trained.addLoRA(setup, generator: Generator(seed: 1), dtype: .float32)
+        #expect(!trained.sharesHead && trained.parameters.last?.name == "lm_head.weight")
+        #expect(trainable.entries.count == 6 + modules.count)
+        #expect(try logProbs(trained) == before)
+        try fill(trainable)
+        let expected = try logProbs(trained)
+        #expect(try trained.adapters.disabled { try logProbs(trained) } == before)
+        #expect(trained.embedTokens.weight.isTrainable == modules.contains("embed_tokens"))
+        #expect(trained.head.weight.isTrainable == modules.contains("lm_head"))
+
+        let files = try trained.adapterFiles(setup)
+        #expect(files.replacements.count == modules.count)
+        let loaded = try tied()
+        _ = try loaded.loadLoRA(files, location: "adapter", dtype: .float32)
+        expectSame(try logProbs(loaded), expected, within: 0)
+        try loaded.mergeLoRA()
+        expectSame(try logProbs(loaded), expected, within: 2e-5)
+    }
+
+    /// Embeddings with new rows belong to an adapter that does not train them, as in PEFT's files.
+    @Test(arguments: [false, true]) func resizedEmbeddingsAreKeptWithTheAdapter(isTied: Bool) throws {
+        func fresh() throws -> LanguageModel { try model(["tie_word_embeddings": .bool(isTied)]) }
+        let trained = try fresh()
+        try trained.embedTokens.weight.tensor.slice(18..<20).fillInPlace(0.5)
+        let setup = setup(["q_proj"])
+        try fill(trained.addLoRA(setup, generator: Generator(seed: 1), dtype: .float32))
+        let files = try trained.adapterFiles(setup, includingEmbeddings: true)
+        #expect(files.replacements.map(\.name) == ["model.embed_tokens.weight", "lm_head.weight"])
+        let loaded = try fresh()
+        let trainable = try loaded.loadLoRA(files, location: "adapter", dtype: .float32)
+        #expect(trainable.entries.count == 6 && loaded.sharesHead == isTied)
+        expectSame(
+            try loaded.embedTokens.weight.tensor.doubles(), try trained.embedTokens.weight.tensor.doubles(),
+            within: 0)
+        expectSame(try logProbs(loaded), try logProbs(trained), within: 0)
+
+        var foreign = files
+        foreign.replacements[0].tensor = try .zeros([24, 8])
+        let error = #expect(throws: UserError.self) {
+            try fresh().loadLoRA(foreign, location: "adapter", dtype: .float32)
+        }
         #expect(
-            problem(["tie_word_embeddings": true], "embed_tokens")?.contains(
-                "shares between embedding and head") == true)
-        #expect(problem(["tie_word_embeddings": true], "lm_head") != nil)
+            error?.problem
+                == "The tensor \"model.embed_tokens.weight\" has shape [24, 8], but the model needs [20, 8].")
+        #expect(error?.remedy.hasPrefix("Give add_tokens, add_special_tokens and resize_vocab") == true)
     }
 
     // MARK: Freezing

@@ -33,7 +33,10 @@ private struct CachedRuns: ~Copyable {
         ]
         var config = try resolveConfig(arguments: arguments + overrides)
         if let stage { config.finetuning.stage = stage }
-        let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
+        let tokenizer = try Tokenizer.load(directory: model)
+            .addingTokens(config.model.addTokens, special: false)
+            .addingTokens(config.model.addSpecialTokens, special: true)
+        let setup = try TemplateSetup(config.data, tokenizer: tokenizer)
         return try loadDatasets(
             config: config, tokenizer: setup.tokenizer, template: setup.template, tokenizerFolder: model,
             cache: cache)
@@ -103,7 +106,8 @@ private struct CachedRuns: ~Copyable {
         #expect(runs.kept.count == 1)
         for overrides in [
             ["cutoff_len=63"], ["template=qwen"], ["train_on_prompt=true"], ["max_samples=3"], ["seed=7"],
-            ["default_system=Be kind."], ["stage=pt"],
+            ["default_system=Be kind."], ["stage=pt"], ["add_tokens=question"], ["add_tokens=answer"],
+            ["add_special_tokens=question"],
         ] {
             let before = runs.kept.count
             _ = try CachedRuns.load(runs.folder.path, runs.cache, overrides)

@@ -89,14 +89,35 @@ struct DataFolder: ~Copyable {
             name: "no file name", info: #"{"d": {}}"#, message: "/dataset_info.json: d: file_name is missing."
         ),
         Case(
-            name: "another hub", info: #"{"d": {"ms_hub_url": "x/y"}}"#,
-            message: "/dataset_info.json: d: ms_hub_url is not supported yet."),
+            name: "no name on ModelScope", info: #"{"d": {"ms_hub_url": "x"}}"#,
+            message:
+                #"/dataset_info.json: d: ms_hub_url is "x". Give a dataset's name on the ModelScope hub (owner/name)."#
+        ),
         Case(
             name: "no hub's name", info: #"{"d": {"hf_hub_url": "../y"}}"#,
             message: #"/dataset_info.json: d: hf_hub_url is "../y"."#),
         Case(
             name: "part of a split", info: #"{"d": {"hf_hub_url": "x/y", "split": "train[:9]"}}"#,
             message: #"/dataset_info.json: d: split is "train[:9]"."#),
+        Case(
+            name: "part of a file", info: #"{"d": {"file_name": "d.json", "split": "train[:9]"}}"#,
+            message: #"/dataset_info.json: d: split is "train[:9]", and a file's only split is train."#),
+        Case(
+            name: "Modelers' hub", info: #"{"d": {"om_hub_url": "x/y"}}"#,
+            message: "/dataset_info.json: d: om_hub_url is not supported yet."),
+        Case(
+            name: "loading script", info: #"{"d": {"script_url": "x"}}"#,
+            message: "/dataset_info.json: d: script_url is not supported yet."),
+        Case(
+            name: "cloud", info: #"{"d": {"cloud_file_name": "s3://x/y.json"}}"#,
+            message: "/dataset_info.json: d: cloud_file_name is not supported yet."),
+        Case(
+            name: "column's name is a number",
+            info: #"{"d": {"file_name": "d.json", "columns": {"images": 1}}}"#,
+            message: "/dataset_info.json: d.columns: images is 1. Give text."),
+        Case(
+            name: "tag is a list", info: #"{"d": {"file_name": "d.json", "tags": {"user_tag": ["user"]}}}"#,
+            message: #"/dataset_info.json: d.tags: user_tag is ["user"]. Give text."#),
         Case(
             name: "formatting", info: #"{"d": {"file_name": "d.json", "formatting": "chat"}}"#,
             message: #"/dataset_info.json: d: formatting is "chat". Use alpaca, sharegpt or openai."#),
@@ -111,7 +132,7 @@ struct DataFolder: ~Copyable {
             message: "dataset_dir: REMOTE:x/y is not supported yet."),
         Case(
             name: "online, no hub's name", overrides: ["dataset_dir=ONLINE", "dataset=a/b/c"],
-            message: #"dataset: hf_hub_url is "a/b/c"."#),
+            message: #"dataset_dir: ONLINE: dataset is "a/b/c"."#),
         // Files
         Case(name: "no file", message: "The file /d.json does not exist."),
         Case(
@@ -185,7 +206,30 @@ struct DataFolder: ~Copyable {
             info:
                 #"{"d": {"file_name": "d.json", "columns": {"prompt": "q", "response": "a", "images": "i"}}}"#,
             files: ["d.json": #"[{"q": "x", "a": "y", "i": ["p.png"]}]"#],
-            message: #"/d.json: row 1: The column "i" holds media, which are not supported yet."#),
+            message: #"/d.json: row 1: The row has 1 image in the column "i", and the model "#),
+        Case(
+            name: "images for a stage of text",
+            info: #"{"d": {"file_name": "d.json", "columns": {"prompt": "q", "images": "i"}}}"#,
+            files: ["d.json": #"[{"q": "x", "i": []}, {"q": "y", "i": "p.png"}]"#],
+            overrides: ["stage=pt", "packing=false"],
+            message: #"/d.json: row 2: The row has 1 image in the column "i", and the model "#),
+        Case(
+            name: "videos and sound",
+            info:
+                #"{"d": {"file_name": "d.json", "formatting": "sharegpt", "columns": {"messages": "m", "videos": "v", "audios": "s"}}}"#,
+            files: [
+                "d.json":
+                    #"[{"m": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "v": ["1.mp4", "2.mp4"], "s": "1.wav"}]"#
+            ],
+            message:
+                #"/d.json: row 1: The row has 2 videos in the column "v" and 1 audio in the column "s", and the model "#
+        ),
+        Case(
+            name: "no column of images",
+            info:
+                #"{"d": {"file_name": "d.json", "columns": {"prompt": "q", "response": "a", "images": "i"}}}"#,
+            files: ["d.json": #"[{"q": "x", "a": "y"}]"#],
+            message: #"/d.json: The dataset "d" has no column "i". Its columns are q, a:"#),
         // What is left
         Case(
             name: "roles", info: chat,
@@ -246,6 +290,23 @@ struct DataFolder: ~Copyable {
                 "\(folder.path)/d.json: dropped 12 of 13 rows because questions and answers do not alternate to the end: "
                     + "lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more."
             ])
+    }
+
+    /// What chooses from a hub's dataset means nothing for a file, unless the entry names a hub too.
+    @Test func keysOfHubsAreNamedBesideAFile() throws {
+        func warnings(_ keys: String) throws -> [String] {
+            let folder = try DataFolder(
+                info: #"{"d": {"file_name": "d.json", \#(keys)}}"#, files: ["d.json": "[\(Self.row)]"])
+            let path = folder.path
+            return try folder.load().warnings.map { $0.replacingOccurrences(of: path, with: "") }
+        }
+        #expect(
+            try warnings(#""subset": "x", "folder": "y", "split": "train""#)
+                == ["subset", "folder"].map {
+                    "/dataset_info.json: d: \($0) chooses from a hub's dataset and changes nothing for a file."
+                })
+        #expect(try warnings(#""hf_hub_url": "x/y", "subset": "x", "folder": "y", "split": "test""#).isEmpty)
+        #expect(try warnings(#""subset": null, "folder": null, "split": null"#).isEmpty)
     }
 
     @Test func unknownKeysOfAnEntryAreNamed() throws {

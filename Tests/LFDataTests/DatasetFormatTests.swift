@@ -44,6 +44,16 @@ import Testing
             ])
     }
 
+    @Test func emptyNamesNameNoColumn() throws {
+        let folder = try DataFolder(
+            info: """
+                {"d": {"file_name": "d.json", "columns": {"prompt": "q", "query": "", "response": "a", "system": "",
+                "history": "", "tools": "", "images": "", "videos": "", "audios": "", "kto_tag": ""}}}
+                """,
+            files: ["d.json": #"[{"q": "one", "a": "two"}]"#])
+        #expect(texts(try folder.load()) == ["[user]one|[assistant]two|"])
+    }
+
     @Test func openAIMergesToolAnswersAndWritesCalls() throws {
         let folder = try DataFolder(
             info: """
@@ -64,6 +74,32 @@ import Testing
             texts(try folder.load("cutoff_len=512")) == [
                 "[system]s|[user]q|[assistant]{\"name\": \"f\", \"parameters\": {\"a\": 1}}|"
                     + "[ipython]1\n</tool_response>\n<tool_response>\n2|[assistant]done|"
+            ])
+    }
+
+    /// Rows without media, and rows that are not chosen or dropped for other reasons, may stand in a dataset of images.
+    @Test func rowsWithoutMediaAreText() throws {
+        let info = """
+            {"d": {"file_name": "d.json", "formatting": "sharegpt", "columns": {"messages": "m", "images": "i",
+            "videos": "i", "audios": "i"}}}
+            """
+        func turns(_ question: String) -> String {
+            #""m": [{"from": "human", "value": "\#(question)"}, {"from": "gpt", "value": "a"}]"#
+        }
+        let rows = [
+            "{\(turns("one")), \"i\": []}", "{\(turns("two")), \"i\": null}", "{\(turns("three"))}",
+            #"{"m": [{"from": "gpt", "value": "a"}], "i": ["p.png"]}"#,
+            "{\(turns("five")), \"i\": [\"p.png\"]}",
+        ]
+        let folder = try DataFolder(info: info, files: ["d.json": rows.joined(separator: "\n")])
+        let module = try folder.load("max_samples=4")
+        #expect(
+            texts(module) == [
+                "[user]one|[assistant]a|", "[user]two|[assistant]a|", "[user]three|[assistant]a|",
+            ])
+        #expect(
+            module.warnings == [
+                "\(folder.path)/d.json: dropped 1 of 4 rows because a message's role does not fit its place: line 4."
             ])
     }
 

@@ -25,6 +25,7 @@ import Testing
 
     enum Format: Sendable {
         case alpaca, history, tools, chat, openAI, pairs, chatPairs, verdicts, chatVerdicts
+        case images, chatMedia, openAIImages
 
         var info: String {
             switch self {
@@ -44,6 +45,12 @@ import Testing
                 #"{"d": {"file_name": "d.jsonl", "columns": {"prompt": "q", "response": "a", "kto_tag": "k"}}}"#
             case .chatVerdicts:
                 #"{"d": {"file_name": "d.jsonl", "formatting": "sharegpt", "columns": {"messages": "conversations", "kto_tag": "k"}}}"#
+            case .images:
+                #"{"d": {"file_name": "d.jsonl", "columns": {"prompt": "q", "response": "a", "images": "i"}}}"#
+            case .chatMedia:
+                #"{"d": {"file_name": "d.jsonl", "formatting": "sharegpt", "columns": {"messages": "conversations", "videos": "v", "audios": "s"}}}"#
+            case .openAIImages:
+                #"{"d": {"file_name": "d.jsonl", "formatting": "openai", "columns": {"messages": "messages", "images": "i"}, "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}}}"#
             }
         }
 
@@ -63,6 +70,11 @@ import Testing
             case .verdicts: #"{"q": "a", "a": "b", "k": true}"#
             case .chatVerdicts:
                 #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "k": false}"#
+            case .images: #"{"q": "a", "a": "b", "i": []}"#
+            case .chatMedia:
+                #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "v": null, "s": []}"#
+            case .openAIImages:
+                #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "i": null}"#
             }
         }
 
@@ -217,6 +229,34 @@ import Testing
             "null verdict", .chatVerdicts,
             #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "k": null}"#,
             verdict),
+        // Media
+        .refused(
+            "two images", .images, #"{"q": "a", "a": "b", "i": ["1.png", "2.png"]}"#,
+            #"The row has 2 images in the column "i", and the model "#),
+        .refused(
+            "an image as an object", .images, #"{"q": "a", "a": "b", "i": {"path": "1.png", "bytes": null}}"#,
+            #"The row has 1 image in the column "i", and the model "#),
+        .refused(
+            "a missing image", .images, #"{"q": "a", "a": "b", "i": [null]}"#,
+            #"The row has 1 image in the column "i", and the model "#),
+        .refused(
+            "a number as image", .images, #"{"q": "a", "a": "b", "i": 7}"#,
+            #""i" holds an integer instead of images."#),
+        .refused(
+            "truth among images", .images, #"{"q": "a", "a": "b", "i": ["1.png", true]}"#,
+            #""i" holds a boolean instead of images."#),
+        .refused(
+            "a video of frames", .chatMedia,
+            #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "v": [["1.png", "2.png"]], "s": null}"#,
+            #"The row has 1 video in the column "v", and the model "#),
+        .refused(
+            "a sound", .chatMedia,
+            #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "s": "1.wav"}"#,
+            #"The row has 1 audio in the column "s", and the model "#),
+        .refused(
+            "an image beside openai's messages", .openAIImages,
+            #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "i": ["1.png"]}"#,
+            #"The row has 1 image in the column "i", and the model "#),
         // Rows
         .refused("a row of text", .alpaca, #""a""#, "A row is no object."),
         .refused("a null row", .alpaca, "null", "A row is no object."),

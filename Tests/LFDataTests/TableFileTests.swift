@@ -57,11 +57,38 @@ import Testing
         #expect(
             written == [
                 [
-                    "-5", "9.223372036854776e+18", "3.0", "\"2024-02-29\"", "\"12.50\"", "null",
+                    "-5", "9.223372036854776e+18", "3.0", "\"2024-02-29\"", "\"12.50\"", #"{"bytes": 3}"#,
                     #"[{"key": "a", "value": 1}]"#, "[1, 2]", "null",
                 ],
                 ["null", "0", "null", "null", "null", "\"text\"", "[]", "[3, 4]", "null"],
             ])
+    }
+
+    /// Bytes have no JSON, but they are there: a column of pictures is noticed, whatever form its pictures have.
+    @Test(arguments: ["pictures.parquet", "pictures.arrow"])
+    func picturesAreNoticed(_ name: String) throws {
+        let rows = try Self.rows(Self.tables + name)
+        #expect(
+            rows.map { $0["pictures"]?.serialized() } == [
+                "[]",
+                #"[{"bytes": {"bytes": 3}, "path": "1.jpg"}, {"bytes": {"bytes": 27}, "path": null}]"#,
+            ])
+        for (column, found) in [("pictures", "2 images"), ("photo", "1 image"), ("stamp", "1 image")] {
+            let info =
+                #"{"d": {"file_name": "NAME", "columns": {"prompt": "question", "response": "answer", "images": "\#(column)"}}}"#
+            let folder = try folder(name, bytes(name), info: info)
+            #expect(try folder.load("max_samples=1").train?.count == 1, "The first row has none.")
+            let text = folder.failure([])
+            #expect(
+                text.hasPrefix(
+                    #"/\#(name): row 2: The row has \#(found) in the column "\#(column)", and the model "#),
+                "\(text)")
+        }
+        let asText = try folder(
+            name, bytes(name),
+            info: #"{"d": {"file_name": "NAME", "columns": {"prompt": "photo", "response": "answer"}}}"#)
+        #expect(
+            asText.failure([]).hasPrefix("/\(name): row 2: \"photo\" holds an object instead of text."))
     }
 
     @Test func badTablesAreNamed() throws {

@@ -36,10 +36,11 @@ import Testing
             try $0.write("[]", to: "data/dataset_info.json")
         },
         BadRun(
-            "unknown data set", ["dataset": "harbor_sfd"],
+            "unknown data set", ["dataset": "harbor_sfd"], status: 64,
             says: "The dataset \"harbor_sfd\" is not defined. Did you mean \"harbor_sft\"?"),
         BadRun(
-            "unknown evaluation set", ["eval_dataset": "nix"], says: "The dataset \"nix\" is not defined."),
+            "unknown evaluation set", ["eval_dataset": "nix"], status: 64,
+            says: "The dataset \"nix\" is not defined."),
         data("no file", nil, says: "The file data/own.json does not exist."),
         data("empty file", "", says: "data/own.json: The data file has no rows."),
         data("no rows", "[]", says: "data/own.json: The data file has no rows."),

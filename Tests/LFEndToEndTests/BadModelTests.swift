@@ -52,6 +52,14 @@ import Testing
         model("config.json without an object", says: "models/spoilt/config.json: The file holds an array") {
             try $0.write("[]", to: "models/spoilt/config.json")
         },
+        BadRun(
+            "cut weights, noticed with all else before any data is read",
+            spoilt.with(["dataset": "nix"]), status: 64,
+            says: "models/spoilt/model.safetensors", "The dataset \"nix\" is not defined."
+        ) {
+            try $0.copyModel()
+            try $0.truncate(weights, to: 5000)
+        },
         model("no tokenizer.json", says: "models/spoilt: the folder has none of tokenizer.json") {
             try $0.remove("models/spoilt/tokenizer.json")
         },

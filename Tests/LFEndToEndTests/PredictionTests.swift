@@ -38,6 +38,46 @@ import Testing
         #expect(found["predict_loss"] == nil)
     }
 
+    @Test func specialTokensStayWhereAskedFor() throws {
+        let workplace = try Workplace()
+        func lines(_ more: [String: String?]) throws -> [JSONValue] {
+            let outcome = try workplace.train(Self.settings.with(more), environment: Self.environment)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            var lines: [JSONValue] = []
+            try JSONValue.forEachLine(path: workplace.path + "/out/generated_predictions.jsonl") {
+                lines.append($1)
+            }
+            return lines
+        }
+        let plain = try lines([:])
+        let special = try lines(["skip_special_tokens": "false", "overwrite_output_dir": "true"])
+        #expect(plain.count == 12 && special.count == 12)
+        for (one, other) in zip(plain, special) {
+            #expect(other["label"]?.string == (one["label"]?.string ?? "") + "<|eot_id|>")
+            #expect(other["predict"]?.string?.hasPrefix(one["predict"]?.string ?? "?") == true)
+        }
+    }
+
+    /// What is said of evaluation alone goes before what is said of all generation.
+    @Test func evaluationHasItsOwnBeamsAndLength() throws {
+        let workplace = try Workplace()
+        func answers(_ more: [String: String?]) throws -> Data {
+            let outcome = try workplace.train(
+                Self.settings.with(["overwrite_output_dir": "true"]).with(more),
+                environment: Self.environment)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try workplace.bytes("out/generated_predictions.jsonl")
+        }
+        let greedy = try answers([:])
+        let beams = try answers(["num_beams": "3"])
+        #expect(greedy != beams)
+        #expect(try answers(["eval_num_beams": "3", "generation_num_beams": "1"]) == beams)
+        #expect(try answers(["generation_num_beams": "3"]) == beams)
+        #expect(try answers(["num_beams": "3", "eval_num_beams": "1"]) == greedy)
+        let short = try answers(["generation_max_length": "40"])
+        #expect(try answers(["max_new_tokens": "0", "max_length": "40"]) == short && short != greedy)
+    }
+
     @Test func beamsAndDrawnAnswersRepeat() throws {
         for more in [["num_beams": "3"], ["do_sample": "true", "top_k": "5"]] {
             let workplace = try Workplace()

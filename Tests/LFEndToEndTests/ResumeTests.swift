@@ -51,6 +51,13 @@ struct ResumableRun: CustomTestStringConvertible, Sendable {
                 "early_stopping_steps": "2",
             ])),
         ResumableRun(
+            testDescription: "sft, LoRA, new tokens with embeddings of their own",
+            settings: shortRun.with([
+                "add_tokens": "harbour", "add_special_tokens": "<a>,<b>,<c>,<d>,<e>,<f>,<g>",
+                "max_steps": "6", "save_steps": "2",
+                "lora_dropout": "0.1",
+            ])),
+        ResumableRun(
             testDescription: "rm, LoRA and value head",
             settings: shortRun.with([
                 "stage": "rm", "dataset": "harbor_pairs", "max_steps": "8", "save_steps": "3",

@@ -124,6 +124,44 @@ struct StageFiles: CustomTestStringConvertible, Sendable {
         }
     }
 
+    /// A loss that is no longer a number ends the run in one sentence, in every stage, and leaves no model behind.
+    @Test(arguments: StageFiles.all) func divergenceEndsInOneSentence(_ stage: StageFiles) throws {
+        let workplace = try Workplace()
+        let outcome = try workplace.train(
+            shortRun.with(stage.settings).with([
+                "learning_rate": "1.0e+30", "max_grad_norm": "0", "max_steps": "9", "eval_strategy": "no",
+                "save_strategy": "no",
+            ]))
+        #expect(outcome.status == 1, "\(outcome.log)")
+        try #require(outcome.problems.count == 1, "\(outcome.errors)")
+        #expect(outcome.problems[0].contains("no longer a number at step"), "\(outcome.problems[0])")
+        #expect(workplace.names(in: "out").filter { $0 != "trainer_log.jsonl" } == [])
+    }
+
+    /// Patience ends the run, and what is saved is the best evaluation's weights.
+    @Test(arguments: StageFiles.all.filter { $0.evaluates && $0.settings["eval_on_each_dataset"] == nil })
+    func theBestWeightsAreKept(_ stage: StageFiles) throws {
+        let workplace = try Workplace()
+        let outcome = try workplace.train(
+            shortRun.with(stage.settings).with([
+                "learning_rate": "0.05", "max_steps": "12", "eval_strategy": "steps", "eval_steps": "1",
+                "save_steps": "1", "per_device_eval_batch_size": "4", "load_best_model_at_end": "true",
+                "early_stopping_steps": "2", "lr_scheduler_type": "constant",
+            ]))
+        #expect(outcome.status == 0, "\(outcome.log)")
+        let state = try workplace.json("out/trainer_state.json")
+        let losses = (state["log_history"]?.array ?? []).compactMap { entry in
+            entry["eval_loss"]?.double.map { (step: entry["step"]?.int, loss: $0) }
+        }
+        let best = try #require(losses.min { $0.loss < $1.loss })
+        #expect(state["best_metric"]?.double == best.loss && state["best_global_step"]?.int == best.step)
+        #expect(losses.count < 12 && losses.count == (best.step ?? 0) + 2, "\(losses)")
+        for file in stage.weights where file.hasSuffix(".safetensors") {
+            let kept = try workplace.tensors("out/" + file)
+            #expect(try kept == workplace.tensors("out/checkpoint-\(best.step ?? 0)/" + file), "\(file)")
+        }
+    }
+
     /// What a killed run has reported stays readable, and the run that goes on adds a file beside it.
     @Test func eventsOutliveAKilledRun() throws {
         let workplace = try Workplace()

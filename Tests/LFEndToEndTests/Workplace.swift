@@ -41,13 +41,18 @@ final class Workplace {
         filesUpTo kibibytes: Int? = nil,
         environment: [String: String] = [:], stop: Program.Stop? = nil
     ) throws -> Program.Outcome {
+        try configure(settings)
+        return try Program.run(
+            [command, "config.yaml"], in: path, input: input.map { Data($0.utf8) }, filesUpTo: kibibytes,
+            environment: environment, stop: stop)
+    }
+
+    /// Writes `config.yaml`.
+    func configure(_ settings: [String: String?]) throws {
         let lines = settings.sorted { $0.key < $1.key }.compactMap { name, value in
             value.map { "\(name): \($0)\n" }
         }
         try write(lines.joined(), to: "config.yaml")
-        return try Program.run(
-            [command, "config.yaml"], in: path, input: input.map { Data($0.utf8) }, filesUpTo: kibibytes,
-            environment: environment, stop: stop)
     }
 
     // MARK: Files

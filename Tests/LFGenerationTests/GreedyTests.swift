@@ -24,7 +24,10 @@ import Testing
     }
 
     /// Neighbours in the batch change nothing; neither do prompts that wait for room.
-    @Test(arguments: ["llama_a", "llama_rope_dynamic_b", "mistral_a", "qwen2_b", "qwen3_a"])
+    @Test(arguments: [
+        "llama_a", "llama_rope_dynamic_b", "llama_rope_linear_a", "llama_rope_llama3_b", "llama_rope_yarn_a",
+        "mistral_a", "qwen2_b", "qwen3_a",
+    ])
     func batchOf16IsSixteenSingleRuns(_ name: String) throws {
         let model = try GoldenModels.load(name)
         let prompts = try unequalPrompts(16, vocabSize: model.config.vocabSize)
@@ -88,6 +91,25 @@ import Testing
         let samples = try generator.generate(
             prompts, samplesPerPrompt: 4, options: Self.options(50), generator: Generator(seed: 0))
         for (index, sample) in samples.enumerated() { #expect(sample == alone[index / 4]) }
+    }
+
+    /// A prompt's blocks are held once, whatever the number of its samples; one that is not full is copied when they part.
+    @Test func copiesOfASequenceShareItsBlocks() throws {
+        let model = try GoldenModels.load("llama_a")
+        let cache = try KeyValueCache(layers: model.config.layerCount)
+        let size = KeyValueStore.blockSize
+        var sequence = KeyValueCache.Sequence()
+        _ = try cache.append(2 * size + 5, to: &sequence)
+        #expect(cache.usedBlockCount == 3)
+        var samples = [sequence] + (1..<4).map { _ in cache.fork(sequence) }
+        #expect(cache.usedBlockCount == 3)
+        var slots: Set<Int64> = []
+        for index in samples.indices { slots.formUnion(try cache.append(1, to: &samples[index])) }
+        #expect(slots.count == 4 && cache.usedBlockCount == 2 + 4)
+        for sample in samples.dropLast() { cache.release(sample) }
+        #expect(cache.usedBlockCount == 3)
+        cache.release(samples[3])
+        #expect(cache.usedBlockCount == 0)
     }
 
     @Test func bfloat16AndFewRowsAgree() throws {

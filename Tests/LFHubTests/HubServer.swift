@@ -11,6 +11,8 @@ final class HubServer: Sendable {
         var wrongChecksums: [String: String] = [:]
         var requiredToken: String?
         var ignoresRanges = false
+        /// ModelScope's list tells size and checksum of no file.
+        var hidesSizes = false
         /// Cuts this many answers with a body of over 1000 bytes after half of it.
         var cuts = 0
     }
@@ -96,6 +98,11 @@ final class HubServer: Sendable {
         let isHead = words[0] == "HEAD"
         let now = behaviour.withLock { $0 }
         let isDownload = words[1].hasPrefix("/cdn/")
+        if words[1].hasPrefix("/api/v1/"), let token = now.requiredToken,
+            header("cookie") != "m_session_id=\(token)"
+        {
+            return send(connection, "403 Forbidden", [], [], isHead: isHead)
+        }
         if let token = now.requiredToken, !isDownload, authorization != "Bearer \(token)" {
             return send(connection, "401 Unauthorized", [], [], isHead: isHead)
         }
@@ -104,6 +111,18 @@ final class HubServer: Sendable {
             let names = now.files.keys.sorted().map { "{\"rfilename\": \"\($0)\"}" }
             let body = "{\"sha\": \"\(Self.commit)\", \"siblings\": [\(names.joined(separator: ","))]}"
             return send(connection, "200 OK", [], Array(body.utf8), isHead: isHead)
+        }
+        if let listing = modelScopeListing(words[1], now) {
+            return send(connection, "200 OK", [], Array(listing.utf8), isHead: isHead)
+        }
+        if let name = modelScopeFile(words[1]), let bytes = now.files[name] {
+            // Small files come at once and whole, large ones from elsewhere.
+            if name.hasSuffix(".safetensors") {
+                return send(
+                    connection, "302 Found", ["Location: http://localhost:\(port)/cdn/\(name)"], [],
+                    isHead: isHead)
+            }
+            return sendFile(connection, bytes, from: nil, headers: [], isHead: isHead)
         }
         let folders =
             ["/team/tiny", "/datasets/team/rows"].map { "\($0)/resolve/\(Self.commit)/" } + ["/cdn/"]
@@ -122,16 +141,26 @@ final class HubServer: Sendable {
                 ], Array("moved".utf8), isHead: isHead)
         }
         let start = now.ignoresRanges ? nil : range.flatMap { Int($0.dropFirst("bytes=".count).dropLast()) }
+        sendFile(connection, bytes, from: start, headers: ["ETag: W/\"\(checksum)\""], isHead: isHead)
+    }
+
+    /// A file's bytes from `start` on, or half of them.
+    private func sendFile(
+        _ connection: Int32, _ bytes: [UInt8], from start: Int?, headers: [String], isHead: Bool
+    ) {
         var body = bytes[(start ?? 0)...]
         let whole = body.count
-        if !isHead, whole > 1000, now.cuts > 0 {
-            behaviour.withLock { $0.cuts -= 1 }
-            body = body.prefix(whole / 2)
+        if !isHead, whole > 1000 {
+            let isCut = behaviour.withLock { behaviour in
+                defer { behaviour.cuts = max(0, behaviour.cuts - 1) }
+                return behaviour.cuts > 0
+            }
+            if isCut { body = body.prefix(whole / 2) }
         }
         let ranges = start.map { ["Content-Range: bytes \($0)-\(bytes.count - 1)/\(bytes.count)"] } ?? []
         send(
-            connection, start == nil ? "200 OK" : "206 Partial Content", ["ETag: W/\"\(checksum)\""] + ranges,
-            Array(body), isHead: isHead, declaring: whole)
+            connection, start == nil ? "200 OK" : "206 Partial Content", headers + ranges, Array(body),
+            isHead: isHead, declaring: whole)
     }
 
     private func send(

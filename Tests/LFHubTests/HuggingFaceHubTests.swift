@@ -157,9 +157,9 @@ import Testing
     }
 
     @Test func namesOfRepositories() {
-        for name in ["a/b", "Qwen/Qwen3-0.6B"] { #expect(HuggingFaceHub.isRepositoryName(name)) }
+        for name in ["a/b", "Qwen/Qwen3-0.6B"] { #expect(isRepositoryName(name)) }
         for name in ["a", "/a", "a/b/c", "../b", "a/..", "a b/c", "./x", "a/b--c", ""] {
-            #expect(!HuggingFaceHub.isRepositoryName(name))
+            #expect(!isRepositoryName(name))
         }
     }
 }

@@ -17,7 +17,7 @@ extension ArgumentCatalogue {
         preprocessing_batch_size | int >=1 | 1000 | yes | Examples that are packed together as a group.
         preprocessing_num_workers | int? >=1 | - | yes | Threads that read and tokenize; all cores when unset. With packing the data are cut into as many parts, each packed by itself, as upstream does.
         max_samples | int? >=1 | - | yes | Take only the first n examples of each data set.
-        eval_num_beams | int? >=1 | - | no | Beams for generating in evaluation.
+        eval_num_beams | int? >=1 | - | yes | Beams for the answers of evaluation and prediction (`predict_with_generate`); `num_beams` when unset.
         ignore_pad_token_for_loss | bool | true | no: Remove it; there is no padding here that could be learned. | Leave padding out of the loss.
         val_size | float >=0 | 0.0 | yes | Examples set aside for evaluation: a number when above 1, else a fraction.
         eval_on_each_dataset | bool | false | yes | Evaluate on each evaluation set by itself.

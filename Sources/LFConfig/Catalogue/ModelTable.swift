@@ -6,12 +6,12 @@ extension ArgumentCatalogue {
         adapter_folder | string? | - | no: Write the folder into `adapter_name_or_path`. | Folder inside the adapter's hub repository.
         cache_dir | string? | - | yes | Where downloads are kept. Model and adapter folders are read where they are.
         use_fast_tokenizer | bool | true | no effect | There is one tokenizer implementation, and it is the fast one.
-        resize_vocab | bool | false | no | Grow the embeddings to the tokenizer's size, rounded up to a multiple of 64.
-        split_special_tokens | bool | false | no | Tokenize special tokens in the text like ordinary text.
-        add_tokens | names? | - | no | Ordinary tokens to add to the tokenizer.
-        add_special_tokens | names? | - | no | Special tokens to add to the tokenizer.
-        new_special_tokens_config | string? | - | no | YAML file that maps new special tokens to descriptions, from which their embeddings start.
-        init_special_tokens | choice noise_init !desc_init !desc_init_w_noise | noise_init | yes | How the embeddings of new special tokens start.
+        resize_vocab | bool | false | yes | Grow the embeddings to the tokenizer's size, rounded up to a multiple of 64, and with LoRA train them whole. Added tokens set it.
+        split_special_tokens | bool | false | yes | Tokenize special tokens in the text like ordinary text.
+        add_tokens | names? | - | yes | Ordinary tokens to add to the tokenizer.
+        add_special_tokens | names? | - | yes | Special tokens to add to the tokenizer.
+        new_special_tokens_config | string? | - | yes | YAML file that maps new special tokens, instead of `add_special_tokens`, to the descriptions that `init_special_tokens` starts from.
+        init_special_tokens | choice noise_init desc_init desc_init_w_noise | noise_init | yes | How the embeddings of new tokens start: near the mean of all, or as the mean of their description's tokens, without or with noise.
         model_revision | string | main | yes | Branch, tag or commit of the hub repository.
         low_cpu_mem_usage | bool | true | no effect | Weights are always mapped from their files, never copied twice.
         rope_scaling | choice? linear dynamic yarn llama3 | - | yes | Stretch the rotary embeddings when `cutoff_len` exceeds the model's context.
@@ -33,7 +33,7 @@ extension ArgumentCatalogue {
         use_v1_kernels | bool? | false / - | no | Kernels of upstream's experimental tree.
         infer_dtype | choice auto float16 bfloat16 float32 | auto | yes | Data type of a model that is only run, and of an exported one; `auto` takes the checkpoint's. `float16` is for `export` only.
         hf_hub_token | string? | - | yes | Token for downloads from the Hugging Face hub; without it `HF_TOKEN`.
-        ms_hub_token | string? | - | no effect | Token for the ModelScope hub. Nothing is downloaded or uploaded.
+        ms_hub_token | string? | - | yes | Token for downloads from the ModelScope hub; without it `MODELSCOPE_API_TOKEN`.
         om_hub_token | string? | - | no effect | Token for the Modelers hub. Nothing is downloaded or uploaded.
         print_param_status | bool | false | no | List every parameter with its type and whether it is trained.
         trust_remote_code | bool | false | no effect | Code in a model folder is never executed.

@@ -86,8 +86,8 @@ extension ArgumentCatalogue {
         include_for_metrics | names? | - | no | What a Python metric function receives.
         batch_eval_metrics | bool | false | no effect | Reduce metrics batch by batch, which is always done.
         predict_with_generate | bool | false | yes | In evaluation and prediction, generate answers and compare them with the data's: BLEU-4 and ROUGE (sft). The first time jieba's dictionary is fetched; `JIEBA_HOME` names a folder that holds it.
-        generation_max_length | int? >=1 | - | no | Longest answer generated in evaluation.
-        generation_num_beams | int? >=1 | - | no | Beams for generating in evaluation.
+        generation_max_length | int? >=1 | - | yes | Most tokens of prompt and answer together in evaluation and prediction; `max_new_tokens` and `max_length` when unset.
+        generation_num_beams | int? >=1 | - | yes | As `eval_num_beams`, which goes first.
         generation_config | string? | - | no | File with settings for generating in evaluation.
         load_best_model_at_end | bool | false | yes | After training, go back to the checkpoint with the best metric.
         metric_for_best_model | string? | - | yes | Metric that decides, with or without `eval_`; `loss` when unset.

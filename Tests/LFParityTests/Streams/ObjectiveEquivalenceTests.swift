@@ -123,6 +123,33 @@ import Testing
         try expectSame(try measured([Array(prompts[..<4]), Array(prompts[4...])]), whole)
     }
 
+    /// A policy that has run away from its answers teaches nothing, even where the ratio is beyond all numbers.
+    @Test func runawayBatchesAreLeftOut() throws {
+        let tiny = TinyModel.all[0]
+        var (model, trainable) = try tiny.make()
+        let head = try rewardHead()
+        trainable.entries += head.parameters.map { .init(name: $0.name, parameter: $0) }
+        var options = GenerationOptions()
+        options.maxLength = 12
+        // Any token is drawn, however unlikely.
+        (options.doSample, options.temperature) = (true, 1e9)
+        let other = try frozen(tiny)
+        let objective = PolicyOptimizationObjective(
+            model, head: head, reference: .model(other),
+            rewardModel: RewardModel(other, head: try rewardHead()), settings: .init(), options: options,
+            training: TrainingArguments(), shuffles: false, dropoutGenerator: try Generator(seed: 1),
+            rolloutGenerator: try Generator(seed: 2))
+        let output = try #require(trainable.entries.first { $0.name == "lm_head.weight" }).parameter.tensor
+        try withoutGrad { () throws(TorchError) in try output.multiplyInPlace(1e5) }
+        let (stream, loss) = try #require(
+            objective.updates(of: [[.prompted(prompt: [3, 5], answer: [])]]).first?.batches.first)
+        try withoutGrad { () throws(TorchError) in try output.fillInPlace(0) }
+        let outcome = try loss(DeviceStream(stream, on: .cpu))
+        #expect(
+            try outcome.metrics.first { $0.name == "ppo/policy/ratio" }?.value.item() == Double.infinity)
+        #expect(try outcome.loss.item() == 0 && !outcome.loss.requiresGrad)
+    }
+
     private func rewardHead() throws -> ValueHead {
         let generator = try Generator(seed: 5)
         let parameters = try ValueHead.layout(hiddenSize: 16).map { name, shape in
@@ -133,6 +160,75 @@ import Testing
             return parameter
         }
         return ValueHead(weight: parameters[0], bias: parameters[1], dropout: 0)
+    }
+
+    static let preferences: [FinetuningArguments.Preference] =
+        FinetuningArguments.Preference.Loss.allCases.filter { $0 != .ktoPair }.map { loss in
+            var settings = FinetuningArguments.Preference()
+            (settings.loss, settings.ftx) = (loss, 0.3)
+            if loss == .sigmoid { (settings.labelSmoothing, settings.ldAlpha) = (0.1, 0.5) }
+            return settings
+        }
+
+    /// Batches of one size, as the loop makes them. (`kto_pair` and `pref_bco_weight` look at a batch's mean.)
+    @Test(arguments: TinyModel.all, preferences)
+    func preferencesDoNotNoticeBatching(_ tiny: TinyModel, _ settings: FinetuningArguments.Preference) throws
+    {
+        let examples = (0..<8).map { index in
+            pair(
+                prompt: index * 5 % 7, chosen: 2 + index * 3 % 5, rejected: 1 + index * 4 % 9,
+                seed: 3 * index + 1)
+        }
+        func measured(_ batches: [[Example]], _ collator: Collator = Collator()) throws -> Measurement {
+            let (model, trainable) = try tiny.make()
+            let isFree = [.orpo, .simpo].contains(settings.loss)
+            let objective = PreferenceObjective(
+                model, reference: isFree ? .none : .model(try frozen(tiny)), settings: settings)
+            return try step(batches, collator: collator, trainable, objective)
+        }
+        let whole = try measured([examples])
+        try expectSame(try measured(examples.map { [$0] }), whole)
+        try expectSame(try measured([Array(examples[..<4]), Array(examples[4...])]), whole)
+        try expectSame(try measured(examples.map { [$0] }, Collator(sharesPrefixes: false)), whole)
+    }
+
+    /// With one distance for every batch, nothing else depends on how answers are batched: the same unrelated answer to the
+    /// same prompt, far from the reference or near to it.
+    @Test(arguments: TinyModel.all) func feedbackDoesNotNoticeBatching(_ tiny: TinyModel) throws {
+        func measured(
+            _ size: Int, unrelatedSeed: Int, _ collator: Collator = Collator()
+        ) throws -> (
+            Measurement, distance: Double
+        ) {
+            let examples = (0..<8).map { index -> Example in
+                let prompt = sequence(5, prompt: 5, seed: 2)
+                func answered(_ length: Int, _ seed: Int) -> LabeledSequence {
+                    let answer = sequence(length, prompt: 0, seed: seed)
+                    return LabeledSequence(
+                        inputIDs: prompt.inputIDs + answer.inputIDs, labels: prompt.labels + answer.labels)
+                }
+                return .feedback(
+                    answer: answered(1 + index * 3 % 7, index + 1), unrelated: answered(4, unrelatedSeed),
+                    isDesirable: index % 3 != 1)
+            }
+            var settings = FinetuningArguments.Preference()
+            (settings.ktoChosenWeight, settings.ktoRejectedWeight) = (1.5, 0.7)
+            let (model, trainable) = try tiny.make()
+            let objective = FeedbackObjective(model, reference: .model(try frozen(tiny)), settings: settings)
+            let batches = stride(from: 0, to: 8, by: size).map { Array(examples[$0..<$0 + size]) }
+            let stream = try DeviceStream(collator.stream(of: batches[0]), on: .cpu)
+            let kl = try objective.evaluationLoss(stream).metrics.first { $0.name == "kl" }?.value.item()
+            return (try step(batches, collator: collator, trainable, objective), try #require(kl))
+        }
+        var distances: Set<Bool> = []
+        for seed in 1...9 where !distances.contains(true) {
+            let (whole, distance) = try measured(8, unrelatedSeed: seed)
+            distances.insert(distance > 0)
+            for size in [1, 2, 4] { try expectSame(try measured(size, unrelatedSeed: seed).0, whole) }
+            let apart = try measured(1, unrelatedSeed: seed, Collator(sharesPrefixes: false))
+            try expectSame(apart.0, whole)
+        }
+        #expect(distances.contains(true), "no answer is far from the reference")
     }
 
     /// An answer and its unrelated partner share their prompt; batches differ on purpose, for the distance is a batch's mean.
