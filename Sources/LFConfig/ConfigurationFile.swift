@@ -20,11 +20,14 @@ struct ConfigurationFile {
         var subject: String
         var advice: String
         var emptyFileAdvice: String
+        /// What the file holds, after "the file with the".
+        var entries: String
 
         static let arguments = Content(
             subject: "The configuration",
             advice: "Write one argument per line, such as `stage: dpo`.",
-            emptyFileAdvice: "Write one argument per line, such as `model_name_or_path: models/my-model`.")
+            emptyFileAdvice: "Write one argument per line, such as `model_name_or_path: models/my-model`.",
+            entries: "arguments")
     }
 
     private static let largestSize = 1 << 20
@@ -113,14 +116,14 @@ struct ConfigurationFile {
         guard data.count <= Self.largestSize else {
             throw UserError(
                 .configuration, "The file is larger than 1 MB, too large for a configuration.", at: path,
-                remedy: "Name the YAML or JSON file with the arguments.")
+                remedy: "Name the YAML or JSON file with the \(content.entries).")
         }
         var bytes = Array(data)
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
         guard !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else {
             throw UserError(
                 .configuration, "The file is not UTF-8 text.", at: path,
-                remedy: "Name the YAML or JSON file with the arguments, saved as UTF-8.")
+                remedy: "Name the YAML or JSON file with the \(content.entries), saved as UTF-8.")
         }
         guard !text.trimmingSpaces().isEmpty else { throw emptyFile }
         if let control = bytes.firstIndex(where: {

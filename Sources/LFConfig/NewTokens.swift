@@ -55,7 +55,9 @@ private func describedTokens(
     let advice = "Write one token and its description per line, such as `\"<think>\": begins a thought`."
     let file = try ConfigurationFile(
         path: path,
-        content: .init(subject: "The new_special_tokens_config", advice: advice, emptyFileAdvice: advice))
+        content: .init(
+            subject: "The new_special_tokens_config", advice: advice, emptyFileAdvice: advice,
+            entries: "tokens"))
     var tokens: [ModelArguments.TokenDescription] = []
     var problems = file.problems
     for entry in file.entries {

@@ -90,16 +90,16 @@ final class StreamedFile: Sendable {
             return .value(
                 try object(JSONValue.parse(line: record.bytes, number: record.number, source: path), record))
         case .element:
-            var value = JSONValue.null
-            do {
-                value = try JSONValue.parse(record.bytes, source: path)
+            do throws(UserError) {
+                let root = try JSONDocument(record.bytes, source: path).root
+                if let key = root.repeatedKey { throw UserError.repeatedKey(key, at: nil) }
+                return .value(try object(root.value, record))
             } catch {
                 // The scanner sees one row and counts lines from its beginning.
                 var error = error
                 error.location = location(of: record.number)
                 throw error
             }
-            return .value(try object(value, record))
         }
     }
 

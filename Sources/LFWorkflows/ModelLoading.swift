@@ -7,6 +7,7 @@ import LFHub
 import LFJSON
 import LFModels
 import LFNN
+import LFTokenizer
 import LFTorch
 import LFTrainer
 import Logging
@@ -32,6 +33,8 @@ struct ModelLoader {
     let config: ResolvedConfig
     /// Set where the vocabulary is resized.
     var newTokens: NewTokens?
+    /// The run's tokenizer, which adapters with embeddings of their own are compared with.
+    var tokenizer: Tokenizer?
     let logger = Logger(label: "llamafactory.model")
 
     /// Fails for models and adapters that `load` would refuse by their configuration or their files' lengths, before any data
@@ -74,26 +77,35 @@ struct ModelLoader {
         _ = try WeightStore.open(directory: folder)
     }
 
-    private func checkAdapters(_ names: [String], key: String) throws {
+    func checkAdapters(_ names: [String], key: String) throws {
         for name in names { _ = try LoRAAdapterFiles(directory: localFolder(name, key: key, config.model)) }
     }
 
-    /// The model that is trained, or evaluated.
-    func load() throws -> PreparedModel {
+    /// The model that adapters are put on, or that is trained as a whole.
+    ///
+    /// - Returns: Also whether it holds rows that the files lack, and what is drawn from after them.
+    func base() throws -> (
+        model: LanguageModel, hasNewTokens: Bool, plan: ComputePlan, generator: Generator
+    ) {
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         let modelConfig = try configuration(folder)
         let plan = try ComputePlan(config, model: modelConfig)
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
-        let model: LanguageModel
-        let hasNewTokens: Bool
+        let made: (model: LanguageModel, hasNewTokens: Bool)
         if config.model.trainFromScratch {
             logger.info("Training from scratch: weights are drawn, not loaded")
             let fresh = FreshWeights(generator, deviation: modelConfig.initializerRange)
-            (model, hasNewTokens) = try self.model(modelConfig, fresh, plan: plan, generator)
+            made = try self.model(modelConfig, fresh, plan: plan, generator)
         } else {
-            (model, hasNewTokens) = try self.model(
+            made = try self.model(
                 modelConfig, folder: folder, plan: plan, generator: generator)
         }
+        return (made.model, made.hasNewTokens, plan, generator)
+    }
+
+    /// The model that is trained, or evaluated.
+    func load() throws -> PreparedModel {
+        let (model, hasNewTokens, plan, generator) = try base()
         let baseCount = model.parameterCount
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
         if hasNewTokens || newTokens?.count ?? 0 > 0, config.training.doTrain,
@@ -188,7 +200,8 @@ struct ModelLoader {
     ) throws -> (model: LanguageModel, hasNewTokens: Bool) {
         func made(_ config: ModelConfig, _ weights: any WeightProvider) throws -> LanguageModel {
             try LanguageModel(
-                config, weights: weights, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+                config, weights: weights, storedDType: plan.storedDType, computeDType: plan.dtype,
+                on: plan.device)
         }
         guard let newTokens else { return (try made(modelConfig, weights), false) }
         let extended = try ExtendedVocabulary(weights, modelConfig, newTokens, generator)
@@ -219,6 +232,7 @@ struct ModelLoader {
             let folder = try localFolder(continued, key: "adapter_name_or_path", config.model)
             let files = try LoRAAdapterFiles(directory: folder)
             warnOfOtherBase(files.config, continued)
+            warnOfOtherTokens(files, continued, folder: folder)
             let trainable = try model.loadLoRA(files, location: folder, dtype: plan.trainedDType)
             logger.info("Loaded adapter \(continued)")
             return (trainable, files.config)
@@ -246,20 +260,38 @@ struct ModelLoader {
     func merge(_ name: String, into model: LanguageModel, key: String) throws {
         let folder = try localFolder(name, key: key, config.model)
         let files = try LoRAAdapterFiles(directory: folder)
-        if key == "adapter_name_or_path" { warnOfOtherBase(files.config, name) }
+        if key == "adapter_name_or_path" {
+            warnOfOtherBase(files.config, name)
+            warnOfOtherTokens(files, name, folder: folder)
+        }
         _ = try model.loadLoRA(files, location: folder, dtype: .float32)
         try model.mergeLoRA()
         logger.info("Merged adapter \(name)")
     }
 
     /// An adapter fits every model of the same shapes, but means something only on its own.
-    private func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
+    func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
         let last = { (path: String) in path.split(separator: "/").last }
         guard let base = adapter.baseModelNameOrPath, last(base) != last(config.model.modelNameOrPath) else {
             return
         }
         logger.warning(
             "The adapter \(name) was trained on \(base), not on \(config.model.modelNameOrPath). Check that they belong together."
+        )
+    }
+
+    /// Embeddings of an adapter belong to the ids of the tokenizer that was saved with it.
+    private func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
+        guard let tokenizer, files.replacements.contains(where: { $0.name == "model.embed_tokens.weight" }),
+            FileManager.default.fileExists(atPath: folder + "/tokenizer.json"),
+            let saved = try? Tokenizer.load(directory: folder),
+            let (id, token) = saved.addedTokens.first(where: {
+                tokenizer.token(of: $0.id) != $0.token.content
+            })
+        else { return }
+        let own = tokenizer.token(of: id).map { "has \($0) there" } ?? "lacks it"
+        logger.warning(
+            "The adapter \(name) was trained with the token \(token.content) of id \(id), and this run's tokenizer \(own). Add the tokens that it was trained with, in the same order."
         )
     }
 
@@ -328,9 +360,10 @@ private func scaledPositions(
     _ model: ModelConfig, _ config: ResolvedConfig, _ logger: Logger
 ) throws -> ModelConfig {
     guard let kind = config.model.ropeScaling else { return model }
-    let oldLimit = model.json["rope_scaling"]?["original_max_position_embeddings"]?.int ?? model.maxPositions
+    let known = model.json["rope_parameters"] ?? model.json["rope_scaling"]
+    let oldLimit = known?["original_max_position_embeddings"]?.int ?? model.maxPositions
     var factor = 2.0
-    if config.training.doTrain, let length = config.model.modelMaxLength {
+    if config.training.doTrain || config.use == .export, let length = config.model.modelMaxLength {
         guard length > oldLimit else {
             logger.warning(
                 "cutoff_len \(length) is within the model's \(oldLimit) positions: rope_scaling is not applied."
@@ -348,7 +381,13 @@ private func scaledPositions(
     }
     let newLimit = Int(Double(oldLimit) * factor)
     var json = model.json
-    json["rope_scaling"] = .object(scaling)
+    if var parameters = json["rope_parameters"]?.object {
+        // The newer name of the same settings, which goes before the older one.
+        for (key, value) in scaling { parameters[key] = value }
+        json["rope_parameters"] = .object(parameters)
+    } else {
+        json["rope_scaling"] = .object(scaling)
+    }
     json["max_position_embeddings"] = .int(Int64(newLimit))
     logger.info("Positions are scaled (\(kind.rawValue)) by \(factor): \(oldLimit) become \(newLimit)")
     return try ModelConfig(json, path: config.model.modelNameOrPath + "/config.json")

@@ -66,6 +66,7 @@ private func run(
     let growth = try additions.newTokens(of: setup.tokenizer)
     for warning in growth.warnings { logger.warning("\(warning)") }
     loader.newTokens = growth.tokens
+    loader.tokenizer = setup.tokenizer
 
     let data = try loadDatasets(
         config: config, tokenizer: setup.tokenizer, template: setup.template,

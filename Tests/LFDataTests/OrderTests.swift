@@ -62,14 +62,15 @@ import Testing
         #expect(order(.interleaveOnce) == [0, 3, 7, 1, 4, 8, 2, 5, 9, 6, 10, 11])
     }
 
-    /// `mixing.json` holds what `interleave_datasets` and `train_test_split` of datasets 4 chose.
+    /// `mixing.json` holds what `interleave_datasets` and `train_test_split` of datasets 5.2 chose
+    /// (`Tools/golden/record_mixing.py`).
     @Test func mixesAndSplitsAsRecorded() throws {
         let recorded = try JSONValue.read(path: TrainingGolden.folder + "/../mixing.json")
         func integers(_ value: JSONValue?) throws -> [Int] {
             try #require(value?.array).map { try #require($0.int) }
         }
         let orders = try #require(recorded["orders"]?.array), splits = try #require(recorded["splits"]?.array)
-        #expect(orders.count == 29 && splits.count == 12)
+        #expect(orders.count == 45 && splits.count == 12)
         for order in orders {
             let strategy = try #require(
                 DataArguments.MixStrategy(rawValue: order["strategy"]?.string ?? ""))

@@ -87,6 +87,8 @@ import Testing
         ("d.jsonl", #"{"instruction": "a", "output": "b"}"# + "\n[1]\n"),
         ("d.json", #"[{"instruction": "a", "output": "b"}, 3]"#),
         ("d.jsonl", #"{"instruction": "a", "output": 5}"# + "\n"),
+        ("d.jsonl", #"{"instruction": "a", "output": "b", "output": "c"}"# + "\n"),
+        ("d.json", #"[{"instruction": "a", "output": "b", "output": "c"}]"#),
         ("d.jsonl", #"{"question": "a", "answer": "b"}"# + "\n"),
     ]
 

@@ -111,6 +111,15 @@ import Testing
         }
         #expect(results[0]?.double != nil && results[0] == results[1])
 
+        let others = try workplace.train(
+            evaluation.with(["add_special_tokens": Self.manyTokens.replacingOccurrences(of: "8", with: "9")]))
+        #expect(others.status == 0, "\(others.errors)")
+        #expect(
+            others.log.contains(
+                "trained with the token <tide8> of id 1816, and this run's tokenizer has <tide9> there.")
+                == (target == nil || target == "norm"))
+        try workplace.remove("eval")
+
         let without = try workplace.train(evaluation.with(["add_special_tokens": nil]))
         #expect(without.status == 1)
         #expect(
