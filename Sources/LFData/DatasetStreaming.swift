@@ -107,6 +107,7 @@ private struct StreamSet {
             return dataset
         }
         func plan(_ names: [String]) throws -> StreamPlan {
+            let names = loader.distinct(names)
             try loader.checkProbabilities(datasetCount: names.count)
             if names.count > 1, config.data.mixStrategy == .concat {
                 loader.warn(
@@ -123,7 +124,7 @@ private struct StreamSet {
             train = (config.data.dataset.joined(separator: ", "), trainPlan, byteCount)
         }
         if config.data.evalOnEachDataset {
-            for name in config.data.evalDataset {
+            for name in loader.distinct(config.data.evalDataset) {
                 eval.append(
                     (name, name, StreamPlan(datasets: [try dataset(name)], seed: config.training.seed)))
             }
