@@ -162,7 +162,11 @@ struct ModelLoader {
     /// A model as its folder holds it; new tokens start as they do in the model that is trained.
     func frozenModel(_ folder: String, plan: ComputePlan) throws -> LanguageModel {
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
-        return try model(configuration(folder), folder: folder, plan: plan, generator: generator).model
+        var loader = self
+        let base = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
+        // Another model may have learned the tokens that are new here: its rows stay.
+        if folder != base { loader.newTokens?.descriptions = nil }
+        return try loader.model(configuration(folder), folder: folder, plan: plan, generator: generator).model
     }
 
     private func configuration(_ folder: String) throws -> ModelConfig {
