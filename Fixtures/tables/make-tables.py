@@ -72,3 +72,9 @@ pictures = pa.table(
 pq.write_table(pictures, folder / "pictures.parquet")
 with pa.OSFile(str(folder / "pictures.arrow"), "wb") as file, pa.ipc.new_file(file, pictures.schema) as writer:
     writer.write_table(pictures)
+
+# Two columns of one name.
+twice = pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["instruction", "output", "output"])
+with pa.OSFile(str(folder / "twice.arrow"), "wb") as file, pa.ipc.new_file(file, twice.schema) as writer:
+    writer.write_table(twice)
+pq.write_table(twice, folder / "twice.parquet")

@@ -17,6 +17,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -226,6 +227,14 @@ struct lf_table {
         else batches = check(arrow::ipc::RecordBatchStreamReader::Open(source));
     }
 
+    /// A row cannot be an object when two of its columns have one name.
+    void check_names() const {
+        auto names = (file ? file->schema() : batches->schema())->field_names();
+        std::sort(names.begin(), names.end());
+        auto twice = std::adjacent_find(names.begin(), names.end());
+        if (twice != names.end()) throw Failure("two of its columns are called \"" + *twice + '"');
+    }
+
     std::shared_ptr<arrow::RecordBatch> read_batch() {
         std::shared_ptr<arrow::RecordBatch> result;
         if (file) {
@@ -266,6 +275,7 @@ lf_table_t lf_table_open(const char *path, lf_table_format format, char error[LF
         auto table = std::make_unique<lf_table>();
         if (format == LF_TABLE_PARQUET) table->open_parquet(path);
         else table->open_arrow(path);
+        table->check_names();
         return table.release();
     });
 }

@@ -64,6 +64,7 @@ struct DatasetEntry: Sendable, Equatable {
 struct DatasetInfo {
     let path: String
     private let entries: JSONObject
+    private let repeatedKey: String?
     /// `dataset_dir: ONLINE`: names are those of repositories.
     private let isOnline: Bool
     /// The hub that the environment asks for.
@@ -93,7 +94,7 @@ struct DatasetInfo {
     /// - Throws: A `UserError` when the folder is not a local one or the file cannot be read.
     init(folder: String) throws(UserError) {
         if folder == "ONLINE" {
-            (path, entries, isOnline) = (folder, [:], true)
+            (path, entries, isOnline, repeatedKey) = (folder, [:], true, nil)
             return
         }
         isOnline = false
@@ -108,7 +109,9 @@ struct DatasetInfo {
                 .failedRun, "Cannot open \(path): there is no such file.",
                 remedy: "Set dataset_dir to the folder that holds dataset_info.json.")
         }
-        let value = try JSONValue.read(path: path)
+        let root = try JSONDocument(path: path).root
+        repeatedKey = root.repeatedKey
+        let value = root.value
         guard let entries = value.object else {
             throw UserError(
                 .failedRun, "The file holds \(value.kind) where an object belongs.", at: path,
@@ -132,6 +135,9 @@ struct DatasetInfo {
             throw UserError(
                 .configuration, "The dataset \"\(name)\" is not defined.", at: path,
                 remedy: nearest.map { "Did you mean \"\($0)\"?" } ?? "Add an entry for it.")
+        }
+        if let repeatedKey {
+            warnings.append("\(path): the key \"\(repeatedKey)\" stands twice; the last one counts.")
         }
         let place = "\(path): \(name)"
         let fields = EntryFields(members: try object(value, at: place), place: place)

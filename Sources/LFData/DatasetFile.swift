@@ -26,6 +26,12 @@ enum RawRow: Sendable {
         }
     }
 
+    /// A key that stands twice in one object of the row; readers of lines have looked already.
+    var repeatedKey: String? {
+        guard case .node(let node) = self else { return nil }
+        return node.repeatedKey
+    }
+
     var isObject: Bool {
         switch self {
         case .node(let node): node.isObject
@@ -139,7 +145,9 @@ struct DatasetFile: Sendable {
             var rows: [RawRow] = []
             var numbers: [Int] = []
             let reader = try DataFileReader(path: path)
-            try JSONValue.forEachLine(source: path, read: { try reader.read(into: $0) }) { number, value in
+            try JSONValue.forEachLine(
+                source: path, read: { try reader.read(into: $0) }, refusesRepeatedKeys: true
+            ) { number, value in
                 rows.append(.value(value))
                 numbers.append(number)
             }

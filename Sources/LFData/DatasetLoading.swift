@@ -1,6 +1,7 @@
 import Foundation
 public import LFConfig
 import LFDiagnostics
+import LFJSON
 public import LFTemplate
 public import LFTokenizer
 
@@ -233,7 +234,9 @@ struct DatasetLoader {
             let place = chosen[i]
             let file = files[place.file]
             let converted = try located(file.location(of: place.index)) {
-                try converter.convert(file.rows[place.index])
+                let row = file.rows[place.index]
+                if let key = row.repeatedKey { throw UserError.repeatedKey(key, at: nil) }
+                return try converter.convert(row)
             }
             return DatasetRows.Row(converted: converted, file: place.file, index: place.index)
         }

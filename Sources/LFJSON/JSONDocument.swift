@@ -130,6 +130,12 @@ public struct JSONNode: Sendable {
         }
     }
 
+    /// A key that stands twice in one object of this value, however deep; nil where every key stands once.
+    public var repeatedKey: String? {
+        Tape.repeatedKey(in: position, document.tape, document.strings)
+            .map { String(decoding: $0, as: UTF8.self) }
+    }
+
     /// Visits the members of an object in order, repeated keys included; nothing for other values.
     ///
     /// The key's UTF-8 bytes are valid during the call.

@@ -54,28 +54,36 @@ extension JSONValue {
     /// - Parameters:
     ///   - source: Names the text in errors.
     ///   - read: Fills a buffer with the next bytes and returns how many; 0 at the end.
+    ///   - refusesRepeatedKeys: Whether an object with two members of one key is an error; else the last wins.
     public static func forEachLine(
         source path: String, read: @escaping (_ buffer: UnsafeMutableRawBufferPointer) throws -> Int,
-        _ body: (_ line: Int, _ value: JSONValue) throws -> Void
+        refusesRepeatedKeys: Bool = false, _ body: (_ line: Int, _ value: JSONValue) throws -> Void
     ) throws {
         let parser = TapeParser()
         try LineReader(read: read).forEachLine { number, line in
             guard line.contains(where: { $0 > 0x20 }) else { return }
             if let (tape, strings) = parser.parse(line) {
+                if refusesRepeatedKeys, let key = Tape.repeatedKey(in: 1, tape, strings) {
+                    throw UserError.repeatedKey(
+                        String(decoding: key, as: UTF8.self), at: "\(path): line \(number)")
+                }
                 var position = 1
                 try body(number, Tape.value(at: &position, tape, strings))
             } else {
-                let value = try lineValue(line, number: number, path: path)
-                try body(number, value)
+                let root = try lineRoot(line, number: number, path: path)
+                if refusesRepeatedKeys, let key = root.repeatedKey {
+                    throw UserError.repeatedKey(key, at: "\(path): line \(number)")
+                }
+                try body(number, root.value)
             }
         }
     }
 
-    private static func lineValue(
+    private static func lineRoot(
         _ line: UnsafeBufferPointer<UInt8>, number: Int, path: String
-    ) throws(UserError) -> JSONValue {
+    ) throws(UserError) -> JSONNode {
         do {
-            return try JSONDocument(UnsafeRawBufferPointer(line), source: path).root.value
+            return try JSONDocument(UnsafeRawBufferPointer(line), source: path).root
         } catch {
             // The scanner sees one line and calls it the first.
             var error = error
@@ -87,6 +95,15 @@ extension JSONValue {
             }
             throw error
         }
+    }
+}
+
+extension UserError {
+    /// An object that says two things of one key.
+    public static func repeatedKey(_ key: String, at place: String?) -> UserError {
+        UserError(
+            .failedRun, "The key \"\(key)\" stands twice in one object.", at: place,
+            remedy: "Keep one of the two.")
     }
 }
 

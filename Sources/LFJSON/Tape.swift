@@ -99,6 +99,48 @@ enum Tape {
         return isDistinct ? JSONObject(distinct: members) : JSONObject(members)
     }
 
+    /// A key that stands twice in an object at `position` or below it; nil where every key stands once.
+    static func repeatedKey(
+        in position: Int, _ tape: UnsafePointer<UInt64>, _ strings: UnsafePointer<UInt8>
+    ) -> UnsafeBufferPointer<UInt8>? {
+        var position = position
+        let end = self.position(after: position, in: tape)
+        while position < end {
+            switch UInt8(tape[position] >> 56) {
+            case int64, uint64, double: position += 2
+            case object:
+                if let key = repeatedKey(ofObject: position, tape, strings) { return key }
+                position += 1
+            default: position += 1
+            }
+        }
+        return nil
+    }
+
+    private static func repeatedKey(
+        ofObject object: Int, _ tape: UnsafePointer<UInt64>, _ strings: UnsafePointer<UInt8>
+    ) -> UnsafeBufferPointer<UInt8>? {
+        let end = end(of: object, in: tape) - 1
+        var position = object + 1
+        var count = 0
+        while position < end, count < 16 {
+            let key = bytes(at: position, tape, strings)
+            if hasKey(key, from: object + 1, to: position, tape, strings) { return key }
+            position = self.position(after: position + 1, in: tape)
+            count += 1
+        }
+        guard position < end else { return nil }
+        // Comparing each with each takes too long.
+        var keys: [UnsafeBufferPointer<UInt8>] = []
+        position = object + 1
+        while position < end {
+            keys.append(bytes(at: position, tape, strings))
+            position = self.position(after: position + 1, in: tape)
+        }
+        keys.sort { $0.count != $1.count ? $0.count < $1.count : $0.lexicographicallyPrecedes($1) }
+        return zip(keys, keys.dropFirst()).first { $0.hasSameBytes(as: $1) }?.0
+    }
+
     private static func hasKey(
         _ key: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int, _ tape: UnsafePointer<UInt64>,
         _ strings: UnsafePointer<UInt8>

@@ -28,7 +28,7 @@ struct DataFolder: ~Copyable {
     /// Loads the dataset `d` for supervised fine-tuning of the tiny Llama.
     func load(_ overrides: String...) throws -> DatasetModule { try load(overrides) }
 
-    private func load(_ overrides: [String]) throws -> DatasetModule {
+    func load(_ overrides: [String]) throws -> DatasetModule {
         let model = TrainingGolden.folder + "/models/tiny_llama"
         let arguments = [
             "model_name_or_path=\(model)", "stage=sft", "do_train=true", "finetuning_type=full",

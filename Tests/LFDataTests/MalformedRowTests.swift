@@ -279,16 +279,6 @@ import Testing
         }
     }
 
-    /// Python's JSON keeps the last of two members of one name, and so do we.
-    @Test func theLastOfTwoEqualKeysCounts() throws {
-        func examples(_ row: String) throws -> [Example]? {
-            try DataFolder(info: Format.alpaca.info, files: ["d.jsonl": row]).load().train
-        }
-        let twice = #"{"instruction": "x", "input": "", "output": "y", "instruction": "a", "output": "b"}"#
-        #expect(try examples(twice) == examples(Format.alpaca.goodRow))
-        #expect(try examples("[\(twice)]") == examples(Format.alpaca.goodRow))
-    }
-
     @Test func aBadRowsNumberCountsEmptyLinesAndReturns() throws {
         let folder = try DataFolder(
             info: Format.chat.info,

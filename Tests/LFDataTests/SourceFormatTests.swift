@@ -40,17 +40,23 @@ import Testing
         return folder.failure([])
     }
 
-    @Test(arguments: [
-        ("d.json", list), ("d.json", lines), ("d.jsonl", lines), ("d.csv", csv),
-        (
-            "d.csv",
-            "\u{FEFF}"
-                + csv.replacingOccurrences(of: "\n", with: "\r\n").replacingOccurrences(
-                    of: "\"\"\r\nd", with: "\"\"\nd")
-        ),
-        ("d.csv", csv.replacingOccurrences(of: "g\n", with: "g")), ("d.jsonl", "\u{FEFF}" + lines),
-        ("d.jsonl", lines.replacingOccurrences(of: "\n", with: "\r\n")),
-    ])
+    private static let spellings: [(name: String, text: String)] = {
+        func breaking(_ text: String, _ old: String, _ new: String) -> String {
+            text.replacingOccurrences(of: old, with: new)
+        }
+        let mark = "\u{FEFF}"
+        return [
+            ("d.json", list), ("d.json", lines), ("d.jsonl", lines), ("d.csv", csv),
+            ("d.csv", mark + breaking(breaking(csv, "\n", "\r\n"), "\"\"\r\nd", "\"\"\nd")),
+            ("d.csv", breaking(csv, "g\n", "g")), ("d.jsonl", mark + lines),
+            ("d.jsonl", breaking(lines, "\n", "\r\n")),
+            // As files with a mark lie behind one another.
+            ("d.jsonl", mark + breaking(lines, "\n\n", "\n" + mark)),
+            ("d.json", mark + breaking(list, ", {", "\r\n, {")),
+        ]
+    }()
+
+    @Test(arguments: spellings)
     func everyTypeAndPackingGivesTheSameExamples(_ name: String, _ text: String) throws {
         let expected = try load("d.json", Data(Self.list.utf8)).train
         #expect(expected?.count == 2)
