@@ -187,16 +187,8 @@ extension LanguageModel {
         try withoutGrad { () throws(TorchError) in
             for (_, layer) in linears {
                 guard let adapter = layer.adapter else { continue }
-                let update =
-                    try adapter.b.tensor.to(.float32).matmul(adapter.a.tensor.to(.float32)) * adapter.scale
                 let base = layer.weight.tensor
-                var merged = try base.to(.float32) + update
-                if let magnitude = adapter.magnitude {
-                    let norms = try merged.squared().sum(dim: 1).sqrt()
-                    merged =
-                        try merged * (magnitude.tensor.to(.float32) / norms).reshaped([layer.outputSize, 1])
-                }
-                layer.weight.replace(with: try merged.to(base.dtype))
+                layer.weight.replace(with: try adapter.merged(into: base).to(base.dtype))
                 layer.adapter = nil
             }
             for parameter in parameters where parameter.control != nil {

@@ -5,6 +5,27 @@ public import LFTorch
 /// A tensor and the name that it has in a checkpoint.
 public typealias NamedTensor = (name: String, tensor: Tensor)
 
+/// A tensor that is made when its turn to be written comes, and let go of afterwards.
+public struct PendingTensor {
+    public let name: String
+    public let shape: [Int]
+    public let dtype: DType
+    fileprivate let make: () throws -> Tensor
+
+    /// - Parameter make: Gives a tensor of this shape and type.
+    public init(name: String, shape: [Int], dtype: DType, make: @escaping () throws -> Tensor) {
+        (self.name, self.shape, self.dtype, self.make) = (name, shape, dtype, make)
+    }
+
+    fileprivate init(_ tensor: NamedTensor) {
+        self.init(name: tensor.name, shape: tensor.tensor.shape, dtype: tensor.tensor.dtype) { tensor.tensor }
+    }
+
+    fileprivate var count: Int { shape.reduce(1, *) }
+    /// The size of the elements, in bytes.
+    fileprivate var byteCount: Int { count * dtype.size }
+}
+
 /// Writes one safetensors file, whole or not at all.
 ///
 /// Data goes out in pieces, so that no second copy of the tensors is ever in memory. As Python's writer does, tensors with
@@ -15,8 +36,15 @@ public typealias NamedTensor = (name: String, tensor: Tensor)
 public func writeSafetensors(
     _ tensors: [NamedTensor], metadata: [String: String] = ["format": "pt"], to path: String
 ) throws {
+    try writeSafetensors(tensors.map { PendingTensor($0) }, metadata: metadata, to: path)
+}
+
+/// The same with tensors that are made one by one.
+public func writeSafetensors(
+    _ tensors: [PendingTensor], metadata: [String: String] = ["format": "pt"], to path: String
+) throws {
     let ordered = tensors.sorted { a, b in
-        let widths = (a.tensor.dtype.size, b.tensor.dtype.size)
+        let widths = (a.dtype.size, b.dtype.size)
         return widths.0 == widths.1
             ? a.name.utf8.lexicographicallyPrecedes(b.name.utf8) : widths.0 > widths.1
     }
@@ -24,11 +52,16 @@ public func writeSafetensors(
         preconditionFailure("two tensors are to be saved as \(a.name)")
     }
     let header = safetensorsHeader(ordered, metadata: metadata)
-    let dataSize = ordered.reduce(0) { $0 + $1.tensor.byteCount }
+    let dataSize = ordered.reduce(0) { $0 + $1.byteCount }
     let file = try AtomicFile(path: path, reserving: header.count + dataSize)
     try header.withUnsafeBytes { try file.write($0) }
     var buffer: [UInt8] = []
-    for (_, tensor) in ordered { try write(tensor, to: file, through: &buffer) }
+    for pending in ordered {
+        let tensor = try pending.make()
+        precondition(
+            tensor.shape == pending.shape && tensor.dtype == pending.dtype, "\(pending.name) changed")
+        try write(tensor, to: file, through: &buffer)
+    }
     try file.commit()
 }
 
@@ -47,6 +80,17 @@ public func writeShardedSafetensors(
     _ tensors: [NamedTensor], shardSize: Int, metadata: [String: String] = ["format": "pt"],
     to directory: String, stem: String = "model"
 ) throws -> [String] {
+    try writeShardedSafetensors(
+        tensors.map { PendingTensor($0) }, shardSize: shardSize, metadata: metadata, to: directory, stem: stem
+    )
+}
+
+/// The same with tensors that are made one by one.
+@discardableResult
+public func writeShardedSafetensors(
+    _ tensors: [PendingTensor], shardSize: Int, metadata: [String: String] = ["format": "pt"],
+    to directory: String, stem: String = "model"
+) throws -> [String] {
     let shards = shards(of: tensors, limit: shardSize)
     let indexName = "\(stem).safetensors.index.json"
     guard shards.count > 1 else {
@@ -59,13 +103,13 @@ public func writeShardedSafetensors(
     for (number, shard) in shards.enumerated() {
         let name = "\(stem)-\(padded(number + 1))-of-\(padded(shards.count)).safetensors"
         try writeSafetensors(shard, metadata: metadata, to: "\(directory)/\(name)")
-        for (tensorName, _) in shard { places[tensorName] = .string(name) }
+        for tensor in shard { places[tensor.name] = .string(name) }
         written.append(name)
     }
     let index: JSONValue = [
         "metadata": [
-            "total_parameters": .int(Int64(tensors.reduce(0) { $0 + $1.tensor.count })),
-            "total_size": .int(Int64(tensors.reduce(0) { $0 + $1.tensor.byteCount })),
+            "total_parameters": .int(Int64(tensors.reduce(0) { $0 + $1.count })),
+            "total_size": .int(Int64(tensors.reduce(0) { $0 + $1.byteCount })),
         ],
         "weight_map": .object(places),
     ]
@@ -81,12 +125,12 @@ private func padded(_ number: Int) -> String {
     return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
 }
 
-private func shards(of tensors: [NamedTensor], limit: Int) -> [[NamedTensor]] {
-    var shards: [[NamedTensor]] = []
-    var current: [NamedTensor] = []
+private func shards(of tensors: [PendingTensor], limit: Int) -> [[PendingTensor]] {
+    var shards: [[PendingTensor]] = []
+    var current: [PendingTensor] = []
     var size = 0
     for tensor in tensors {
-        let byteCount = tensor.tensor.byteCount
+        let byteCount = tensor.byteCount
         if byteCount > limit {
             shards.append([tensor])
             continue
@@ -104,18 +148,18 @@ private func shards(of tensors: [NamedTensor], limit: Int) -> [[NamedTensor]] {
 }
 
 /// The length of the table of contents, and the table, padded so that the data starts at a multiple of eight.
-private func safetensorsHeader(_ tensors: [NamedTensor], metadata: [String: String]) -> [UInt8] {
+private func safetensorsHeader(_ tensors: [PendingTensor], metadata: [String: String]) -> [UInt8] {
     var members: [JSONObject.Element] = []
     if !metadata.isEmpty {
         let texts = metadata.sorted { $0.key < $1.key }.map { ($0.key, JSONValue.string($0.value)) }
         members.append(("__metadata__", .object(JSONObject(texts))))
     }
     var offset = 0
-    for (name, tensor) in tensors {
+    for tensor in tensors {
         let end = offset + tensor.byteCount
         members.append(
             (
-                name,
+                tensor.name,
                 [
                     "dtype": .string(tensor.dtype.safetensorsName),
                     "shape": .array(tensor.shape.map { .int(Int64($0)) }),

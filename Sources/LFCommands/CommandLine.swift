@@ -52,6 +52,14 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
         // A reader of the output that goes away (`| head`) must not cost the run.
         signal(SIGPIPE, SIG_IGN)
         return try runTraining(resolveConfig(arguments: rest)).isInterrupted ? 130 : 0
+    case "export":
+        if rest.contains("-h") || rest.contains("--help") {
+            print(exportUsage)
+            return 0
+        }
+        signal(SIGPIPE, SIG_IGN)
+        return try exportModel(resolveConfig(arguments: rest, for: .export)) ? 0 : 130
+    case "chat": return try runChat(rest)
     case "arguments":
         print(argumentReference(), terminator: "")
         return 0
@@ -72,8 +80,10 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     case "preview": return try runPreview(rest)
     case "render": return try runRender(rest)
     case let command?:
-        let known = ["train", "preview", "tokenize", "render", "version", "env", "help", "arguments"]
-        let planned = ["api", "chat", "eval", "export", "webchat", "webui"]
+        let known = [
+            "train", "export", "chat", "preview", "tokenize", "render", "version", "env", "help", "arguments",
+        ]
+        let planned = ["api", "eval", "webchat", "webui"]
         if planned.contains(command) {
             throw UserError(
                 .configuration, "The command \"\(command)\" is not supported yet.",

@@ -9,6 +9,8 @@ let usage = """
 
       train CONFIG.yaml [key=value …]   train (pt, sft, rm, ppo, dpo, kto); also CONFIG.json, or --key value flags
       train --help                      every argument with its default
+      export CONFIG.yaml [key=value …]  merge adapters and write a Hugging Face folder; --help says more
+      chat CONFIG.yaml [key=value …]    talk with a model on the console; --help says more
       preview CONFIG.yaml               what the configuration learns from, without training; --help says more
       tokenize MODEL_DIR                token ids of JSON strings on standard input; --help says more
       render TEMPLATE CONVERSATIONS     what a template makes of conversations, as JSON; --help says more
@@ -18,6 +20,20 @@ let usage = """
       help                              this text
 
     Exit status: 0 success, 64 wrong command line or configuration, 1 a run that failed, 130 after Ctrl-C.
+    """
+
+let exportUsage = """
+    Usage: llamafactory-cli export CONFIG.yaml [key=value …]
+
+    Writes a model, its adapters merged, as one folder that transformers, Ollama (Modelfile) and this program load.
+
+      model_name_or_path     the base model, or one that was trained whole
+      adapter_name_or_path   adapters to merge, in this order
+      template               the template that the model was trained with; goes into the tokenizer and the Modelfile
+      export_dir             the folder to write; other files in it stay
+      export_size            largest file of weights, in GB; 5 by default
+      infer_dtype            float32, bfloat16 or float16; by default the checkpoint's own
+      stage                  rm also copies the value head
     """
 
 var versionText: String {

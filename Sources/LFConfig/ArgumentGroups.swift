@@ -1,5 +1,5 @@
 extension ModelArguments {
-    init(_ arguments: ArgumentValues, cutoffLen: Int) {
+    init(_ arguments: ArgumentValues, for use: ConfigurationUse, cutoffLen: Int) {
         self.init(modelNameOrPath: arguments.string("model_name_or_path"))
         adapterNameOrPath = arguments.names("adapter_name_or_path")
         adapterFolder = arguments.optionalString("adapter_folder")
@@ -27,7 +27,20 @@ extension ModelArguments {
         } else if arguments.bool("fp16") {
             computeDType = .float16
         }
-        modelMaxLength = cutoffLen
+        switch use {
+        case .training: modelMaxLength = cutoffLen
+        // A length of its own says which context the model was trained for.
+        case .export: modelMaxLength = arguments.isChanged("cutoff_len") ? cutoffLen : nil
+        case .chat: modelMaxLength = nil
+        }
+    }
+}
+
+extension ExportArguments {
+    init(_ arguments: ArgumentValues) {
+        self.init()
+        directory = arguments.optionalString("export_dir")
+        shardSize = arguments.int("export_size") * 1_000_000_000
     }
 }
 
@@ -236,7 +249,7 @@ private func schedulerOptions(_ value: ArgumentValue) -> [String: TrainingArgume
 }
 
 extension GeneratingArguments {
-    init(_ arguments: ArgumentValues) {
+    init(_ arguments: ArgumentValues, for use: ConfigurationUse) {
         self.init()
         doSample = arguments.bool("do_sample")
         temperature = arguments.double("temperature")
@@ -248,5 +261,6 @@ extension GeneratingArguments {
         repetitionPenalty = arguments.double("repetition_penalty")
         lengthPenalty = arguments.double("length_penalty")
         skipSpecialTokens = arguments.bool("skip_special_tokens")
+        if use == .chat, arguments.isGiven("seed") { seed = arguments.int("seed") }
     }
 }

@@ -42,6 +42,10 @@ struct ArgumentValues {
     /// Whether the argument was written by the user and could be read.
     func isGiven(_ name: String) -> Bool { given.contains(name) && !unusable.contains(name) }
     func isUsable(_ name: String) -> Bool { !unusable.contains(name) }
+    /// Whether the user gave it another value than the default.
+    func isChanged(_ name: String) -> Bool {
+        isGiven(name) && self[name] != ArgumentCatalogue.byName[name]?.defaultValue
+    }
 
     mutating func report(_ problem: String, at names: [String], remedy: String) {
         let location = names.compactMap { locations[$0] }.first ?? file

@@ -29,11 +29,17 @@ struct CombinationRule: Sendable {
 }
 
 /// Checks arguments against one another: upstream's rules for what exists here, in upstream's order.
-func checkCombinations(_ arguments: inout ArgumentValues) {
-    for rule in combinationRules where rule.names.allSatisfy(arguments.isUsable) && rule.isBroken(arguments) {
+func checkCombinations(_ arguments: inout ArgumentValues, for use: ConfigurationUse) {
+    let rules =
+        switch use {
+        case .training: combinationRules
+        case .export: [modelRule, adapterRule] + exportRules
+        case .chat: [modelRule, adapterRule] + chatRules
+        }
+    for rule in rules where rule.names.allSatisfy(arguments.isUsable) && rule.isBroken(arguments) {
         arguments.report(rule.problem(arguments), at: rule.names, remedy: rule.remedy)
     }
-    checkSchedulerOptions(&arguments)
+    if use == .training { checkSchedulerOptions(&arguments) }
 }
 
 /// Upstream's least validation size: anything below counts as none.
@@ -44,11 +50,38 @@ private let knownTrackers: Set = ["none", "None", "all", "tensorboard"]
 let combinationRules: [CombinationRule] =
     modelAndDataRules + methodRules + policyOptimizationRules + evaluationRules + intervalRules
 
-private let modelAndDataRules: [CombinationRule] = [
+private let modelRule = CombinationRule(
+    "model_name_or_path", message: "Please provide `model_name_or_path`.",
+    remedy: "Name the folder of the base model."
+) { $0.isNull("model_name_or_path") }
+
+private let adapterRule = CombinationRule(
+    "adapter_name_or_path", "finetuning_type", message: "Adapter is only valid for the LoRA method.",
+    remedy: "Use `finetuning_type: lora`, or remove the adapter."
+) { !$0.isNull("adapter_name_or_path") && $0.string("finetuning_type") != "lora" }
+
+private let halfPrecisionRule = CombinationRule(
+    "infer_dtype", message: "`infer_dtype: float16` is not supported yet for computing.",
+    remedy: "Use bfloat16, or float32; `export` writes float16."
+) { $0.string("infer_dtype") == "float16" }
+
+private let exportRules: [CombinationRule] = [
     CombinationRule(
-        "model_name_or_path", message: "Please provide `model_name_or_path`.",
-        remedy: "Name the folder of the base model."
-    ) { $0.isNull("model_name_or_path") },
+        "export_dir", message: "Please specify `export_dir` to save model.",
+        remedy: "Name the folder that the exported model goes to."
+    ) { ($0.optionalString("export_dir") ?? "").isEmpty }
+]
+
+private let chatRules: [CombinationRule] = [
+    CombinationRule(
+        "stage", naming: { "A model of `stage: \($0.string("stage"))` does not support `chat`." },
+        remedy: "Remove `stage`, or set `stage: sft`."
+    ) { $0.string("stage") != "sft" },
+    halfPrecisionRule,
+]
+
+private let modelAndDataRules: [CombinationRule] = [
+    modelRule, halfPrecisionRule,
     CombinationRule(
         "val_size", "dataset", message: "Cannot specify `val_size` if `dataset` is not set.",
         remedy: "Name a `dataset` to split, or remove `val_size`."
@@ -178,10 +211,7 @@ private let methodRules: [CombinationRule] = [
         "do_train", "dataset", message: "Please specify dataset for training.",
         remedy: "Set `dataset` to names from `dataset_info.json`."
     ) { $0.bool("do_train") && $0.isNull("dataset") },
-    CombinationRule(
-        "adapter_name_or_path", "finetuning_type", message: "Adapter is only valid for the LoRA method.",
-        remedy: "Use `finetuning_type: lora`, or remove the adapter."
-    ) { !$0.isNull("adapter_name_or_path") && $0.string("finetuning_type") != "lora" },
+    adapterRule,
 ]
 
 private let policyOptimizationRules: [CombinationRule] = [
@@ -224,6 +254,10 @@ private let policyOptimizationRules: [CombinationRule] = [
         message: "PPO training does not support evaluation, use the SFT stage to evaluate models.",
         remedy: "Set `do_train: true`, or another stage."
     ) { $0.string("stage") == "ppo" && !$0.bool("do_train") },
+    CombinationRule(
+        "temperature", "stage", message: "PPO draws its answers: temperature must be greater than 0.",
+        remedy: "Use 0.95, or 1 for the model's own probabilities."
+    ) { $0.string("stage") == "ppo" && $0.double("temperature") == 0 },
     CombinationRule(
         "stage", "eval_dataset", "val_size", message: "PPO does not support an evaluation set yet.",
         remedy: "Remove `eval_dataset` and `val_size`."

@@ -5,33 +5,43 @@ import LFDiagnostics
 /// command's name.
 ///
 /// - Throws: `UserErrors` with every problem found, all of code `.configuration`.
-public func resolveConfig(arguments: [String]) throws -> ResolvedConfig {
-    try resolveConfig(arguments: arguments, environment: ProcessInfo.processInfo.environment)
+public func resolveConfig(
+    arguments: [String], for use: ConfigurationUse = .training
+) throws -> ResolvedConfig {
+    try resolveConfig(arguments: arguments, for: use, environment: ProcessInfo.processInfo.environment)
 }
 
 /// The same in another environment, of which only `ALLOW_EXTRA_ARGS` (unknown keys are warnings) is read.
-package func resolveConfig(arguments: [String], environment: [String: String]) throws -> ResolvedConfig {
-    try resolve(ArgumentSources(arguments: arguments), environment)
+package func resolveConfig(
+    arguments: [String], for use: ConfigurationUse = .training, environment: [String: String]
+) throws -> ResolvedConfig {
+    try resolve(ArgumentSources(arguments: arguments), for: use, environment)
 }
 
 /// Checks and completes arguments given by code or a test.
 ///
 /// - Parameter source: Named in messages as the place of every value.
 /// - Throws: `UserErrors` with every problem found, all of code `.configuration`.
-public func resolveConfig(values: [(String, ArgumentValue)], source: String? = nil) throws -> ResolvedConfig {
-    try resolve(ArgumentSources(values: values, source: source), ProcessInfo.processInfo.environment)
+public func resolveConfig(
+    values: [(String, ArgumentValue)], for use: ConfigurationUse = .training, source: String? = nil
+) throws -> ResolvedConfig {
+    try resolve(
+        ArgumentSources(values: values, source: source), for: use, ProcessInfo.processInfo.environment)
 }
 
-private func resolve(_ sources: ArgumentSources, _ environment: [String: String]) throws -> ResolvedConfig {
+private func resolve(
+    _ sources: ArgumentSources, for use: ConfigurationUse, _ environment: [String: String]
+) throws -> ResolvedConfig {
     if sources.isUnreadable { throw UserErrors(sources.problems) }
     let allowsUnknown = isEnabled(environment["ALLOW_EXTRA_ARGS"])
     var arguments = ArgumentValues(sources, allowsUnknown: allowsUnknown)
+    refuseForeignArguments(&arguments, use, asWarning: allowsUnknown)
     complete(&arguments)
     readNewTokens(&arguments)
-    checkCombinations(&arguments)
+    checkCombinations(&arguments, for: use)
     guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }
-    collectWarnings(&arguments)
-    return ResolvedConfig(arguments)
+    collectWarnings(&arguments, for: use)
+    return ResolvedConfig(arguments, for: use)
 }
 
 /// Upstream's reading of a switch in the environment.
@@ -43,6 +53,9 @@ private func isEnabled(_ variable: String?) -> Bool {
 private func complete(_ arguments: inout ArgumentValues) {
     if arguments.isNull("output_dir") { arguments.set("output_dir", .string("trainer_output")) }
     arguments.set("output_dir", .string(expandingHome(arguments.string("output_dir"))))
+    if let folder = arguments.optionalString("export_dir") {
+        arguments.set("export_dir", .string(expandingHome(folder)))
+    }
     if arguments.string("finetuning_type") == "lora", arguments.optionalInt("lora_alpha") ?? 0 == 0 {
         arguments.set("lora_alpha", .int(2 * arguments.int("lora_rank")))
     }
@@ -85,13 +98,15 @@ func expandingHome(_ path: String) -> String {
 }
 
 extension ResolvedConfig {
-    fileprivate init(_ arguments: ArgumentValues) {
+    fileprivate init(_ arguments: ArgumentValues, for use: ConfigurationUse) {
         let cutoffLen = arguments.int("cutoff_len") - (arguments.bool("packing") ? 1 : 0)
         self.init(
-            model: ModelArguments(arguments, cutoffLen: cutoffLen),
+            model: ModelArguments(arguments, for: use, cutoffLen: cutoffLen),
             data: DataArguments(arguments, cutoffLen: cutoffLen),
             training: TrainingArguments(arguments), finetuning: FinetuningArguments(arguments),
-            generating: GeneratingArguments(arguments), source: arguments.file,
+            generating: GeneratingArguments(arguments, for: use), export: ExportArguments(arguments),
+            use: use,
+            source: arguments.file,
             values: ArgumentCatalogue.all.map { ($0.name, arguments[$0.name]) }, warnings: arguments.warnings)
     }
 }

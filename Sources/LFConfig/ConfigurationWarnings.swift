@@ -1,5 +1,11 @@
 /// Collects what a user should know although nothing is wrong.
-func collectWarnings(_ arguments: inout ArgumentValues) {
+func collectWarnings(_ arguments: inout ArgumentValues, for use: ConfigurationUse) {
+    guard use == .training else {
+        let unread = ArgumentCatalogue.all.filter {
+            !use.reads($0) && $0.support == .supported && arguments.isChanged($0.name)
+        }
+        return warnOfIdle(unread.map { ($0.name, "`\(use.rawValue)` does not read it") }, &arguments)
+    }
     if !["do_train", "do_eval", "do_predict"].contains(where: { arguments.bool($0) }) {
         arguments.warn("There is nothing to do: set `do_train: true` or `do_eval: true`.")
     }
@@ -16,13 +22,15 @@ func collectWarnings(_ arguments: inout ArgumentValues) {
             "Specify `ref_model` for computing rewards at evaluation: without it the model is compared with itself."
         )
     }
-    let idle = idleArguments(arguments)
-    if !idle.isEmpty {
-        let list = idle.map { "`\($0.name)` (\($0.reason))" }.joined(separator: ", ")
-        arguments.warn(
-            "\(idle.count == 1 ? "An argument changes" : "\(idle.count) arguments change") nothing here: \(list)."
-        )
-    }
+    warnOfIdle(idleArguments(arguments), &arguments)
+}
+
+private func warnOfIdle(_ idle: [(name: String, reason: String)], _ arguments: inout ArgumentValues) {
+    guard !idle.isEmpty else { return }
+    let list = idle.map { "`\($0.name)` (\($0.reason))" }.joined(separator: ", ")
+    arguments.warn(
+        "\(idle.count == 1 ? "An argument changes" : "\(idle.count) arguments change") nothing here: \(list)."
+    )
 }
 
 /// Arguments that the user set to something else than the default, but that nothing reads in this combination.
@@ -93,6 +101,7 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
             "predict_with_generate is not set"
         ))
     groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))
+    groups.append((arguments.bool("do_train"), ["infer_dtype"], "do_train is set"))
     for (strategy, steps) in [
         ("eval_strategy", "eval_steps"), ("save_strategy", "save_steps"),
         ("logging_strategy", "logging_steps"),

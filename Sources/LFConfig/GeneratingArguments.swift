@@ -10,6 +10,8 @@ public struct GeneratingArguments: Sendable, Equatable {
     public var repetitionPenalty = 1.0
     public var lengthPenalty = 1.0
     public var skipSpecialTokens = true
+    /// What a chat draws tokens from; nil draws other ones every time.
+    public var seed: Int?
 
     public init() {}
 }

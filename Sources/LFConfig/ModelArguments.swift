@@ -46,7 +46,7 @@ public struct ModelArguments: Sendable, Equatable {
     public var printParamStatus = false
     /// Derived: bf16 or pure_bf16 -> bfloat16, fp16 -> float16, else nil (the checkpoint's own type decides).
     public var computeDType: ComputeDType?
-    /// Derived: `cutoff_len`.
+    /// Derived: `cutoff_len`; nil where a model is only run, or exported without naming a length.
     public var modelMaxLength: Int?
 
     public init(modelNameOrPath: String) { self.modelNameOrPath = modelNameOrPath }

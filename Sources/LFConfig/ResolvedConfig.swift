@@ -5,6 +5,9 @@ public struct ResolvedConfig: Sendable, Equatable {
     public var training: TrainingArguments
     public var finetuning: FinetuningArguments
     public var generating: GeneratingArguments
+    public var export: ExportArguments
+    /// The command that it is for.
+    public var use: ConfigurationUse
     /// The file the values came from, for messages; nil when given on the command line or by code.
     public var source: String?
     /// Every argument by its YAML name in table order, completed so that reading them again gives the same configuration.
@@ -14,7 +17,7 @@ public struct ResolvedConfig: Sendable, Equatable {
 
     public static func == (a: Self, b: Self) -> Bool {
         a.model == b.model && a.data == b.data && a.training == b.training && a.finetuning == b.finetuning
-            && a.generating == b.generating
+            && a.generating == b.generating && a.export == b.export
     }
 }
 

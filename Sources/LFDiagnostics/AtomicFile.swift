@@ -153,7 +153,7 @@ public func removeTree(_ path: String) {
     }
 }
 
-private func temporaryName(for path: String) -> String {
+func temporaryName(for path: String) -> String {
     let trimmed = path.utf8.last == UInt8(ascii: "/") ? String(path.dropLast()) : path
     return "\(trimmed).tmp-\(getpid())-\(String(UInt32.random(in: .min ... .max), radix: 36))"
 }
@@ -186,7 +186,7 @@ public func directoryEntries(_ path: String) -> [String] {
 }
 
 /// Brings every file of a folder to disk, and then the folders themselves.
-private func syncTree(_ path: String) throws(UserError) {
+func syncTree(_ path: String) throws(UserError) {
     for name in directoryEntries(path) {
         let entry = path + "/" + name
         var status = stat()
@@ -209,7 +209,7 @@ private func syncTree(_ path: String) throws(UserError) {
 }
 
 /// Makes a rename inside the folder durable where the file system can; some refuse it for folders, which is no failure.
-private func syncDirectory(_ path: String) {
+func syncDirectory(_ path: String) {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
     _ = retryingInterrupts { fsync(descriptor) }

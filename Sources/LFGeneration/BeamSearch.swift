@@ -20,27 +20,32 @@ struct BeamSearch {
         sampler = TokenSampler(options)
     }
 
+    /// - Parameter isCancelled: Asked before each step; true ends the searches, those without a result yet with none.
     /// - Returns: The best `answersPerPrompt` results of each prompt, best first.
-    func run(_ prompts: [[Int32]], answersPerPrompt: Int) throws -> [GeneratedSequence] {
+    func run(
+        _ prompts: [[Int32]], answersPerPrompt: Int, isCancelled: () -> Bool
+    ) throws -> [GeneratedSequence] {
         let cache = try KeyValueCache(layers: model.config.layerCount)
         var searches = prompts.map { PromptSearch($0, options) }
         // As many prompts at once as their beams fit; the others wait.
         let group = max(1, options.concurrentSequences / options.beamCount)
         for first in stride(from: 0, to: prompts.count, by: group) {
             let range = first..<min(first + group, prompts.count)
-            try run(&searches, range, prompts, cache)
+            try run(&searches, range, prompts, cache, isCancelled)
+            guard !isCancelled() else { break }
         }
         return searches.flatMap { $0.answers(answersPerPrompt) }
     }
 
     private func run(
-        _ searches: inout [PromptSearch], _ range: Range<Int>, _ prompts: [[Int32]], _ cache: KeyValueCache
+        _ searches: inout [PromptSearch], _ range: Range<Int>, _ prompts: [[Int32]], _ cache: KeyValueCache,
+        _ isCancelled: () -> Bool
     ) throws {
         var starts = Array(repeating: KeyValueCache.Sequence(), count: range.count)
         var logits = try model.prefill(Array(prompts[range]), &starts, cache)
         var active = Array(range)
         for (index, start) in zip(range, starts) { searches[index].beams[0].cached = start }
-        while true {
+        while !isCancelled() {
             let kept = try continuations(logits, active.map { searches[$0] })
             for (index, list) in zip(active, kept) { searches[index].advance(list, cache) }
             for index in active where searches[index].isDone { searches[index].release(cache) }
@@ -187,7 +192,10 @@ struct PromptSearch {
     func answers(_ count: Int) -> [GeneratedSequence] {
         (0..<count).map { index in
             var answer = GeneratedSequence()
-            guard index < results.count else { return answer }
+            guard index < results.count else {
+                if !isDone { answer.finishReason = .cancelled }
+                return answer
+            }
             answer.ids = results[index].ids
             answer.score = results[index].score
             answer.finishReason =

@@ -36,7 +36,8 @@ public struct GenerationOptions: Sendable, Equatable {
 
     /// What the configuration asks for: `max_new_tokens`, where it is positive, goes before `max_length`.
     public init(_ arguments: GeneratingArguments, stopTokens: Set<Int32>) {
-        doSample = arguments.doSample
+        // A temperature of 0 is the limit in which only the likeliest token can be drawn.
+        doSample = arguments.doSample && arguments.temperature > 0
         temperature = arguments.temperature
         topK = arguments.topK
         topP = arguments.topP

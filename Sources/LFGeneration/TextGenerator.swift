@@ -30,12 +30,14 @@ public final class TextGenerator {
     ///   - generator: The random stream that tokens are drawn from.
     ///   - onToken: Receives each token with the index of its sequence, as it is chosen; false ends that sequence. A beam search calls it
     ///     at its end.
+    ///   - isCancelled: Asked before each step; true ends all sequences.
     /// - Returns: Sequence `p · samplesPerPrompt + s` is sample s of prompt p.
     /// - Throws: `UserErrors` for options that cannot be meant, `UserError` for a prompt that is empty, too long or holds ids beyond the
     ///   vocabulary.
     public func generate(
         _ prompts: [[Int32]], samplesPerPrompt: Int = 1, options: GenerationOptions, generator: Generator,
-        onToken: (_ sequence: Int, _ token: Int32) throws -> Bool = { _, _ in true }
+        onToken: (_ sequence: Int, _ token: Int32) throws -> Bool = { _, _ in true },
+        isCancelled: () -> Bool = { false }
     ) throws -> [GeneratedSequence] {
         try options.validate()
         try check(prompts, samplesPerPrompt, options)
@@ -45,14 +47,15 @@ public final class TextGenerator {
         return try withoutGrad {
             if options.beamCount > 1 {
                 let search = BeamSearch(model, options, generator)
-                let results = try search.run(prompts, answersPerPrompt: samplesPerPrompt)
+                let results = try search.run(
+                    prompts, answersPerPrompt: samplesPerPrompt, isCancelled: isCancelled)
                 for (index, result) in results.enumerated() {
                     for token in result.ids { guard try onToken(index, token) else { break } }
                 }
                 return results
             }
             let run = Run(self, prompts, samplesPerPrompt, options, generator)
-            try run.run(onToken)
+            try run.run(isCancelled, onToken)
             return run.results
         }
     }
@@ -135,13 +138,19 @@ private final class Run {
         results = Array(repeating: empty, count: prompts.count * samples)
     }
 
-    func run(_ onToken: (Int, Int32) throws -> Bool) throws {
+    func run(_ isCancelled: () -> Bool, _ onToken: (Int, Int32) throws -> Bool) throws {
         let model = generator.model
         let cache = try KeyValueCache(layers: model.config.layerCount)
         var rows: [Row] = []
         var cached: [KeyValueCache.Sequence] = []
         var next = 0
         while next < prompts.count || !rows.isEmpty {
+            if isCancelled() {
+                for index in rows.map(\.index) + Array(next * samples..<results.count) {
+                    results[index].finishReason = .cancelled
+                }
+                return
+            }
             var scores: [Tensor] = []
             if !rows.isEmpty {
                 let inputs = rows.map { results[$0.index].ids[results[$0.index].ids.count - 1] }

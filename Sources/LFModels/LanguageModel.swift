@@ -28,11 +28,11 @@ public final class LanguageModel {
     /// Builds the model and loads its weights.
     ///
     /// - Parameters:
-    ///   - storedDType: What frozen weights are held in.
+    ///   - storedDType: What frozen weights are held in; nil leaves each as it is stored.
     ///   - computeDType: What products run in.
     /// - Throws: `UserError` naming a tensor that is missing or has another shape than `config` asks for.
     public init(
-        _ config: ModelConfig, weights provider: any WeightProvider, storedDType: DType, computeDType: DType,
+        _ config: ModelConfig, weights provider: any WeightProvider, storedDType: DType?, computeDType: DType,
         on device: Device
     ) throws {
         let registry = WeightScope.Registry(provider, dtype: storedDType, device: device)

@@ -17,12 +17,13 @@ public struct WeightScope {
     /// What all scopes of one model share: the source, the element type and the modules met, in order.
     public final class Registry {
         let provider: any WeightProvider
-        let dtype: DType
+        let dtype: DType?
         let device: Device
         public internal(set) var parameters: [Parameter] = []
         public internal(set) var linears: [(name: String, layer: Linear)] = []
 
-        public init(_ provider: any WeightProvider, dtype: DType, device: Device) {
+        /// - Parameter dtype: What weights are held in; nil leaves each in its own type.
+        public init(_ provider: any WeightProvider, dtype: DType?, device: Device) {
             self.provider = provider
             self.dtype = dtype
             self.device = device
@@ -50,7 +51,8 @@ public struct WeightScope {
         let key = (self / name).path
         let stored = try registry.provider.tensor(key, shape: shape, role: role)
         let parameter = Parameter(
-            name: key, tensor: try stored.to(registry.dtype).to(registry.device), loaded: stored)
+            name: key, tensor: try stored.to(registry.dtype ?? stored.dtype).to(registry.device),
+            loaded: stored)
         registry.parameters.append(parameter)
         return parameter
     }

@@ -37,11 +37,13 @@ extension Tokenizer {
     /// - Parameters:
     ///   - directory: Made where it is missing.
     ///   - chatTemplate: Replaces the tokenizer's own; nil keeps that.
+    ///   - paddingSide: `left` for a model that generates; nil keeps what the tokenizer says.
     /// - Throws: A `UserError` naming the file that cannot be written.
-    public func save(to directory: String, chatTemplate: String?) throws {
+    public func save(to directory: String, chatTemplate: String?, paddingSide: String? = nil) throws {
         try createDirectories(at: directory)
         try writeFileAtomically(tokenizerJSON, to: directory + "/tokenizer.json")
-        try writeFileAtomically(configurationJSON, to: directory + "/tokenizer_config.json")
+        try writeFileAtomically(
+            configurationJSON(paddingSide: paddingSide), to: directory + "/tokenizer_config.json")
         if let template = chatTemplate ?? config.chatTemplate {
             try writeFileAtomically(template, to: directory + "/chat_template.jinja")
         }
@@ -53,8 +55,9 @@ extension Tokenizer {
 
     // MARK: tokenizer_config.json
 
-    private var configurationJSON: String {
+    private func configurationJSON(paddingSide: String?) -> String {
         var fields = config.fields
+        if let paddingSide { fields["padding_side"] = .string(paddingSide) }
         for key in [
             "add_bos_token", "add_eos_token", "added_tokens_decoder", "additional_special_tokens",
             "chat_template",

@@ -6,12 +6,18 @@ import LFTorch
 /// Where a run computes and in which types (upstream `model/patcher.py` and `extras/misc.py`).
 struct ComputePlan {
     let device: Device
-    /// What products run in, and what frozen weights are held in.
+    /// What products run in.
     let dtype: DType
+    /// What frozen weights are held in; nil leaves each on its file, as it is stored there.
+    let storedDType: DType?
     /// What trained weights are held in: float32, unless `pure_bf16`.
     let trainedDType: DType
 
     init(_ config: ResolvedConfig, model: ModelConfig) throws {
+        guard config.use != .export else {
+            (device, dtype, storedDType, trainedDType) = (.cpu, .float32, nil, .float32)
+            return
+        }
         device = Device.hasCUDA && !config.training.useCPU ? .cuda : .cpu
         switch config.model.computeDType {
         case .float32: dtype = .float32
@@ -21,9 +27,17 @@ struct ComputePlan {
                 .configuration, "fp16 mixed precision is not supported.",
                 remedy: "Set bf16: true, or leave both out for float32.")
         case nil:
-            // Half precision without being asked for it only where the device is made for it.
-            dtype = device == .cuda && model.declaredDType == "bfloat16" ? .bfloat16 : .float32
+            switch config.training.doTrain ? .auto : config.model.inferDType {
+            case .bfloat16: dtype = .bfloat16
+            case .float32: dtype = .float32
+            case .float16, .auto:
+                // Half precision without being asked for it only where the device is made for it; a model that
+                // talks reads every weight for every token, which half the bytes halve on any device.
+                let isSuited = device == .cuda || config.use == .chat
+                dtype = isSuited && model.declaredDType == "bfloat16" ? .bfloat16 : .float32
+            }
         }
+        storedDType = dtype
         trainedDType = config.finetuning.pureBF16 ? .bfloat16 : .float32
     }
 }

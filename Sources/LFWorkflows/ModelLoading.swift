@@ -77,26 +77,35 @@ struct ModelLoader {
         _ = try WeightStore.open(directory: folder)
     }
 
-    private func checkAdapters(_ names: [String], key: String) throws {
+    func checkAdapters(_ names: [String], key: String) throws {
         for name in names { _ = try LoRAAdapterFiles(directory: localFolder(name, key: key, config.model)) }
     }
 
-    /// The model that is trained, or evaluated.
-    func load() throws -> PreparedModel {
+    /// The model that adapters are put on, or that is trained as a whole.
+    ///
+    /// - Returns: Also whether it holds rows that the files lack, and what is drawn from after them.
+    func base() throws -> (
+        model: LanguageModel, hasNewTokens: Bool, plan: ComputePlan, generator: Generator
+    ) {
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         let modelConfig = try configuration(folder)
         let plan = try ComputePlan(config, model: modelConfig)
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
-        let model: LanguageModel
-        let hasNewTokens: Bool
+        let made: (model: LanguageModel, hasNewTokens: Bool)
         if config.model.trainFromScratch {
             logger.info("Training from scratch: weights are drawn, not loaded")
             let fresh = FreshWeights(generator, deviation: modelConfig.initializerRange)
-            (model, hasNewTokens) = try self.model(modelConfig, fresh, plan: plan, generator)
+            made = try self.model(modelConfig, fresh, plan: plan, generator)
         } else {
-            (model, hasNewTokens) = try self.model(
+            made = try self.model(
                 modelConfig, folder: folder, plan: plan, generator: generator)
         }
+        return (made.model, made.hasNewTokens, plan, generator)
+    }
+
+    /// The model that is trained, or evaluated.
+    func load() throws -> PreparedModel {
+        let (model, hasNewTokens, plan, generator) = try base()
         let baseCount = model.parameterCount
         var (trainable, adapter) = try prepareTraining(of: model, plan: plan, generator: generator)
         if hasNewTokens || newTokens?.count ?? 0 > 0, config.training.doTrain,
@@ -195,7 +204,8 @@ struct ModelLoader {
     ) throws -> (model: LanguageModel, hasNewTokens: Bool) {
         func made(_ config: ModelConfig, _ weights: any WeightProvider) throws -> LanguageModel {
             try LanguageModel(
-                config, weights: weights, storedDType: plan.dtype, computeDType: plan.dtype, on: plan.device)
+                config, weights: weights, storedDType: plan.storedDType, computeDType: plan.dtype,
+                on: plan.device)
         }
         guard let newTokens else { return (try made(modelConfig, weights), false) }
         let extended = try ExtendedVocabulary(weights, modelConfig, newTokens, generator)
@@ -264,7 +274,7 @@ struct ModelLoader {
     }
 
     /// An adapter fits every model of the same shapes, but means something only on its own.
-    private func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
+    func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
         let last = { (path: String) in path.split(separator: "/").last }
         guard let base = adapter.baseModelNameOrPath, last(base) != last(config.model.modelNameOrPath) else {
             return
@@ -354,9 +364,10 @@ private func scaledPositions(
     _ model: ModelConfig, _ config: ResolvedConfig, _ logger: Logger
 ) throws -> ModelConfig {
     guard let kind = config.model.ropeScaling else { return model }
-    let oldLimit = model.json["rope_scaling"]?["original_max_position_embeddings"]?.int ?? model.maxPositions
+    let known = model.json["rope_parameters"] ?? model.json["rope_scaling"]
+    let oldLimit = known?["original_max_position_embeddings"]?.int ?? model.maxPositions
     var factor = 2.0
-    if config.training.doTrain, let length = config.model.modelMaxLength {
+    if config.training.doTrain || config.use == .export, let length = config.model.modelMaxLength {
         guard length > oldLimit else {
             logger.warning(
                 "cutoff_len \(length) is within the model's \(oldLimit) positions: rope_scaling is not applied."
@@ -374,7 +385,13 @@ private func scaledPositions(
     }
     let newLimit = Int(Double(oldLimit) * factor)
     var json = model.json
-    json["rope_scaling"] = .object(scaling)
+    if var parameters = json["rope_parameters"]?.object {
+        // The newer name of the same settings, which goes before the older one.
+        for (key, value) in scaling { parameters[key] = value }
+        json["rope_parameters"] = .object(parameters)
+    } else {
+        json["rope_scaling"] = .object(scaling)
+    }
     json["max_position_embeddings"] = .int(Int64(newLimit))
     logger.info("Positions are scaled (\(kind.rawValue)) by \(factor): \(oldLimit) become \(newLimit)")
     return try ModelConfig(json, path: config.model.modelNameOrPath + "/config.json")

@@ -31,9 +31,13 @@ struct ModelSaver {
             }
             try writeShardedSafetensors(tensors, shardSize: Self.shardSize, to: folder)
             try writeFileAtomically(
-                JSONValue.object(modelJSON).serialized(indent: 2) + "\n", to: folder + "/config.json")
+                JSONValue.object(
+                    modelConfiguration(
+                        prepared.model, dtype: prepared.model.parameters.first?.tensor.dtype)
+                ).serialized(indent: 2) + "\n", to: folder + "/config.json")
             try writeFileAtomically(
-                JSONValue.object(try generationJSON()).serialized(indent: 2) + "\n",
+                JSONValue.object(generationConfiguration(config.model, prepared.model.config)).serialized(
+                    indent: 2) + "\n",
                 to: folder + "/generation_config.json")
         }
         if let head = prepared.valueHead {
@@ -43,26 +47,35 @@ struct ModelSaver {
         try setup.tokenizer.save(to: folder, chatTemplate: setup.chatTemplate)
         try config.save(in: folder)
     }
+}
 
-    private var modelJSON: JSONObject {
-        var json = prepared.model.config.json
-        let dtype = prepared.model.parameters.first?.tensor.dtype ?? .float32
-        json.removeValue(forKey: "torch_dtype")
-        json["dtype"] = .string(dtype.rawValue)
-        return json
-    }
+/// `config.json` of a model whose weights are saved as `dtype`.
+///
+/// An adapter may have parted what the base model ties.
+func modelConfiguration(_ model: LanguageModel, dtype: DType?) -> JSONObject {
+    var json = model.config.json
+    if model.config.tiesEmbeddings, !model.sharesHead { json["tie_word_embeddings"] = false }
+    json.removeValue(forKey: "torch_dtype")
+    json["dtype"] = .string((dtype ?? .float32).rawValue)
+    return json
+}
 
-    /// The base model's `generation_config.json`, or one made of its special tokens.
-    private func generationJSON() throws -> JSONObject {
-        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
-        let path = folder + "/generation_config.json"
-        if FileManager.default.fileExists(atPath: path), let object = try JSONValue.read(path: path).object {
-            return object
+/// The base model's `generation_config.json`, or one made of its special tokens.
+///
+/// Settings of sampling say that it is wanted: transformers refuses to save them without `do_sample`, as upstream knows.
+func generationConfiguration(_ arguments: ModelArguments, _ model: ModelConfig) throws -> JSONObject {
+    let folder = try localFolder(arguments.modelNameOrPath, key: "model_name_or_path", arguments)
+    let path = folder + "/generation_config.json"
+    if FileManager.default.fileExists(atPath: path), var object = try JSONValue.read(path: path).object {
+        let samples = ["temperature", "top_p", "typical_p"].contains { key in
+            object[key]?.double.map { $0 != 1 } ?? false
         }
-        var json: JSONObject = ["_from_model_config": true]
-        for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
-            if let value = prepared.model.config.json[key], !value.isNull { json[key] = value }
-        }
-        return json
+        if samples, object["do_sample"]?.bool != true { object["do_sample"] = true }
+        return object
     }
+    var json: JSONObject = ["_from_model_config": true]
+    for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
+        if let value = model.json[key], !value.isNull { json[key] = value }
+    }
+    return json
 }

@@ -1,7 +1,9 @@
 import LFConfig
 import LFDiagnostics
 import LFModels
+import LFTemplate
 import LFTokenizer
+import Logging
 
 /// A model's tokenizer with the tokens that the arguments add (upstream `load_tokenizer` and `patch_tokenizer`).
 struct TokenAdditions {
@@ -74,5 +76,22 @@ struct TokenAdditions {
         let warning =
             "The description of \(undescribable.joined(separator: ", ")) holds no known token: the mean of all embeddings is used."
         return (tokens, [warning])
+    }
+}
+
+extension ModelLoader {
+    /// The template of a model that is run or exported, and its tokenizer; the loader learns of new tokens. What is to be said is
+    /// logged.
+    ///
+    /// - Parameter folder: The model's.
+    mutating func templateSetup(folder: String, today: PromptDate, _ logger: Logger) throws -> TemplateSetup {
+        let additions = try TokenAdditions(config.model, folder: folder)
+        let setup = try TemplateSetup(config.data, tokenizer: additions.tokenizer, today: today)
+        for note in additions.notes + setup.notes { logger.info("\(note)") }
+        for warning in additions.warnings + setup.warnings { logger.warning("\(warning)") }
+        let growth = try additions.newTokens(of: setup.tokenizer)
+        for warning in growth.warnings { logger.warning("\(warning)") }
+        newTokens = growth.tokens
+        return setup
     }
 }

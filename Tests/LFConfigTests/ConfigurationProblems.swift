@@ -3,9 +3,9 @@ import LFConfig
 import LFDiagnostics
 
 /// What `resolveConfig` says about arguments on a command line: one line per problem, none when they are fine.
-func problems(_ arguments: [String]) -> [String] {
+func problems(_ arguments: [String], for use: ConfigurationUse = .training) -> [String] {
     do {
-        _ = try resolveConfig(arguments: arguments)
+        _ = try resolveConfig(arguments: arguments, for: use)
         return []
     } catch let errors as UserErrors {
         return errors.errors.map(\.description)

@@ -20,17 +20,33 @@ struct ExampleFileTests {
         }
         #expect(Self.files.contains("examples/train_full/llama3_full_sft.yaml"))
         #expect(Self.files.contains("demo/dpo_lora.yaml"))
+        for name in ["llama3", "qwen3"] {
+            for kind in ["_lora_sft", "_full_sft"] {
+                #expect(Self.files.contains("examples/merge_lora/\(name)\(kind).yaml"))
+                #expect(Self.files.contains("examples/inference/\(name)\(kind).yaml"))
+            }
+            #expect(Self.files.contains("examples/inference/\(name).yaml"))
+        }
     }
 
     @Test("Each starts with the command that runs it, and is accepted", arguments: files)
     func accepted(file: String) throws {
         let path = "\(projectFolder)/\(file)"
         let text = try String(contentsOfFile: path, encoding: .utf8)
-        #expect(text.hasPrefix("# llamafactory-cli train \(file)"))
-        #expect(problems([path]) == [])
+        let use = Self.use(of: file)
+        #expect(text.hasPrefix("# llamafactory-cli \(use.rawValue) \(file)"))
+        #expect(problems([path], for: use) == [])
     }
 
-    @Test("Each names data sets that are in the repository", arguments: files)
+    /// The command that a file is for.
+    static func use(of file: String) -> ConfigurationUse {
+        file.contains("/merge_lora/") ? .export : file.contains("/inference/") ? .chat : .training
+    }
+
+    @Test(
+        "Each names data sets that are in the repository",
+        arguments: files.filter { use(of: $0) == .training }
+    )
     func dataSets(file: String) throws {
         let config = try resolveConfig(arguments: ["\(projectFolder)/\(file)"])
         // What an earlier run of the demo writes is not in the repository.
@@ -54,9 +70,11 @@ struct ExampleFileTests {
     func onTheDemoModel(file: String) throws {
         let text = try String(contentsOfFile: "\(projectFolder)/\(file)", encoding: .utf8)
         let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("# On the demo's model: ") })
-        let arguments = line.split(separator: " ").drop { $0 != "train" }.dropFirst().map(String.init)
+        let use = Self.use(of: file)
+        let arguments = line.split(separator: " ").drop { $0 != use.rawValue }.dropFirst().map(String.init)
         #expect(arguments.first == file)
-        let config = try resolveConfig(arguments: ["\(projectFolder)/\(file)"] + arguments.dropFirst())
+        let config = try resolveConfig(
+            arguments: ["\(projectFolder)/\(file)"] + arguments.dropFirst(), for: use)
         #expect(config.model.modelNameOrPath == "demo/model")
         #expect(config.data.template == "llama3" || config.finetuning.stage == .pt)
     }

@@ -36,18 +36,25 @@ enum Program {
     }()
 
     /// - Parameters:
+    ///   - input: What the process reads on standard input, through a pipe.
     ///   - kibibytes: The largest file that the process may write; the disk is full beyond it.
     ///   - environment: Variables that the process finds beside the test's own.
     ///   - stop: Ends the process before it is done.
     static func run(
-        _ arguments: [String], in folder: String, filesUpTo kibibytes: Int? = nil,
+        _ arguments: [String], in folder: String, input: Data? = nil, filesUpTo kibibytes: Int? = nil,
         environment: [String: String] = [:], stop: Stop? = nil
     ) throws -> Outcome {
         let streams = (output: folder + "/.stdout", errors: folder + "/.stderr")
-        defer { for path in [streams.output, streams.errors] { unlink(path) } }
+        let inputFile = folder + "/.stdin"
+        defer {
+            for path in [streams.output, streams.errors, inputFile, folder + "/.pipe"] { unlink(path) }
+        }
         // A shell's block is 512 bytes.
         let limit = kibibytes.map { "ulimit -f \($0 * 2) && " } ?? ""
-        let shell = ["/bin/sh", "-c", "cd \"$0\" && \(limit)exec \"$@\"", folder]
+        if let input { try input.write(to: URL(fileURLWithPath: inputFile)) }
+        let pipe = input == nil ? "" : "mkfifo .pipe && { cat .stdin > .pipe & } && "
+        let source = input == nil ? "" : " < .pipe"
+        let shell = ["/bin/sh", "-c", "cd \"$0\" && \(limit)\(pipe)exec \"$@\"\(source)", folder]
         let variables = ["env"] + environment.map { "\($0.key)=\($0.value)" }
         let process = try spawn(shell + variables + [path] + arguments, streams.output, streams.errors)
         var status: Int32 = 0

@@ -30,9 +30,21 @@ final class Workplace {
         _ settings: [String: String?], filesUpTo kibibytes: Int? = nil, environment: [String: String] = [:],
         stop: Program.Stop? = nil
     ) throws -> Program.Outcome {
+        try run("train", settings, filesUpTo: kibibytes, environment: environment, stop: stop)
+    }
+
+    /// Runs a command on a file of these settings.
+    ///
+    /// - Parameter input: What the command reads on standard input.
+    func run(
+        _ command: String, _ settings: [String: String?], input: String? = nil,
+        filesUpTo kibibytes: Int? = nil,
+        environment: [String: String] = [:], stop: Program.Stop? = nil
+    ) throws -> Program.Outcome {
         try configure(settings)
         return try Program.run(
-            ["train", "config.yaml"], in: path, filesUpTo: kibibytes, environment: environment, stop: stop)
+            [command, "config.yaml"], in: path, input: input.map { Data($0.utf8) }, filesUpTo: kibibytes,
+            environment: environment, stop: stop)
     }
 
     /// Writes `config.yaml`.

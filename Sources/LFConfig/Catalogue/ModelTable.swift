@@ -29,9 +29,9 @@ extension ArgumentCatalogue {
         train_from_scratch | bool | false | yes | Start from random weights of the shapes in `config.json` instead of the checkpoint's.
         infer_backend | choice huggingface !vllm !sglang | huggingface | yes | Engine that generates text; `huggingface` means the built-in one.
         offload_folder | string | offload | no effect | Where weights go that fit neither GPU nor memory. They are mapped from the checkpoint, so none need to go anywhere.
-        use_kv_cache | bool | true | no effect | Keep keys and values while generating. Training does not generate here.
+        use_kv_cache | bool | true | no effect | Keep keys and values while generating. They are always kept: the answers are the same and come sooner.
         use_v1_kernels | bool? | false / - | no | Kernels of upstream's experimental tree.
-        infer_dtype | choice auto !float16 !bfloat16 !float32 | auto | yes | Data type of a model that is only run; `auto` takes the checkpoint's.
+        infer_dtype | choice auto float16 bfloat16 float32 | auto | yes | Data type of a model that is only run, and of an exported one; `auto` takes the checkpoint's. `float16` is for `export` only.
         hf_hub_token | string? | - | yes | Token for downloads from the Hugging Face hub; without it `HF_TOKEN`.
         ms_hub_token | string? | - | yes | Token for downloads from the ModelScope hub; without it `MODELSCOPE_API_TOKEN`.
         om_hub_token | string? | - | no effect | Token for the Modelers hub. Nothing is downloaded or uploaded.
@@ -55,9 +55,9 @@ extension ArgumentCatalogue {
         use_audio_in_video | bool | false | no | Use a video's sound.
         audio_sampling_rate | int >=1 | 16000 | no | Samples per second of audio.
         ## Export
-        export_dir | string? | - | no: Remove it; `train` writes to `output_dir`. | Folder for the exported model.
-        export_size | int >=1 | 5 | no | Largest file of the exported model, in GB.
-        export_device | choice cpu !auto | cpu | yes | Device that merges the adapters.
+        export_dir | string? | - | yes | Folder that `export` writes the model to.
+        export_size | int >=1 <=1000000 | 5 | yes | Largest file of the exported model, in GB.
+        export_device | choice cpu auto | cpu | no effect | Device that merges the adapters. Weights are merged one by one as they are written, which waits for the disk on any device.
         export_quantization_bit | int? | - | no | Bits of a quantized export.
         export_quantization_dataset | string? | - | no | Data that calibrates a quantized export.
         export_quantization_nsamples | int >=1 | 128 | no | Samples used for calibration.

@@ -1,0 +1,58 @@
+public import LFCheckpoint
+public import LFModels
+public import LFNN
+public import LFTorch
+
+/// Adapters that are added to a model's weights one weight at a time, when each is asked for.
+///
+/// A model whose weights lie on mapped files is merged and written without ever being in memory as a whole. Sums are made in
+/// float32, of all adapters together; PEFT, which merges one adapter after another, rounds to the model's type in between.
+public struct PendingMerge {
+    private var adapters: [ObjectIdentifier: [LoRAAdapter]] = [:]
+
+    public init() {}
+
+    /// Adds an adapter behind those that are there, and checks that it fits the model.
+    ///
+    /// Modules that it replaces as a whole are replaced at once, and what earlier adapters would have added to them is void.
+    ///
+    /// - Throws: `UserError` naming a tensor that is missing, misshapen or belongs to no layer.
+    public mutating func add(
+        _ files: LoRAAdapterFiles, location: String, to model: LanguageModel
+    ) throws {
+        _ = try model.loadLoRA(files, location: location, dtype: .float32)
+        for parameter in model.parameters where parameter.control != nil {
+            parameter.keepTrained()
+            parameter.replace(with: try parameter.tensor.detached())
+            adapters[ObjectIdentifier(parameter)] = nil
+        }
+        for (_, layer) in model.linears {
+            guard let adapter = layer.adapter else { continue }
+            adapters[ObjectIdentifier(layer.weight), default: []].append(adapter)
+            layer.adapter = nil
+        }
+    }
+
+    /// A weight with all that its adapters add, in float32; as it is where none adapts it.
+    public func merged(_ parameter: Parameter) throws(TorchError) -> Tensor {
+        guard let adapters = adapters[ObjectIdentifier(parameter)] else { return parameter.tensor }
+        return try withoutGrad { () throws(TorchError) in
+            var weight = parameter.tensor
+            for adapter in adapters { weight = try adapter.merged(into: weight) }
+            return weight
+        }
+    }
+}
+
+extension LoRAAdapter {
+    /// The weight that acts as `base` with this adapter, in float32.
+    ///
+    /// - Parameter base: `[out, in]`.
+    func merged(into base: Tensor) throws(TorchError) -> Tensor {
+        let update = try b.tensor.to(.float32).matmul(a.tensor.to(.float32)) * scale
+        let sum = try base.to(.float32) + update
+        guard let magnitude else { return sum }
+        let norms = try sum.squared().sum(dim: 1).sqrt()
+        return try sum * (magnitude.tensor.to(.float32) / norms).reshaped([sum.dim(0), 1])
+    }
+}

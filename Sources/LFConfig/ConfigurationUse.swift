@@ -1,0 +1,67 @@
+/// The command that a configuration is for: it decides which arguments are read and which rules hold.
+public enum ConfigurationUse: String, Sendable {
+    case training = "train"
+    case export
+    case chat
+
+    /// Training arguments that other commands read too.
+    private static let sharedTraining: Set = ["seed", "threads", "use_cpu"]
+
+    /// Whether an argument belongs to other commands only.
+    fileprivate func isForeign(_ definition: ArgumentDefinition) -> Bool {
+        let exports = definition.name.hasPrefix("export_") && definition.group == .model
+        switch self {
+        case .training: return exports
+        case .export: return definition.group == .training && !Self.sharedTraining.contains(definition.name)
+        case .chat:
+            return exports
+                || (definition.group == .training && !Self.sharedTraining.contains(definition.name))
+        }
+    }
+
+    /// Whether the command reads an argument that it accepts.
+    func reads(_ definition: ArgumentDefinition) -> Bool {
+        switch (self, definition.group) {
+        case (.training, _): true
+        case (_, .model): definition.name != "disable_gradient_checkpointing"
+        case (.export, .data): ["template", "default_system", "cutoff_len"].contains(definition.name)
+        case (.chat, .data):
+            ["template", "default_system", "tool_format", "enable_thinking", "preserve_thinking"]
+                .contains(definition.name)
+        case (_, .finetuning): ["stage", "finetuning_type"].contains(definition.name)
+        case (.chat, .generating): true
+        case (.export, .generating): false
+        case (_, .training): self == .chat || definition.name != "use_cpu"
+        case (_, .megatron), (_, .evaluation): true
+        }
+    }
+}
+
+/// Refuses arguments of other commands, all in one sentence for each command: a file for `train` names dozens.
+///
+/// - Parameter asWarning: Whether they are left out with a warning instead (`ALLOW_EXTRA_ARGS`).
+func refuseForeignArguments(_ arguments: inout ArgumentValues, _ use: ConfigurationUse, asWarning: Bool) {
+    let foreign = ArgumentCatalogue.all.filter { use.isForeign($0) && arguments.isChanged($0.name) }
+    for (owner, names) in [
+        ("train", foreign.filter { $0.group == .training }.map(\.name)),
+        ("export", foreign.filter { $0.group == .model }.map(\.name)),
+    ] where !names.isEmpty {
+        let list = names.prefix(3).map { "`\($0)`" }.joined(separator: ", ")
+        let rest = names.count > 3 ? " and \(names.count - 3) more" : ""
+        let problem = "\(list)\(rest) \(names.count == 1 ? "belongs" : "belong") to the command `\(owner)`."
+        if asWarning {
+            for name in names {
+                arguments.set(name, ArgumentCatalogue.byName[name]?.defaultValue ?? .null)
+            }
+            arguments.warn("\(problem) Left out, as ALLOW_EXTRA_ARGS is set.")
+        } else {
+            let remedy =
+                switch use {
+                case .training: "Remove it; `train` writes to `output_dir`."
+                case .export: "Keep the model, its adapters, the template and what begins with `export_`."
+                case .chat: "Keep the model, its adapters, the template and how answers are generated."
+                }
+            arguments.report(problem, at: names, remedy: remedy)
+        }
+    }
+}

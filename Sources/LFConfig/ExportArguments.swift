@@ -1,0 +1,9 @@
+/// Where an exported model goes (upstream `hparams/model_args.py`, `ExportArguments`).
+public struct ExportArguments: Sendable, Equatable {
+    /// The folder that the model is written to; nil outside of the command `export`.
+    public var directory: String?
+    /// Most bytes of one file of weights.
+    public var shardSize = 5_000_000_000
+
+    public init() {}
+}

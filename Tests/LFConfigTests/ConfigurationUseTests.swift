@@ -1,0 +1,78 @@
+import LFConfig
+import Testing
+
+/// Which arguments the commands `train`, `export` and `chat` take.
+@Suite("Configurations of other commands")
+struct ConfigurationUseTests {
+    private let export = ["model_name_or_path=m", "template=llama3", "export_dir=out"]
+    private let chat = ["model_name_or_path=m", "template=llama3"]
+
+    @Test("Upstream's files are accepted without a warning")
+    func accepted() throws {
+        let more = ["adapter_name_or_path=a,b", "trust_remote_code=true"]
+        let merged = try resolveConfig(
+            arguments: export + more + [
+                "export_size=2", "export_device=cpu", "export_legacy_format=false", "infer_dtype=float16",
+            ], for: .export)
+        #expect(merged.warnings == [])
+        #expect(merged.export.directory == "out" && merged.export.shardSize == 2_000_000_000)
+        #expect(merged.model.adapterNameOrPath == ["a", "b"])
+        let talk = try resolveConfig(
+            arguments: chat + more + [
+                "infer_backend=huggingface", "temperature=0", "enable_thinking=false", "max_new_tokens=0",
+            ], for: .chat)
+        #expect(talk.warnings == [])
+        #expect(talk.model.computeDType == nil)
+    }
+
+    @Test("Arguments of another command are refused in one sentence")
+    func foreign() {
+        let training = ["output_dir=o", "learning_rate=1", "do_train=true", "bf16=true"]
+        for (use, base) in [(ConfigurationUse.export, export), (.chat, chat)] {
+            let found = problems(base + training, for: use)
+            #expect(found.count == 1)
+            #expect(found.first?.contains("and 1 more belong to the command `train`.") == true, "\(found)")
+            #expect(problems(base + ["seed=1", "threads=2", "use_cpu=true"], for: use) == [])
+        }
+        #expect(problems(chat + ["export_dir=o"], for: .chat).first?.contains("command `export`") == true)
+        #expect(problems(minimal("export_dir=o", "export_size=2")).first?.contains("`export`") == true)
+        // What has its default asks for nothing.
+        #expect(problems(minimal("export_size=5", "export_device=cpu")) == [])
+    }
+
+    @Test("With ALLOW_EXTRA_ARGS they are left out")
+    func foreignAllowed() throws {
+        let config = try resolveConfig(
+            arguments: chat + ["bf16=true", "output_dir=o"], for: .chat,
+            environment: ["ALLOW_EXTRA_ARGS": "1"])
+        #expect(config.model.computeDType == nil)
+        #expect(config.warnings.first?.contains("`output_dir`, `bf16` belong to the command `train`") == true)
+    }
+
+    @Test("What cannot be meant is refused by name")
+    func refused() {
+        func expect(_ arguments: [String], _ use: ConfigurationUse, _ words: String) {
+            let found = problems(arguments, for: use)
+            #expect(found.count == 1 && found[0].contains(words), "\(found)")
+        }
+        expect(["template=llama3", "export_dir=o"], .export, "Please provide `model_name_or_path`.")
+        expect(chat, .export, "Please specify `export_dir` to save model.")
+        expect(chat + ["export_dir=\"\""], .export, "export_dir must not be empty.")
+        expect(export + ["adapter_name_or_path=a", "finetuning_type=full"], .export, "Adapter is only valid")
+        expect(chat + ["stage=rm"], .chat, "does not support `chat`")
+        expect(chat + ["infer_dtype=float16"], .chat, "float16")
+        expect(chat + ["infer_backend=vllm"], .chat, "`infer_backend: vllm` is not supported yet.")
+        expect(minimal("infer_dtype=float16"), .training, "float16")
+        expect(minimal("stage=ppo", "reward_model=r", "temperature=0"), .training, "temperature")
+    }
+
+    @Test("What a command does not read is warned about")
+    func idle() throws {
+        let merged = try resolveConfig(arguments: export + ["top_p=0.5", "dataset=d"], for: .export)
+        #expect(merged.warnings.count == 1)
+        #expect(merged.warnings[0].contains("`dataset`") && merged.warnings[0].contains("`top_p`"))
+        let talk = try resolveConfig(arguments: chat + ["lora_rank=4", "top_p=0.5"], for: .chat)
+        #expect(talk.warnings.count == 1)
+        #expect(talk.warnings[0].contains("`lora_rank`") && !talk.warnings[0].contains("top_p"))
+    }
+}
