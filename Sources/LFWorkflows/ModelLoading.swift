@@ -285,7 +285,7 @@ struct ModelLoader {
     }
 
     /// Embeddings of an adapter belong to the ids of the tokenizer that was saved with it.
-    private func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
+    func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
         guard let tokenizer, files.replacements.contains(where: { $0.name == "model.embed_tokens.weight" }),
             FileManager.default.fileExists(atPath: folder + "/tokenizer.json"),
             let saved = try? Tokenizer.load(directory: folder),
