@@ -350,7 +350,11 @@ func localFolder(_ name: String, key: String, _ model: ModelArguments) throws ->
             folders[name] = folder
             return folder
         } catch var error as UserError {
-            error.problem = "\(key) names \"\(name)\", which is no folder here. \(error.problem)"
+            // What a file's error says begins with the file.
+            let isOfFile = error.problem.hasPrefix("could not be ")
+            let file = isOfFile ? (error.location ?? "A file") + " " : ""
+            if isOfFile { error.location = nil }
+            error.problem = "\(key) names \"\(name)\", which is no folder here. \(file)\(error.problem)"
             throw error
         }
     }
