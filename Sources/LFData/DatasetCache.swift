@@ -180,7 +180,7 @@ private struct DatasetSource {
         for (id, token) in tokenizer.addedTokens { digest.update("\(id) \(token)") }
         digest.update("\(tokenizer.bosID ?? -1) \(tokenizer.eosID ?? -1) \(tokenizer.padID ?? -1)")
 
-        let info = try DatasetInfo(folder: config.data.datasetDir)
+        let info = try DatasetInfo(config)
         for name in config.data.dataset + config.data.evalDataset {
             var notes: [String] = []
             let entry = try info.entry(named: name, warnings: &notes)

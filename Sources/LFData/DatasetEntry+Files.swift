@@ -11,6 +11,9 @@ extension DatasetEntry {
     func paths(_ config: ResolvedConfig) throws -> [String] {
         switch source {
         case .file(let name):
+            if let repository = try RemoteFolder(config) {
+                return try DatasetFile.paths(at: repository.path(of: name))
+            }
             return try DatasetFile.paths(
                 at: name.hasPrefix("/") ? name : config.data.datasetDir + "/" + name)
         case .hub(let dataset):
@@ -44,6 +47,42 @@ extension DatasetEntry {
                 downloads[key] = found
                 return found
             }
+        }
+    }
+}
+
+/// `dataset_dir: REMOTE:owner/name`: a folder of data that is a dataset's repository on the Hugging Face hub.
+struct RemoteFolder {
+    private let repository: String
+    private let settings: HubSettings
+
+    /// Nil for other folders.
+    ///
+    /// - Throws: A `UserError` for names that no repository can have.
+    init?(_ config: ResolvedConfig) throws(UserError) {
+        let prefix = "REMOTE:"
+        guard config.data.datasetDir.hasPrefix(prefix) else { return nil }
+        repository = String(config.data.datasetDir.dropFirst(prefix.count))
+        guard isDatasetName(repository) else {
+            throw UserError(
+                .configuration, "dataset_dir is \"\(config.data.datasetDir)\".",
+                remedy: "Write REMOTE: and a dataset's name on the Hugging Face hub (owner/name).")
+        }
+        settings = HubSettings(
+            environment: ProcessInfo.processInfo.environment, cacheDirectory: config.model.cacheDir,
+            token: config.model.hubToken)
+    }
+
+    /// Where a file of the repository lies, downloaded once in a run.
+    ///
+    /// - Throws: A `UserError` when there is none or it cannot be downloaded.
+    func path(of name: String) throws -> String {
+        try downloads.withLock { downloads in
+            let key = "\(settings.endpoint) \(settings.cacheDirectory) \(repository) file \(name)"
+            if let paths = downloads[key] { return paths[0] }
+            let path = try HuggingFaceHub(settings).datasetFile(name, of: repository)
+            downloads[key] = [path]
+            return path
         }
     }
 }

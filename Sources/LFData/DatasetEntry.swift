@@ -1,4 +1,5 @@
 import Foundation
+import LFConfig
 import LFDiagnostics
 import LFHub
 import LFJSON
@@ -89,25 +90,25 @@ struct DatasetInfo {
         "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name",
     ]
 
-    /// Reads the file of a dataset folder.
+    /// Reads the file of `dataset_dir`: a folder, or `REMOTE:owner/name`, a dataset's repository on the Hugging Face hub.
     ///
-    /// - Throws: A `UserError` when the folder is not a local one or the file cannot be read.
-    init(folder: String) throws(UserError) {
+    /// - Throws: A `UserError` when the file is not there or cannot be read.
+    init(_ config: ResolvedConfig) throws {
+        let folder = config.data.datasetDir
         if folder == "ONLINE" {
             (path, entries, isOnline, repeatedKey) = (folder, [:], true, nil)
             return
         }
         isOnline = false
-        if folder.hasPrefix("REMOTE:") {
-            throw UserError(
-                .configuration, "dataset_dir: \(folder) is not supported yet.",
-                remedy: "Download the data set and give its folder.")
-        }
-        path = (folder.isEmpty ? "." : folder) + "/dataset_info.json"
-        guard directoryEntries(folder.isEmpty ? "." : folder).contains("dataset_info.json") else {
-            throw UserError(
-                .failedRun, "Cannot open \(path): there is no such file.",
-                remedy: "Set dataset_dir to the folder that holds dataset_info.json.")
+        if let repository = try RemoteFolder(config) {
+            path = try repository.path(of: "dataset_info.json")
+        } else {
+            path = (folder.isEmpty ? "." : folder) + "/dataset_info.json"
+            guard directoryEntries(folder.isEmpty ? "." : folder).contains("dataset_info.json") else {
+                throw UserError(
+                    .failedRun, "Cannot open \(path): there is no such file.",
+                    remedy: "Set dataset_dir to the folder that holds dataset_info.json.")
+            }
         }
         let root = try JSONDocument(path: path).root
         repeatedKey = root.repeatedKey

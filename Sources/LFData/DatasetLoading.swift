@@ -28,7 +28,7 @@ public func loadDatasets(
     var trainRows = try loader.mixedRows(of: config.data.dataset)
     var evalSets: [(name: String?, rows: DatasetRows)] = []
     if config.data.evalOnEachDataset {
-        for name in config.data.evalDataset { evalSets.append((name, try loader.rows(of: name))) }
+        evalSets = try loader.distinctRows(of: config.data.evalDataset).map { ($0.name, $0) }
     } else if let rows = try loader.mixedRows(of: config.data.evalDataset) {
         evalSets = [(nil, rows)]
     }
@@ -59,8 +59,9 @@ public func loadDatasets(
 /// Checks that every dataset that a run names has an entry, before anything is read.
 ///
 /// - Throws: One `UserError` per name without an entry, or what speaks against `dataset_info.json` itself.
-public func checkDatasetNames(_ data: DataArguments) throws {
-    let info = try DatasetInfo(folder: data.datasetDir)
+public func checkDatasetNames(_ config: ResolvedConfig) throws {
+    let info = try DatasetInfo(config)
+    let data = config.data
     var errors: [UserError] = []
     for name in data.dataset + data.evalDataset {
         var notes: [String] = []
@@ -161,9 +162,8 @@ struct DatasetLoader {
     mutating func mixedRows(of names: [String]) throws -> DatasetRows? {
         guard !names.isEmpty else { return nil }
         let data = config.data
-        try checkProbabilities(datasetCount: names.count)
-        var datasets: [DatasetRows] = []
-        for name in names { datasets.append(try rows(of: name)) }
+        let datasets = try distinctRows(of: names)
+        try checkProbabilities(datasetCount: datasets.count)
         guard datasets.count > 1 else { return datasets[0] }
         if data.mixStrategy != .concat {
             warn(
@@ -176,6 +176,23 @@ struct DatasetLoader {
             probabilities: data.interleaveProbs,
             seed: config.training.seed)
         return DatasetRows(name: names.joined(separator: ", "), rows: order.map { all[$0] })
+    }
+
+    /// The rows of each dataset; as upstream has it, a name that stands twice counts once, with the samples drawn last.
+    mutating func distinctRows(of names: [String]) throws -> [DatasetRows] {
+        var datasets: [DatasetRows] = []
+        for name in names {
+            let rows = try rows(of: name)
+            if let earlier = datasets.firstIndex(where: { $0.name == name }) {
+                warn(
+                    "The dataset \"\(name)\" is named twice and counts once: set num_samples in its entry to repeat rows."
+                )
+                datasets[earlier] = rows
+            } else {
+                datasets.append(rows)
+            }
+        }
+        return datasets
     }
 
     private func checkProbabilities(datasetCount: Int) throws(UserError) {
@@ -244,7 +261,7 @@ struct DatasetLoader {
     }
 
     private mutating func entry(named name: String) throws -> DatasetEntry {
-        let info = try self.info ?? DatasetInfo(folder: config.data.datasetDir)
+        let info = try self.info ?? DatasetInfo(config)
         self.info = info
         var notes: [String] = []
         let entry = try info.entry(named: name, warnings: &notes)

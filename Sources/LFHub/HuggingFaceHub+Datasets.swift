@@ -1,12 +1,11 @@
 import Foundation
+import LFDiagnostics
 
 extension HuggingFaceHub {
     public func datasetFiles(
         _ repository: String, subset: String?, split: String, folder: String?, type: (String) -> String?
     ) throws -> [String] {
-        let cache = RepositoryCache(
-            directory: settings.cacheDirectory + "/datasets--"
-                + repository.split(separator: "/").joined(separator: "--"))
+        let cache = datasetCache(repository)
         func paths(of listing: RepositoryListing, fetch: (String) throws -> Void) throws -> [String] {
             try DatasetFileSelection.files(
                 among: listing.files, of: repository, in: cache.snapshotDirectory(listing.commit),
@@ -22,16 +21,57 @@ extension HuggingFaceHub {
             },
             download: {
                 let listing = try listing(of: repository, kind: .dataset, revision: "main")
-                let paths = try paths(of: listing) { name in
-                    try HubFile(
-                        settings: settings, repository: "datasets/" + repository, commit: listing.commit,
-                        name: name, cache: cache
-                    ).fetch()
-                }
+                let paths = try paths(of: listing) { try fetch($0, of: repository, listing, into: cache) }
                 try cache.keep(listing)
                 try cache.point("main", to: listing.commit)
                 return paths
             })
+    }
+
+    /// One file of a dataset's repository, downloaded where it is not kept already.
+    ///
+    /// When the hub cannot be reached, an earlier download is used with a warning.
+    ///
+    /// - Returns: Its path in the cache.
+    /// - Throws: `UserError` naming the repository and what the hub answered or lacks.
+    public func datasetFile(_ name: String, of repository: String) throws -> String {
+        let cache = datasetCache(repository)
+        func path(_ listing: RepositoryListing) -> String {
+            cache.snapshotDirectory(listing.commit) + "/" + name
+        }
+        return try settings.fetched(
+            "\(name) of the dataset \(repository)", alternative: "give a folder here",
+            kept: {
+                let path = cache.keptListing(revision: "main").map(path)
+                return path.flatMap { FileManager.default.fileExists(atPath: $0) ? $0 : nil }
+            },
+            download: {
+                let listing = try listing(of: repository, kind: .dataset, revision: "main")
+                guard listing.files.contains(name) else {
+                    throw UserError(
+                        .failedRun, "The dataset \(repository) has no file \(name).", at: settings.endpoint,
+                        remedy: "Name another repository, or correct the file's name.")
+                }
+                try fetch(name, of: repository, listing, into: cache)
+                try cache.keep(listing)
+                try cache.point("main", to: listing.commit)
+                return path(listing)
+            })
+    }
+
+    private func datasetCache(_ repository: String) -> RepositoryCache {
+        RepositoryCache(
+            directory: settings.cacheDirectory + "/datasets--"
+                + repository.split(separator: "/").joined(separator: "--"))
+    }
+
+    private func fetch(
+        _ name: String, of repository: String, _ listing: RepositoryListing, into cache: RepositoryCache
+    ) throws {
+        try HubFile(
+            settings: settings, repository: "datasets/" + repository, commit: listing.commit, name: name,
+            cache: cache
+        ).fetch()
     }
 }
 

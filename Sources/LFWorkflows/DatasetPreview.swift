@@ -22,7 +22,7 @@ public struct DatasetPreview {
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         try makeAll(
             { if let name = config.data.template { _ = try Template.named(name) } },
-            { if !hasTokenizedData(config.data) { try checkDatasetNames(config.data) } })
+            { if !hasTokenizedData(config.data) { try checkDatasetNames(config) } })
         let additions = try TokenAdditions(config.model, folder: folder)
         additionWarnings = additions.warnings
         setup = try TemplateSetup(

@@ -128,8 +128,8 @@ struct DataFolder: ~Copyable {
             name: "ranking is text", info: #"{"d": {"file_name": "d.json", "ranking": "yes"}}"#,
             message: #"/dataset_info.json: d: ranking is "yes". Give true or false."#),
         Case(
-            name: "folder on a hub", overrides: ["dataset_dir=REMOTE:x/y"],
-            message: "dataset_dir: REMOTE:x/y is not supported yet."),
+            name: "no folder on a hub", overrides: ["dataset_dir=REMOTE:../y"],
+            message: #"dataset_dir is "REMOTE:../y". Write REMOTE: and a dataset's name"#),
         Case(
             name: "online, no hub's name", overrides: ["dataset_dir=ONLINE", "dataset=a/b/c"],
             message: #"dataset_dir: ONLINE: dataset is "a/b/c"."#),
@@ -307,6 +307,18 @@ struct DataFolder: ~Copyable {
                 })
         #expect(try warnings(#""hf_hub_url": "x/y", "subset": "x", "folder": "y", "split": "test""#).isEmpty)
         #expect(try warnings(#""subset": null, "folder": null, "split": null"#).isEmpty)
+    }
+
+    /// As upstream, whose datasets go by name; `num_samples` is the way to repeat rows.
+    @Test func datasetsNamedTwiceCountOnce() throws {
+        let folder = try DataFolder(info: Self.alpaca, files: ["d.json": "[\(Self.row), \(Self.row)]"])
+        for arguments in [["dataset=d,d"], ["dataset=d", "eval_dataset=d,d", "eval_on_each_dataset=true"]] {
+            let module = try folder.load(arguments)
+            #expect(module.train?.count == 2 && module.eval.allSatisfy { $0.examples.count == 2 })
+            #expect(module.eval.count == arguments.count / 2)
+            #expect(
+                module.warnings.contains { $0.hasPrefix("The dataset \"d\" is named twice and counts once") })
+        }
     }
 
     @Test func unknownKeysOfAnEntryAreNamed() throws {

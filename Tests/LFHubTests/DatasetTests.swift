@@ -136,6 +136,23 @@ import Testing
         }
     }
 
+    @Test func singleFilesAreFetchedAndKept() throws {
+        try withHub(["dataset_info.json", "data/a.jsonl"]) { server, hub, _ in
+            let path = try hub.datasetFile("data/a.jsonl", of: "team/rows")
+            #expect(
+                FileManager.default.contents(atPath: path) == Data(Self.rows + Array("data/a.jsonl".utf8)))
+            #expect(
+                message { _ = try hub.datasetFile("b.jsonl", of: "team/rows") }.contains(
+                    "The dataset team/rows has no file b.jsonl."))
+            server.stop()
+            let kept = try hub.datasetFile("data/a.jsonl", of: "team/rows")
+            #expect(kept == path)
+            #expect(
+                message { _ = try hub.datasetFile("dataset_info.json", of: "team/rows") }.contains(
+                    "dataset_info.json of the dataset team/rows could not be downloaded"))
+        }
+    }
+
     @Test func namesThatLeadOutAreIgnored() throws {
         try withHub(["../train.jsonl", "/train.jsonl", "train.jsonl"]) {
             try expect($2(nil, "train", nil), are: ["train.jsonl"])
