@@ -57,7 +57,14 @@ extension HubSettings {
             }
             try check(answer, repository: repository, file: nil, url: url)
         }
-        return try JSONValue.parse(body, source: url)
+        guard let json = try? JSONValue.parse(body, source: url) else {
+            throw UserError(
+                .failedRun, "The hub's answer is not JSON.", at: url,
+                remedy:
+                    "Check that \(service.endpointVariable) names a \(service.name) hub, and the network or proxy in between."
+            )
+        }
+        return json
     }
 
     /// Sends a request, following redirects; the token goes to the endpoint's own host only.

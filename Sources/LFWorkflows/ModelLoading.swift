@@ -171,7 +171,11 @@ struct ModelLoader {
     /// A model as its folder holds it; new tokens start as they do in the model that is trained.
     func frozenModel(_ folder: String, plan: ComputePlan) throws -> LanguageModel {
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
-        return try model(configuration(folder), folder: folder, plan: plan, generator: generator).model
+        var loader = self
+        let base = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
+        // Another model may have learned the tokens that are new here: its rows stay.
+        if folder != base { loader.newTokens?.descriptions = nil }
+        return try loader.model(configuration(folder), folder: folder, plan: plan, generator: generator).model
     }
 
     private func configuration(_ folder: String) throws -> ModelConfig {
@@ -281,7 +285,7 @@ struct ModelLoader {
     }
 
     /// Embeddings of an adapter belong to the ids of the tokenizer that was saved with it.
-    private func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
+    func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
         guard let tokenizer, files.replacements.contains(where: { $0.name == "model.embed_tokens.weight" }),
             FileManager.default.fileExists(atPath: folder + "/tokenizer.json"),
             let saved = try? Tokenizer.load(directory: folder),
@@ -346,7 +350,11 @@ func localFolder(_ name: String, key: String, _ model: ModelArguments) throws ->
             folders[name] = folder
             return folder
         } catch var error as UserError {
-            error.problem = "\(key) names \"\(name)\", which is no folder here. \(error.problem)"
+            // What a file's error says begins with the file.
+            let isOfFile = error.problem.hasPrefix("could not be ")
+            let file = isOfFile ? (error.location ?? "A file") + " " : ""
+            if isOfFile { error.location = nil }
+            error.problem = "\(key) names \"\(name)\", which is no folder here. \(file)\(error.problem)"
             throw error
         }
     }

@@ -11,6 +11,8 @@ final class HubServer: Sendable {
         var wrongChecksums: [String: String] = [:]
         var requiredToken: String?
         var ignoresRanges = false
+        /// Answers everything with a page, as a gate in between does.
+        var showsPage = false
         /// ModelScope's list tells size and checksum of no file.
         var hidesSizes = false
         /// Cuts this many answers with a body of over 1000 bytes after half of it.
@@ -97,6 +99,9 @@ final class HubServer: Sendable {
         }
         let isHead = words[0] == "HEAD"
         let now = behaviour.withLock { $0 }
+        if now.showsPage {
+            return send(connection, "200 OK", [], Array("<html>Sign in</html>".utf8), isHead: isHead)
+        }
         let isDownload = words[1].hasPrefix("/cdn/")
         if words[1].hasPrefix("/api/v1/"), let token = now.requiredToken,
             header("cookie") != "m_session_id=\(token)"

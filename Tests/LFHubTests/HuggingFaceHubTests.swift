@@ -111,6 +111,15 @@ import Testing
         }
     }
 
+    @Test func pagesInPlaceOfAnswersAreNamed() throws {
+        try withHub(.init(showsPage: true)) { _, hub, _ in
+            let text = message { _ = try hub.modelFolder("team/tiny") }
+            #expect(
+                text.contains("The hub's answer is not JSON. Check that HF_ENDPOINT names a Hugging Face hub")
+            )
+        }
+    }
+
     @Test func unknownNamesAreNamed() throws {
         try withHub { _, hub, _ in
             #expect(

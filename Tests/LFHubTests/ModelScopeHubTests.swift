@@ -171,6 +171,15 @@ import Testing
         }
     }
 
+    @Test func pagesInPlaceOfAnswersAreNamed() throws {
+        try withHub(.init(showsPage: true)) { _, hub, _ in
+            let text = message { _ = try hub.modelFolder("team/tiny") }
+            #expect(
+                text.contains(
+                    "The hub's answer is not JSON. Check that MODELSCOPE_ENDPOINT names a ModelScope hub"))
+        }
+    }
+
     @Test func unknownNamesAreNamed() throws {
         try withHub { _, hub, _ in
             #expect(
