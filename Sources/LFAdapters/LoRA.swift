@@ -162,8 +162,9 @@ extension LanguageModel {
         }
         for module in setup.modulesToSave ?? [] {
             // PEFT trains a copy of each module, so that what was tied parts.
-            if embeddingNames.contains(where: { matches(moduleName($0), module) }) { separateHead() }
-            let found = parameters.filter { matches(moduleName($0.name), module) }
+            if embeddingNames.contains(where: { moduleName($0).hasSuffix(module) }) { separateHead() }
+            // PEFT's rule for these: any name that ends so, `input_layernorm` too where `norm` is asked for.
+            let found = parameters.filter { moduleName($0.name).hasSuffix(module) }
             guard !found.isEmpty else {
                 let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(
                     separator: ", ")
@@ -172,7 +173,7 @@ extension LanguageModel {
                     "\(location == nil ? "additional_target" : "modules_to_save") names \"\(module)\", but the model has no such module.",
                     at: location.map { $0 + "/adapter_config.json" }, remedy: "Choose from \(names).")
             }
-            for parameter in found {
+            for parameter in found where parameter.control == nil {
                 try parameter.makeTrainable(dtype, keepingOriginalFor: adapters)
                 trainable.entries.append(
                     .init(name: Self.adapterPrefix + parameter.name, parameter: parameter))

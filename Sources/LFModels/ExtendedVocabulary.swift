@@ -82,8 +82,10 @@ public final class ExtendedVocabulary: WeightProvider {
         let deviation = 1 / Double(config.hiddenSize).squareRoot()
         for (name, table) in zip(names, old) {
             let mean = try table.mean(dim: 0, keepDim: true)
-            var grown = try table.cloned()
-            if size > oldSize {
+            let grown: Tensor
+            if size == oldSize {
+                grown = try table.cloned()
+            } else {
                 let shape = [size - oldSize, config.hiddenSize]
                 var rows = try mean.expanded(shape)
                 if tokens.descriptions == nil {

@@ -79,6 +79,7 @@ private struct ModelExport {
             let adapter = try localFolder(name, key: "adapter_name_or_path", arguments)
             let files = try LoRAAdapterFiles(directory: adapter)
             loader.warnOfOtherBase(files.config, name)
+            loader.warnOfOtherTokens(files, name, folder: adapter)
             try merge.add(files, location: adapter, to: model)
             logger.info("Merged adapter \(name)")
         }

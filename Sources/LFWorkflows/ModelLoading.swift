@@ -171,7 +171,11 @@ struct ModelLoader {
     /// A model as its folder holds it; new tokens start as they do in the model that is trained.
     func frozenModel(_ folder: String, plan: ComputePlan) throws -> LanguageModel {
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
-        return try model(configuration(folder), folder: folder, plan: plan, generator: generator).model
+        var loader = self
+        let base = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
+        // Another model may have learned the tokens that are new here: its rows stay.
+        if folder != base { loader.newTokens?.descriptions = nil }
+        return try loader.model(configuration(folder), folder: folder, plan: plan, generator: generator).model
     }
 
     private func configuration(_ folder: String) throws -> ModelConfig {
@@ -281,7 +285,7 @@ struct ModelLoader {
     }
 
     /// Embeddings of an adapter belong to the ids of the tokenizer that was saved with it.
-    private func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
+    func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
         guard let tokenizer, files.replacements.contains(where: { $0.name == "model.embed_tokens.weight" }),
             FileManager.default.fileExists(atPath: folder + "/tokenizer.json"),
             let saved = try? Tokenizer.load(directory: folder),

@@ -80,18 +80,24 @@ struct TokenAdditions {
 }
 
 extension ModelLoader {
-    /// The template of a model that is run or exported, and its tokenizer; the loader learns of new tokens. What is to be said is
-    /// logged.
+    /// The template of a run, and its tokenizer; the loader learns of new tokens. What is to be said is logged.
     ///
-    /// - Parameter folder: The model's.
-    mutating func templateSetup(folder: String, today: PromptDate, _ logger: Logger) throws -> TemplateSetup {
+    /// - Parameters:
+    ///   - folder: The model's.
+    ///   - rendersConversations: Whether messages are rendered at all; pre-training has texts only.
+    mutating func templateSetup(
+        folder: String, today: PromptDate, rendersConversations: Bool = true, _ logger: Logger
+    ) throws -> TemplateSetup {
         let additions = try TokenAdditions(config.model, folder: folder)
-        let setup = try TemplateSetup(config.data, tokenizer: additions.tokenizer, today: today)
+        let setup = try TemplateSetup(
+            config.data, tokenizer: additions.tokenizer, today: today,
+            rendersConversations: rendersConversations)
         for note in additions.notes + setup.notes { logger.info("\(note)") }
         for warning in additions.warnings + setup.warnings { logger.warning("\(warning)") }
         let growth = try additions.newTokens(of: setup.tokenizer)
         for warning in growth.warnings { logger.warning("\(warning)") }
         newTokens = growth.tokens
+        tokenizer = setup.tokenizer
         return setup
     }
 }

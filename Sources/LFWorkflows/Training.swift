@@ -57,16 +57,8 @@ private func run(
         { if !hasTokenizedData(config.data) { try checkDatasetNames(config) } })
     let tokenizerFolder = try localFolder(
         config.model.modelNameOrPath, key: "model_name_or_path", config.model)
-    let additions = try TokenAdditions(config.model, folder: tokenizerFolder)
-    let setup = try TemplateSetup(
-        config.data, tokenizer: additions.tokenizer, today: today,
-        rendersConversations: config.finetuning.stage != .pt)
-    for note in additions.notes + setup.notes { logger.info("\(note)") }
-    for warning in additions.warnings + setup.warnings { logger.warning("\(warning)") }
-    let growth = try additions.newTokens(of: setup.tokenizer)
-    for warning in growth.warnings { logger.warning("\(warning)") }
-    loader.newTokens = growth.tokens
-    loader.tokenizer = setup.tokenizer
+    let setup = try loader.templateSetup(
+        folder: tokenizerFolder, today: today, rendersConversations: config.finetuning.stage != .pt, logger)
 
     let data = try loadDatasets(
         config: config, tokenizer: setup.tokenizer, template: setup.template,

@@ -171,9 +171,19 @@ import Testing
     @Test func modulesToSaveMustExist() throws {
         let error = #expect(throws: UserError.self) {
             try model().addLoRA(
-                setup(["q_proj"], saving: ["head"]), generator: Generator(seed: 1), dtype: .float32)
+                setup(["q_proj"], saving: ["heads"]), generator: Generator(seed: 1), dtype: .float32)
         }
-        #expect(error?.problem == #"additional_target names "head", but the model has no such module."#)
+        #expect(error?.problem == #"additional_target names "heads", but the model has no such module."#)
+    }
+
+    /// PEFT takes every module whose name ends so, once.
+    @Test func modulesToSaveAreEndsOfNames() throws {
+        let trainable = try model().addLoRA(
+            setup(["q_proj"], saving: ["norm", "model.norm"]), generator: Generator(seed: 1), dtype: .float32)
+        let names = trainable.entries.map(\.name).filter { !$0.contains("lora_") }
+        #expect(names.count == 7 && Set(names).count == 7)
+        #expect(names.contains("base_model.model.model.layers.0.input_layernorm.weight"))
+        #expect(names.contains("base_model.model.model.norm.weight"))
     }
 
     /// As PEFT does: each named module trains a copy of its own, the other end of a tied weight stays as it was.
