@@ -28,6 +28,8 @@ public final class ExampleStream: Sendable {
     /// The bytes of its files.
     public let byteCount: Int
     public let bufferSize: Int
+    /// What decides, besides data, seed and buffer, which examples come when: a run that goes on with another comes out otherwise.
+    public let arrangement: String
     let plan: StreamPlan
     let processing: RowProcessing
     /// Rows set aside for evaluation: the first of the first pass, which later passes leave out wherever they are.
@@ -43,6 +45,8 @@ public final class ExampleStream: Sendable {
         self.processing = processing
         self.byteCount = byteCount
         bufferSize = plan.shuffleBuffer ?? 0
+        arrangement =
+            "\(name) by \(plan.strategy.rawValue) \(plan.probabilities), val_size \(heldOut.count), preprocessing_batch_size \(processing.processor.data.preprocessingBatchSize)"
         let sequences = processing.processor.form == .pairwise || processing.processor.form == .feedback
         mostTokens = processing.processor.data.cutoffLen * (sequences ? 2 : 1)
         self.heldOut = Set(heldOut.map(\.place))

@@ -196,6 +196,7 @@ extension Trainer {
             course["seed"] = .int(Int64(arguments.seed))
             course["data_bytes"] = .int(Int64(stream.byteCount))
             course["buffer_size"] = .int(Int64(stream.bufferSize))
+            course["stream"] = .string(stream.arrangement)
         }
         return course
     }

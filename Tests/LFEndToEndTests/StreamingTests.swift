@@ -124,6 +124,15 @@ import Testing
         #expect(try workplace.train(Self.settings.with(["ignore_data_skip": "true"])).status == 0)
     }
 
+    /// A position counts rows in one order; in another it is another place, which is allowed but said.
+    @Test func anotherArrangementIsWarnedAbout() throws {
+        let workplace = try Workplace()
+        try workplace.addDataset(rows(40).joined(separator: "\n"))
+        #expect(try workplace.train(Self.settings.with(["max_steps": "3"])).status == 0)
+        let again = try workplace.train(Self.settings.with(["preprocessing_batch_size": "6"]))
+        #expect(again.status == 0 && again.log.contains("preprocessing_batch_size 5\" then"), "\(again.log)")
+    }
+
     /// Of rows that are dropped the whole count comes at the end, of all that the run read.
     @Test func droppedRowsAreReported() throws {
         let workplace = try Workplace()
