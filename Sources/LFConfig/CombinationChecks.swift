@@ -48,7 +48,33 @@ private let leastValSize = 1e-6
 private let knownTrackers: Set = ["none", "None", "all", "tensorboard"]
 
 let combinationRules: [CombinationRule] =
-    modelAndDataRules + methodRules + policyOptimizationRules + evaluationRules + intervalRules
+    modelAndDataRules + streamingRules + methodRules + policyOptimizationRules + evaluationRules
+    + intervalRules
+
+private let streamingRules: [CombinationRule] = [
+    CombinationRule(
+        "streaming", "val_size", message: "Streaming mode should have an integer val size.",
+        remedy: "Use the number of rows to set aside, such as `val_size: 100`."
+    ) { $0.bool("streaming") && $0.double("val_size") > leastValSize && $0.double("val_size") < 1 },
+    CombinationRule(
+        "streaming", "max_samples", message: "`max_samples` is incompatible with `streaming`.",
+        remedy: "Remove it; `max_steps` says how much is learned from."
+    ) { $0.bool("streaming") && !$0.isNull("max_samples") },
+    CombinationRule(
+        "streaming", "max_steps", message: "Please specify `max_steps` in streaming mode.",
+        remedy: "Set `max_steps`: the length of a stream is not known before its end."
+    ) { $0.bool("streaming") && ($0.int("max_steps") < 1) },
+    CombinationRule(
+        "streaming", "tokenized_path",
+        message:
+            "`tokenized_path` does not work with `streaming`: one keeps the tokenized data, the other never has it whole.",
+        remedy: "Turn off `streaming` to write or to read `tokenized_path`, or remove `tokenized_path`."
+    ) { $0.bool("streaming") && !$0.isNull("tokenized_path") },
+    CombinationRule(
+        "streaming", "stage", message: "`streaming` does not work with `stage: ppo`.",
+        remedy: "Turn off `streaming`: PPO learns from prompts, which are short."
+    ) { $0.bool("streaming") && $0.string("stage") == "ppo" },
+]
 
 private let modelRule = CombinationRule(
     "model_name_or_path", message: "Please provide `model_name_or_path`.",

@@ -94,6 +94,9 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
             arguments.isNull("ref_model"), ["ref_model_adapters"], "ref_model is not set"
         ))
     groups.append((["rm", "dpo", "kto", "ppo"].contains(stage), ["packing"], "stage is \(stage)"))
+    groups.append((!arguments.bool("streaming"), ["buffer_size"], "streaming is not set"))
+    groups.append(
+        (arguments.bool("streaming"), ["disable_shuffling", "overwrite_cache"], "streaming is set"))
     groups.append(
         (
             !arguments.bool("predict_with_generate"),

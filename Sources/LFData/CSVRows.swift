@@ -15,59 +15,81 @@ struct CSVRows {
     init(_ bytes: [UInt8], path: String) throws(UserError) {
         var scanner = CSVScanner(bytes, path: path)
         guard let header = try scanner.row() else { return }
-        let names = header.fields.map { $0 ?? "" }
+        let columns = try CSVColumns(header.fields, at: "\(path): line \(header.line)")
+        var table: [[String?]] = []
+        while let row = try scanner.row() {
+            try columns.check(row.fields, at: "\(path): line \(row.line)")
+            table.append(row.fields)
+            lines.append(row.line)
+        }
+        let truthColumns = columns.names.indices.filter { column in
+            let values = table.compactMap { column < $0.count ? $0[column]?.lowercased() : nil }
+            return !values.isEmpty && values.allSatisfy { $0 == "true" || $0 == "false" }
+        }
+        let truthNames = Set(truthColumns.map { columns.names[$0] })
+        rows = table.map { columns.row($0, truthColumns: truthNames) }
+    }
+}
+
+/// What the header line of comma-separated text names.
+struct CSVColumns: Sendable {
+    let names: [String]
+
+    /// - Throws: A `UserError` when a column has no name, or another's.
+    init(_ header: [String?], at place: String) throws(UserError) {
+        names = header.map { $0 ?? "" }
         for (index, name) in names.enumerated() {
             guard !name.isEmpty else {
                 throw UserError(
-                    .failedRun, "Column \(index + 1) has no name.", at: "\(path): line \(header.line)",
+                    .failedRun, "Column \(index + 1) has no name.", at: place,
                     remedy: "Name every column in the first line.")
             }
             guard names.firstIndex(of: name) == index else {
                 throw UserError(
-                    .failedRun, "Two columns are called \"\(name)\".", at: "\(path): line \(header.line)",
+                    .failedRun, "Two columns are called \"\(name)\".", at: place,
                     remedy: "Give every column a name of its own.")
             }
         }
-        var table: [[String?]] = []
-        while let row = try scanner.row() {
-            guard row.fields.count <= names.count else {
-                throw UserError(
-                    .failedRun,
-                    "The row has \(row.fields.count) fields, but the header names \(names.count) columns.",
-                    at: "\(path): line \(row.line)",
-                    remedy: "Put fields that hold commas, quotes or line breaks between double quotes.")
+    }
+
+    /// - Throws: A `UserError` when a row has more fields than the header.
+    func check(_ fields: [String?], at place: String) throws(UserError) {
+        guard fields.count > names.count else { return }
+        throw UserError(
+            .failedRun,
+            "The row has \(fields.count) fields, but the header names \(names.count) columns.", at: place,
+            remedy: "Put fields that hold commas, quotes or line breaks between double quotes.")
+    }
+
+    /// A row as an object; a column without a field is null.
+    ///
+    /// - Parameter truthColumns: Those whose `true` and `false` are truth values.
+    func row(_ fields: [String?], truthColumns: Set<String>) -> JSONValue {
+        var row: JSONObject = [:]
+        for (column, name) in names.enumerated() {
+            guard column < fields.count, let text = fields[column] else {
+                row[name] = .null
+                continue
             }
-            table.append(row.fields)
-            lines.append(row.line)
+            let word = truthColumns.contains(name) ? text.lowercased() : ""
+            row[name] = word == "true" || word == "false" ? .bool(word == "true") : .string(text)
         }
-        let truthColumns = names.indices.map { column in
-            let values = table.compactMap { column < $0.count ? $0[column]?.lowercased() : nil }
-            return !values.isEmpty && values.allSatisfy { $0 == "true" || $0 == "false" }
-        }
-        rows = table.map { fields in
-            var row: JSONObject = [:]
-            for (column, name) in names.enumerated() {
-                guard column < fields.count, let text = fields[column] else {
-                    row[name] = .null
-                    continue
-                }
-                row[name] = truthColumns[column] ? .bool(text.lowercased() == "true") : .string(text)
-            }
-            return .object(row)
-        }
+        return .object(row)
     }
 }
 
 /// Cuts comma-separated text into fields.
-private struct CSVScanner {
+struct CSVScanner {
     private let bytes: [UInt8]
     private let path: String
     private var position = 0
-    private var line = 1
+    private var line: Int
 
-    init(_ bytes: [UInt8], path: String) {
+    /// - Parameter line: The number of the line that the bytes begin with.
+    init(_ bytes: [UInt8], path: String, line: Int = 1) {
         self.bytes = bytes
         self.path = path
+        self.line = line
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { position = 3 }
     }
 

@@ -47,6 +47,22 @@ struct ConversationConverter: Sendable {
         if entry.isRanking, entry.columns.rejected == nil { throw missingName("rejected") }
     }
 
+    /// Checks that every column that the entry names is in some row.
+    ///
+    /// - Parameter place: Where the rows are from.
+    /// - Throws: A `UserError` that names the column.
+    func checkColumns(of rows: some Collection<RawRow>, at place: String) throws(UserError) {
+        for column in requiredColumns where !rows.contains(where: { $0.hasColumn(column) }) {
+            let names = rows.first?.columnNames ?? []
+            throw UserError(
+                .failedRun, "The dataset \"\(entry.name)\" has no column \"\(column)\".", at: place,
+                remedy: names.isEmpty
+                    ? "Write rows as {\"column\": value, …}."
+                    : "Its columns are \(names.joined(separator: ", ")): name the right ones under \"columns\" in "
+                        + "dataset_info.json.")
+        }
+    }
+
     private func missingName(_ column: String) -> UserError {
         UserError(
             .failedRun, "The dataset \"\(entry.name)\" does not say which column holds \(column).",

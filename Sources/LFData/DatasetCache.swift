@@ -72,6 +72,8 @@ public func loadDatasets(
     func process() throws -> DatasetModule {
         try loadDatasets(config: config, tokenizer: tokenizer, template: template)
     }
+    // A stream is never there as a whole, and its data are not read to find a name for it.
+    if config.data.streaming { return try process() }
     let stage = config.finetuning.stage.rawValue
     let threads = ProcessInfo.processInfo.activeProcessorCount
     func source() throws -> DatasetSource {

@@ -58,7 +58,10 @@ struct DatasetFile: Sendable {
     /// Each row's number, from 1; nil where rows are numbered without gaps.
     private let numbers: [Int]?
 
-    private enum Kind { case json, text, csv, parquet, arrow }
+    enum Kind { case json, text, csv, parquet, arrow }
+
+    /// What a file is, by its name; nil where it cannot be read.
+    static func kind(of path: String) -> Kind? { kinds[pathExtension(path)] }
 
     private static let kinds: [String: Kind] = [
         "json": .json, "jsonl": .json, "txt": .text, "csv": .csv, "arrow": .arrow, "parquet": .parquet,
@@ -116,7 +119,7 @@ struct DatasetFile: Sendable {
     init(path: String) throws {
         self.path = path
         let isPacked = DataFileReader.Compression(path: path) != nil
-        let kind = Self.kinds[Self.pathExtension(path)]
+        let kind = Self.kind(of: path)
         if kind == .text {
             rows = try Self.lines(of: path).map { .text($0) }
             unit = "line"
@@ -127,7 +130,7 @@ struct DatasetFile: Sendable {
             unit = "line"
             numbers = table.lines
         } else if kind == .parquet || kind == .arrow {
-            let table = try TableReader(path: path, format: kind == .parquet ? .parquet : .arrow)
+            var table = try TableReader(path: path, format: kind == .parquet ? .parquet : .arrow)
             var rows: [RawRow] = []
             try table.forEachRow { rows.append(.value($0)) }
             self.rows = rows
@@ -156,14 +159,18 @@ struct DatasetFile: Sendable {
             self.numbers = numbers
         }
         if let row = rows.firstIndex(where: { !$0.isObject }) {
-            throw UserError(
-                .failedRun, "A row is no object.", at: location(of: row),
-                remedy: #"Write rows as {"column": value, …}."#)
+            throw Self.noObject(at: location(of: row))
         }
-        if rows.isEmpty {
-            throw UserError(
-                .failedRun, "The data file has no rows.", at: path, remedy: "Give a file with data.")
-        }
+        if rows.isEmpty { throw Self.noRows(path) }
+    }
+
+    static func noObject(at place: String) -> UserError {
+        UserError(
+            .failedRun, "A row is no object.", at: place, remedy: #"Write rows as {"column": value, …}."#)
+    }
+
+    static func noRows(_ path: String) -> UserError {
+        UserError(.failedRun, "The data file has no rows.", at: path, remedy: "Give a file with data.")
     }
 
     /// What a file is read as, by its name; nil where it cannot be read.
@@ -179,15 +186,24 @@ struct DatasetFile: Sendable {
     }
 
     /// Whether the first character that is no white space opens a list.
-    private static func startsAsList(_ path: String) throws(UserError) -> Bool {
+    static func startsAsList(_ path: String) throws(UserError) -> Bool {
         let reader = try DataFileReader(path: path)
         var buffer = [UInt8](repeating: 0, count: 4096)
-        let result = buffer.withUnsafeMutableBytes { target in
-            Result { () throws(UserError) in try reader.read(into: target) }
+        var mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+        while true {
+            let result = buffer.withUnsafeMutableBytes { target in
+                Result { () throws(UserError) in try reader.read(into: target) }
+            }
+            let count = try result.get()
+            guard count > 0 else { return false }
+            for byte in buffer[..<count] {
+                if byte == mark.first {
+                    mark.removeFirst()
+                } else if byte > 0x20 {
+                    return byte == UInt8(ascii: "[")
+                }
+            }
         }
-        var bytes = buffer[..<(try result.get())]
-        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }
-        return bytes.first { $0 > 0x20 } == UInt8(ascii: "[")
     }
 
     /// The lines of a text file; line feeds, carriage returns and both together end one.

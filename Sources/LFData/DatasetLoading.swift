@@ -15,15 +15,16 @@ public import LFTokenizer
 public func loadDatasets(
     config: ResolvedConfig, tokenizer: Tokenizer, template: Template
 ) throws -> DatasetModule {
-    let form = try exampleForm(for: config)
+    if config.data.streaming {
+        return try streamDatasets(config: config, tokenizer: tokenizer, template: template)
+    }
+    let form = exampleForm(for: config)
     func processor(_ form: ExampleProcessor.Form) -> ExampleProcessor {
         ExampleProcessor(
             form: form, data: config.data, template: template, tokenizer: tokenizer,
             model: config.model.modelNameOrPath)
     }
-    // Answers are generated in evaluation only.
-    let generates = config.finetuning.stage == .sft && config.training.predictWithGenerate
-    let evalForm = generates ? .prompted : form
+    let evalForm = evaluationForm(for: config)
     var loader = DatasetLoader(config: config, form: form)
     var trainRows = try loader.mixedRows(of: config.data.dataset)
     var evalSets: [(name: String?, rows: DatasetRows)] = []
@@ -70,10 +71,7 @@ public func checkDatasetNames(_ config: ResolvedConfig) throws {
     guard errors.isEmpty else { throw UserErrors(errors) }
 }
 
-private func exampleForm(for config: ResolvedConfig) throws(UserError) -> ExampleProcessor.Form {
-    if config.data.streaming {
-        throw UserError(.configuration, "streaming is not supported yet.", remedy: "Leave it out.")
-    }
+func exampleForm(for config: ResolvedConfig) -> ExampleProcessor.Form {
     switch config.finetuning.stage {
     case .pt: return .pretraining
     case .sft: return .supervised
@@ -81,6 +79,12 @@ private func exampleForm(for config: ResolvedConfig) throws(UserError) -> Exampl
     case .kto: return .feedback
     case .ppo: return .prompted
     }
+}
+
+/// Answers are generated in evaluation only.
+func evaluationForm(for config: ResolvedConfig) -> ExampleProcessor.Form {
+    let generates = config.finetuning.stage == .sft && config.training.predictWithGenerate
+    return generates ? .prompted : exampleForm(for: config)
 }
 
 /// Rows in the standard form with the places they come from.
@@ -119,23 +123,25 @@ struct DatasetRows: Sendable {
     }
 }
 
-extension DatasetRows {
-    /// For each row the one before it, in the batch that upstream would process at once, that has a verdict; the first
-    /// row's is the last.
-    ///
-    /// Upstream stops at a row before which stands one that it drops.
-    fileprivate func neighbours(data: DataArguments) -> [Int] {
-        var neighbours = Array(rows.indices)
-        for batch in ExamplePacking.batches(rowCount: rows.count, data: data) {
-            func hasAnswer(_ i: Int) -> Bool { rows[i].converted.conversation?.response.count ?? 0 >= 2 }
-            guard var last = batch.last(where: hasAnswer) else { continue }
-            for i in batch {
-                neighbours[i] = last
-                if hasAnswer(i) { last = i }
-            }
+/// For each row the one before it, in the batch that upstream would process at once, that has a verdict; the first
+/// row's is the last.
+///
+/// Upstream stops at a row before which stands one that it drops.
+///
+/// - Parameters:
+///   - batches: Cover all rows.
+///   - row: The row of a number.
+func feedbackNeighbours(batches: [Range<Int>], _ row: (Int) -> ConvertedRow) -> [Int] {
+    func hasAnswer(_ i: Int) -> Bool { row(i).conversation?.response.count ?? 0 >= 2 }
+    var neighbours = Array(0..<(batches.last?.upperBound ?? 0))
+    for batch in batches {
+        guard var last = batch.last(where: hasAnswer) else { continue }
+        for i in batch {
+            neighbours[i] = last
+            if hasAnswer(i) { last = i }
         }
-        return neighbours
     }
+    return neighbours
 }
 
 /// Reads datasets by name and keeps what messages about their rows need.
@@ -154,7 +160,7 @@ struct DatasetLoader {
         sampling = NumPyLegacyGenerator(seed: UInt32(truncatingIfNeeded: config.training.seed))
     }
 
-    private var threads: Int {
+    var threads: Int {
         min(config.data.preprocessingNumWorkers ?? .max, ProcessInfo.processInfo.activeProcessorCount)
     }
 
@@ -184,9 +190,7 @@ struct DatasetLoader {
         for name in names {
             let rows = try rows(of: name)
             if let earlier = datasets.firstIndex(where: { $0.name == name }) {
-                warn(
-                    "The dataset \"\(name)\" is named twice and counts once: set num_samples in its entry to repeat rows."
-                )
+                warnOfRepeat(of: name, remedy: "set num_samples in its entry to repeat rows")
                 datasets[earlier] = rows
             } else {
                 datasets.append(rows)
@@ -195,7 +199,24 @@ struct DatasetLoader {
         return datasets
     }
 
-    private func checkProbabilities(datasetCount: Int) throws(UserError) {
+    /// The names without repeats.
+    mutating func distinct(_ names: [String]) -> [String] {
+        var distinct: [String] = []
+        for name in names {
+            if distinct.contains(name) {
+                warnOfRepeat(of: name, remedy: "a stream begins again until max_steps are done")
+            } else {
+                distinct.append(name)
+            }
+        }
+        return distinct
+    }
+
+    private mutating func warnOfRepeat(of name: String, remedy: String) {
+        warn("The dataset \"\(name)\" is named twice and counts once: \(remedy).")
+    }
+
+    func checkProbabilities(datasetCount: Int) throws(UserError) {
         let data = config.data
         guard !data.interleaveProbs.isEmpty, datasetCount > 1 else { return }
         let probabilities = data.interleaveProbs
@@ -215,8 +236,10 @@ struct DatasetLoader {
         }
     }
 
-    /// The rows of one dataset in the standard form.
-    mutating func rows(of name: String) throws -> DatasetRows {
+    /// What reads a dataset's rows, and its files.
+    ///
+    /// - Throws: A `UserError` when the dataset cannot serve the stage, or has no files.
+    mutating func source(named name: String) throws -> (converter: ConversationConverter, paths: [String]) {
         let entry = try entry(named: name)
         guard entry.isRanking == (form == .pairwise) else {
             let stage = config.finetuning.stage.rawValue
@@ -236,14 +259,20 @@ struct DatasetLoader {
         }
         let converter = ConversationConverter(entry: entry)
         try converter.checkEntry()
+        return (converter, try entry.paths(config))
+    }
+
+    /// The rows of one dataset in the standard form.
+    mutating func rows(of name: String) throws -> DatasetRows {
+        let (converter, paths) = try source(named: name)
         var places: [(file: Int, index: Int)] = []
-        for path in try entry.paths(config) {
+        for path in paths {
             let file = try DatasetFile(path: path)
             places += file.rows.indices.map { (self.files.count, $0) }
             self.files.append(file)
         }
         try checkColumns(converter, places)
-        if let count = entry.sampleCount { places = sample(places, count) }
+        if let count = converter.entry.sampleCount { places = sample(places, count) }
         if let limit = config.data.maxSamples { places = Array(places.prefix(limit)) }
         let files = files
         let chosen = places
@@ -281,17 +310,8 @@ struct DatasetLoader {
     /// Checks that every column that the entry names is in some row.
     private func checkColumns(_ converter: ConversationConverter, _ places: [(file: Int, index: Int)]) throws
     {
-        for column in converter.requiredColumns
-        where !places.contains(where: { files[$0.file].rows[$0.index].hasColumn(column) }) {
-            let names = files[places[0].file].rows[places[0].index].columnNames
-            throw UserError(
-                .failedRun, "The dataset \"\(converter.entry.name)\" has no column \"\(column)\".",
-                at: files[places[0].file].path,
-                remedy: names.isEmpty
-                    ? "Write rows as {\"column\": value, …}."
-                    : "Its columns are \(names.joined(separator: ", ")): name the right ones under \"columns\" in "
-                        + "dataset_info.json.")
-        }
+        try converter.checkColumns(
+            of: places.lazy.map { files[$0.file].rows[$0.index] }, at: files[places[0].file].path)
     }
 
     // MARK: Processing
@@ -302,7 +322,9 @@ struct DatasetLoader {
     mutating func process(_ set: DatasetRows, with processor: ExampleProcessor) throws -> [Example] {
         let files = files
         let form = processor.form
-        let neighbours = form == .feedback ? set.neighbours(data: config.data) : []
+        let batches = ExamplePacking.batches(rowCount: set.rows.count, data: config.data)
+        let neighbours =
+            form == .feedback ? feedbackNeighbours(batches: batches) { set.rows[$0].converted } : []
         let processed = try parallelMap(set.rows.count, threads: threads) { i -> ExampleProcessor.Processed in
             let row = set.rows[i]
             switch row.converted {
@@ -320,21 +342,9 @@ struct DatasetLoader {
             if case .dropped(let reason) = result { drops.append((row, reason)) }
         }
         var examples: [Example] = []
-        if config.data.packing, form == .pretraining || form == .supervised {
-            let packing = ExamplePacking(
-                form: form, data: config.data,
-                blockStart: processor.tokenizer.asksForBOS ? processor.tokenizer.bosID : nil)
-            for batch in ExamplePacking.batches(rowCount: processed.count, data: config.data) {
-                var sequences: [LabeledSequence] = []
-                for i in batch {
-                    guard case .example(.supervised(let parts)) = processed[i] else { continue }
-                    if form == .supervised, parts[0].inputIDs.count > config.data.cutoffLen {
-                        drops.append((set.rows[i], .tooLong))
-                    } else {
-                        sequences += parts
-                    }
-                }
-                examples += packing.blocks(sequences)
+        if let packing = ExamplePacking(processor) {
+            for batch in batches {
+                examples += packing.examples(of: processed[batch]) { drops.append((set.rows[$0], .tooLong)) }
             }
         } else {
             for case .example(let example) in processed { examples.append(example) }
@@ -343,20 +353,20 @@ struct DatasetLoader {
             warn("\(set.name): all answers have the same verdict; KTO needs desirable and undesirable ones.")
         }
         report(drops, of: set)
-        guard !examples.isEmpty else { throw nothingLeft(of: set) }
+        guard !examples.isEmpty else { throw nothingLeft(of: set.name) }
         return examples
     }
 
-    private func nothingLeft(of set: DatasetRows) -> UserError {
+    func nothingLeft(of name: String) -> UserError {
         if form == .pretraining, config.data.packing {
             return UserError(
                 .failedRun,
-                "The texts of \(set.name) are shorter than one block of \(config.data.cutoffLen) tokens.",
+                "The texts of \(name) are shorter than one block of \(config.data.cutoffLen) tokens.",
                 remedy: "Give more text, lower cutoff_len, or set packing: false.")
         }
         let reasons = warnings.isEmpty ? "" : " " + warnings.joined(separator: " ")
         return UserError(
-            .failedRun, "No valid example is left of \(set.name).\(reasons)",
+            .failedRun, "No valid example is left of \(name).\(reasons)",
             remedy: "Check the data's format against its entry in dataset_info.json.")
     }
 
@@ -368,23 +378,32 @@ struct DatasetLoader {
                     .sorted()
                 guard !rows.isEmpty else { continue }
                 let all = Set(set.rows.filter { $0.file == file }.map(\.index)).count
-                let shown = rows.prefix(10).map { String(files[file].number(of: $0)) }.joined(separator: ", ")
-                let unit = files[file].unit + (rows.count == 1 ? "" : "s")
-                let more = rows.count > 10 ? " and \(rows.count - 10) more" : ""
                 warn(
-                    "\(files[file].path): dropped \(rows.count) of \(all) rows because \(reason.rawValue): "
-                        + "\(unit) \(shown)\(more).")
+                    dropWarning(
+                        path: files[file].path, unit: files[file].unit, reason, count: rows.count, of: all,
+                        first: rows.prefix(10).map { files[file].number(of: $0) }))
             }
         }
     }
 
-    private mutating func warn(_ text: String) {
+    mutating func warn(_ text: String) {
         if !warnings.contains(text) { warnings.append(text) }
     }
 }
 
+/// One sentence about the rows of a file that were left out for one reason.
+///
+/// - Parameter first: The numbers of the first ten.
+func dropWarning(
+    path: String, unit: String, _ reason: DropReason, count: Int, of all: Int, first: [Int]
+) -> String {
+    let more = count > first.count ? " and \(count - first.count) more" : ""
+    return "\(path): dropped \(count) of \(all) rows because \(reason.rawValue): "
+        + "\(unit)\(count == 1 ? "" : "s") \(first.map(String.init).joined(separator: ", "))\(more)."
+}
+
 /// Adds the place of a row to errors that have none.
-private func located<Result>(
+func located<Result>(
     _ location: @autoclosure () -> String, _ body: () throws -> Result
 ) throws -> Result {
     do {

@@ -12,6 +12,8 @@ public struct DatasetModule: Sendable, Equatable {
     }
 
     public var train: [Example]?
+    /// Takes the place of `train` with `streaming: true`.
+    public var stream: ExampleStream?
     public var eval: [Evaluation] = []
     /// The first example of each set as upstream prints it, line by line.
     public var firstExampleText: [String] = []

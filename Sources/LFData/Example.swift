@@ -1,3 +1,5 @@
+public import LFDiagnostics
+
 /// The label of a token that is not learned (upstream `IGNORE_INDEX`).
 public let ignoreIndex: Int32 = -100
 
@@ -25,4 +27,26 @@ public enum Example: Sendable, Equatable {
     /// ppo and prediction: a prompt that the model answers, and the answer that the data has (upstream's `labels`); each
     /// cut on its own.
     case prompted(prompt: [Int32], answer: [Int32])
+}
+
+extension Example {
+    /// Whether a token is learned; the first of a sequence has nothing to be predicted from.
+    public var learnsToken: Bool {
+        sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
+    }
+
+    /// Checks that a model knows every token.
+    ///
+    /// - Parameter vocabSize: How many tokens the model has an embedding for.
+    /// - Throws: A `UserError` with the first token that it does not know.
+    public func checkTokens(vocabSize: Int) throws(UserError) {
+        for sequence in sequences {
+            guard let id = sequence.inputIDs.first(where: { $0 < 0 || $0 >= vocabSize }) else { continue }
+            throw UserError(
+                .failedRun, "The data holds the token \(id), but the model knows only \(vocabSize) tokens.",
+                remedy:
+                    "Choose a template whose special tokens the model knows, or a model made for this template, or set resize_vocab: true to train new ones."
+            )
+        }
+    }
 }

@@ -1,4 +1,5 @@
 import LFConfig
+import LFTokenizer
 
 /// Joins processed rows into the blocks that a packed run trains on.
 ///
@@ -27,8 +28,36 @@ struct ExamplePacking: Sendable {
         return batches
     }
 
+    /// Nil where the arguments ask for no packing, or examples are no single sequences.
+    init?(_ processor: ExampleProcessor) {
+        guard processor.data.packing, processor.form == .pretraining || processor.form == .supervised else {
+            return nil
+        }
+        form = processor.form
+        data = processor.data
+        blockStart = processor.tokenizer.asksForBOS ? processor.tokenizer.bosID : nil
+    }
+
+    /// Packs the rows of one batch.
+    ///
+    /// - Parameter tooLong: Gets the numbers of rows that no block can hold.
+    func examples(
+        of processed: ArraySlice<ExampleProcessor.Processed>, tooLong: (Int) -> Void
+    ) -> [Example] {
+        var sequences: [LabeledSequence] = []
+        for i in processed.indices {
+            guard case .example(.supervised(let parts)) = processed[i] else { continue }
+            if form == .supervised, parts[0].inputIDs.count > data.cutoffLen {
+                tooLong(i)
+            } else {
+                sequences += parts
+            }
+        }
+        return blocks(sequences)
+    }
+
     /// Packs the sequences of one batch.
-    func blocks(_ sequences: [LabeledSequence]) -> [Example] {
+    private func blocks(_ sequences: [LabeledSequence]) -> [Example] {
         switch form {
         case .pretraining: textBlocks(sequences)
         case .supervised: knapsacks(sequences)

@@ -58,10 +58,31 @@ package struct NumPyGenerator {
     /// `Generator.permutation(count)`: the numbers `0..<count`, shuffled from the end.
     package mutating func permutation(_ count: Int) -> [Int] {
         var numbers = Array(0..<count)
-        for i in stride(from: count - 1, to: 0, by: -1) {
-            numbers.swapAt(i, Int(next(through: UInt64(i))))
-        }
+        shuffle(&numbers)
         return numbers
+    }
+
+    /// `Generator.shuffle(list)`.
+    package mutating func shuffle<Element>(_ elements: inout [Element]) {
+        for i in stride(from: elements.count - 1, to: 0, by: -1) {
+            elements.swapAt(i, Int(next(through: UInt64(i))))
+        }
+    }
+
+    /// `Generator.integers(0, limit, size: count)` (Lemire 2019, arXiv 1805.10941).
+    ///
+    /// - Parameter limit: Above 0 and at most 2^32 - 1.
+    package mutating func integers(_ count: Int, below limit: Int) -> [Int] {
+        let limit = UInt32(limit)
+        guard limit > 1 else { return Array(repeating: 0, count: count) }
+        let threshold = (0 &- limit) % limit
+        return (0..<count).map { _ in
+            var product: UInt64
+            repeat {
+                product = UInt64(next32()) * UInt64(limit)
+            } while UInt32(truncatingIfNeeded: product) < threshold
+            return Int(product >> 32)
+        }
     }
 
     /// `Generator.choice(probabilities.count, size: count, p: probabilities)`.

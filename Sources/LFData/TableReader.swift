@@ -19,6 +19,9 @@ package struct TableReader: ~Copyable {
     private let path: String
     private let format: Format
     private let table: lf_table_t
+    /// Lines of JSON that were decoded and not handed out.
+    private var rest = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var decodedRows = 0
 
     /// - Throws: `UserError` naming the file when it is missing or not of the format.
     package init(path: String, format: Format) throws(UserError) {
@@ -34,31 +37,43 @@ package struct TableReader: ~Copyable {
     /// Visits every row from where the reader stands to the end.
     ///
     /// - Throws: What `body` throws; `UserError` with the row behind which the file is damaged.
-    package func forEachRow(_ body: (JSONValue) throws -> Void) throws {
-        var row = 0
-        while true {
-            var text: UnsafePointer<CChar>?
-            var count = 0
-            var message = [CChar](repeating: 0, count: Int(LF_TABLE_ERROR_SIZE))
-            let answer = lf_table_next(table, &text, &count, &message)
-            guard answer >= 0 else {
-                throw Self.unreadable(path, format, message, at: "\(path): after row \(row)")
-            }
-            guard answer > 0, let text else { return }
-            var rest = UnsafeRawBufferPointer(start: text, count: count)
+    package mutating func forEachRow(_ body: (JSONValue) throws -> Void) throws {
+        while try decode() {
+            var rest = self.rest
             try JSONValue.forEachLine(
-                source: path,
-                read: { buffer in
-                    let size = min(buffer.count, rest.count)
-                    buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<size]))
-                    rest = UnsafeRawBufferPointer(rebasing: rest[size...])
-                    return size
-                },
-                { _, value in
-                    row += 1
-                    try body(value)
-                })
+                source: path, read: { Self.take(from: &rest, into: $0) }, { _, value in try body(value) })
         }
+    }
+
+    /// Fills a buffer with the next bytes of the rows, one JSON object per line; returns how many, 0 at the end.
+    ///
+    /// - Throws: `UserError` with the row behind which the file is damaged.
+    package mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws(UserError) -> Int {
+        while rest.isEmpty { guard try decode() else { return 0 } }
+        return Self.take(from: &rest, into: buffer)
+    }
+
+    private static func take(
+        from rest: inout UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer
+    ) -> Int {
+        let size = min(buffer.count, rest.count)
+        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<size]))
+        rest = UnsafeRawBufferPointer(rebasing: rest[size...])
+        return size
+    }
+
+    /// Decodes the next rows; false at the end.
+    private mutating func decode() throws(UserError) -> Bool {
+        var text: UnsafePointer<CChar>?
+        var count = 0
+        var message = [CChar](repeating: 0, count: Int(LF_TABLE_ERROR_SIZE))
+        let answer = lf_table_next(table, &text, &count, &message)
+        guard answer >= 0 else {
+            throw Self.unreadable(path, format, message, at: "\(path): after row \(decodedRows)")
+        }
+        rest = UnsafeRawBufferPointer(start: text, count: answer > 0 ? count : 0)
+        decodedRows += rest.count { $0 == 0x0A }
+        return answer > 0
     }
 
     private static func unreadable(

@@ -42,8 +42,10 @@ extension HubSettings {
 
     /// The JSON that the hub gives at an address.
     ///
+    /// - Parameter isReadable: Whether the hub has let this repository be read before: a refusal is a hiccup then, and the
+    ///   request is repeated.
     /// - Throws: `UserError` when the hub refuses or the answer is no JSON; `BrokenTransfer` when it broke five times.
-    func json(_ url: String, repository: String) throws -> JSONValue {
+    func json(_ url: String, repository: String, isReadable: Bool = false) throws -> JSONValue {
         var body: [UInt8] = []
         try retrying(self) {
             body = []
@@ -55,6 +57,7 @@ extension HubSettings {
                 }
                 body.append(contentsOf: bytes)
             }
+            if isReadable, answer.status == 403 { throw BrokenTransfer(reason: "HTTP 403 from \(url)") }
             try check(answer, repository: repository, file: nil, url: url)
         }
         guard let json = try? JSONValue.parse(body, source: url) else {

@@ -75,8 +75,10 @@ public struct ModelScopeHub: Hub {
     }
 
     /// What a page of a repository's list holds.
-    private func listed(_ cache: ModelScopeCache, url: String) throws -> [JSONValue] {
-        let json = try settings.json(url, repository: cache.repository)
+    private func listed(
+        _ cache: ModelScopeCache, url: String, isReadable: Bool = false
+    ) throws -> [JSONValue] {
+        let json = try settings.json(url, repository: cache.repository, isReadable: isReadable)
         guard let entries = (json["Data"]?["Files"] ?? json["Data"])?.array else {
             throw UserError(
                 .failedRun,
@@ -96,7 +98,8 @@ public struct ModelScopeHub: Hub {
             let url = url(
                 cache, "repo/tree",
                 ["Recursive": "True", "PageNumber": "\(page)", "PageSize": "\(pageSize)"])
-            let entries = try listed(cache, url: url)
+            // ModelScope refuses a page of a long list now and then.
+            let entries = try listed(cache, url: url, isReadable: page > 1)
             let before = known.count
             for entry in entries {
                 known.insert(entry["Path"]?.string ?? "")

@@ -79,6 +79,27 @@ extension JSONValue {
         }
     }
 
+    /// Parses one line of a file of lines.
+    ///
+    /// - Parameters:
+    ///   - number: The line's number, from 1.
+    ///   - path: Names the file in errors.
+    /// - Throws: A `UserError` that names the line when its text is invalid, or an object has two members of one key.
+    public static func parse(
+        line: [UInt8], number: Int, source path: String
+    ) throws(UserError) -> JSONValue {
+        let result = line.withUnsafeBufferPointer { line in
+            Result { () throws(UserError) in
+                let root = try lineRoot(line, number: number, path: path)
+                if let key = root.repeatedKey {
+                    throw UserError.repeatedKey(key, at: "\(path): line \(number)")
+                }
+                return root.value
+            }
+        }
+        return try result.get()
+    }
+
     private static func lineRoot(
         _ line: UnsafeBufferPointer<UInt8>, number: Int, path: String
     ) throws(UserError) -> JSONNode {

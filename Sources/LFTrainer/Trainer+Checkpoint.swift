@@ -46,10 +46,11 @@ extension Trainer {
 
     /// Takes over everything that `saveCheckpoint` wrote.
     ///
+    /// - Returns: Where a streamed training set goes on.
     /// - Throws: `UserError` naming a tensor that the checkpoint lacks or holds in another shape.
     func restore(
         from checkpoint: TrainingCheckpoint, into optimizer: any Optimizer, plan: TrainingPlan
-    ) throws {
+    ) throws -> StreamedSteps.Position {
         let saved = try checkpoint.state()
         let old = try TrainerState.load(from: checkpoint.path)
         guard old.globalStep <= plan.totalSteps else {
@@ -80,6 +81,7 @@ extension Trainer {
         }
         try restoreProgress(saved.scheduler, source: checkpoint.path)
         progress.stopsEarly = hasLostPatience
+        return try streamPosition(saved.scheduler["stream"], source: checkpoint.path)
     }
 
     /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.
@@ -150,6 +152,12 @@ extension Trainer {
             "running_values": .object(running), "owes_epoch_end": .bool(progress.owesEpochEnd),
         ]
         progressed["course"] = .object(course)
+        if let position = streamed?.position {
+            progressed["stream"] = [
+                "pass": .int(Int64(position.stream.pass)), "rows": .int(Int64(position.stream.rows)),
+                "examples": .int(Int64(position.stream.examples)), "batches": .int(Int64(position.batches)),
+            ]
+        }
         if let last = progress.lastStep {
             progressed["grad_norm"] = .double(last.gradNorm)
             progressed["learning_rate"] = .double(last.learningRate)
@@ -157,15 +165,39 @@ extension Trainer {
         return .object(progressed)
     }
 
+    /// Where a stream stood; its beginning for a list, and where the position is not to be taken up.
+    private func streamPosition(_ saved: JSONValue?, source: String) throws -> StreamedSteps.Position {
+        guard case .stream = trainSet, !arguments.ignoreDataSkip else { return StreamedSteps.Position() }
+        func count(_ key: String) throws -> Int {
+            if let count = saved?[key]?.int, count >= 0 { return count }
+            throw UserError(
+                .failedRun, "The checkpoint does not say where a stream stood.", at: source,
+                remedy:
+                    "Resume with streaming: false as the run was begun, or set ignore_data_skip: true to stream from the beginning."
+            )
+        }
+        let stream = ExampleStream.Position(
+            pass: try count("pass"), rows: try count("rows"), examples: try count("examples"))
+        return StreamedSteps.Position(stream: stream, batches: try count("batches"))
+    }
+
     /// What decides which examples make up which step.
     private var course: JSONObject {
-        [
+        var course: JSONObject = [
             "seed": .int(Int64(arguments.dataSeed ?? arguments.seed)), "disable_shuffling": .bool(!shuffles),
             "per_device_train_batch_size": .int(Int64(arguments.perDeviceTrainBatchSize)),
             "gradient_accumulation_steps": .int(Int64(arguments.gradientAccumulationSteps)),
-            "examples": .int(Int64(trainSet.count)),
-            "tokens": .int(Int64(trainSet.reduce(0) { $0 + $1.tokenCount })),
         ]
+        switch trainSet {
+        case .list(let examples):
+            course["examples"] = .int(Int64(examples.count))
+            course["tokens"] = .int(Int64(examples.reduce(0) { $0 + $1.tokenCount }))
+        case .stream(let stream):
+            course["seed"] = .int(Int64(arguments.seed))
+            course["data_bytes"] = .int(Int64(stream.byteCount))
+            course["buffer_size"] = .int(Int64(stream.bufferSize))
+        }
+        return course
     }
 
     /// Going on with other data, or in another order, is allowed but seldom meant.

@@ -19,7 +19,9 @@ public final class Trainer {
     let trainable: TrainableWeights
     let arguments: TrainingArguments
     let shuffles: Bool
-    let trainSet: [Example]
+    let trainSet: TrainingSet
+    /// Where a streamed training set stands.
+    var streamed: StreamedSteps?
     let evalSets: [DatasetModule.Evaluation]
     /// Writes what a later run loads: weights or adapter, tokenizer, configuration.
     let saveModel: (_ folder: String) throws -> Void
@@ -54,7 +56,7 @@ public final class Trainer {
     public init(
         model: LanguageModel, objective: any Objective, trainable: TrainableWeights,
         arguments: TrainingArguments,
-        shuffles: Bool, trainSet: [Example], evalSets: [DatasetModule.Evaluation], loraDropout: Double,
+        shuffles: Bool, trainSet: TrainingSet, evalSets: [DatasetModule.Evaluation], loraDropout: Double,
         dropoutGenerator: Generator, keepsActivations: Bool = false,
         earlyStoppingPatience: Int? = nil,
         saveModel: @escaping (_ folder: String) throws -> Void
@@ -80,7 +82,7 @@ public final class Trainer {
     /// - Throws: `UserError` when the loss is no number, or a file cannot be written.
     public func train(resumingFrom checkpoint: TrainingCheckpoint? = nil) throws -> LogEntry? {
         let plan = TrainingPlan(
-            arguments, exampleCount: trainSet.count, bufferedUpdates: objective.bufferedUpdates)
+            arguments, exampleCount: trainSet.exampleCount, bufferedUpdates: objective.bufferedUpdates)
         let optimizer = try makeOptimizer(
             trainable.entries.map {
                 NamedParameter(
@@ -88,7 +90,13 @@ public final class Trainer {
             }, arguments, headDim: model.config.headDim)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
         prepareState(plan)
-        if let checkpoint { try restore(from: checkpoint, into: optimizer, plan: plan) }
+        var position = StreamedSteps.Position()
+        if let checkpoint { position = try restore(from: checkpoint, into: optimizer, plan: plan) }
+        if case .stream(let stream) = trainSet {
+            streamed = try StreamedSteps(
+                stream, at: position, accumulation: plan.accumulation,
+                batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast)
+        }
 
         announce(plan, resumes: checkpoint != nil)
         planActivations()
@@ -109,6 +117,7 @@ public final class Trainer {
         if arguments.evalOnStart, checkpoint == nil { try evaluateAndLog() }
         try run(plan, optimizer: optimizer, schedule: schedule)
         reporter.finish()
+        for warning in streamed?.warnings ?? [] { logger.warning("\(warning)") }
         if progress.isInterrupted { return nil }
 
         if arguments.loadBestModelAtEnd { try loadBest() }
@@ -119,41 +128,42 @@ public final class Trainer {
     ///
     /// - Parameter metrics: What `train` returned.
     public func effectiveTokensPerSecond(_ metrics: LogEntry) -> Double {
-        let tokens = trainSet.reduce(0) { $0 + $1.tokenCount }
-        return Double(tokens) * (state.epoch - resumedEpoch) / max(metrics["train_runtime"] ?? 0, 1e-4)
+        let tokens =
+            switch trainSet {
+            case .list(let examples):
+                Double(examples.reduce(0) { $0 + $1.tokenCount }) * (state.epoch - resumedEpoch)
+            case .stream: Double(streamed?.tokenCount ?? 0)
+            }
+        return tokens / max(metrics["train_runtime"] ?? 0, 1e-4)
     }
 
     // MARK: The loop
 
     private func run(_ plan: TrainingPlan, optimizer: any Optimizer, schedule: LRSchedule) throws {
-        guard plan.batchesPerEpoch > 0 else {
-            throw UserError(
-                .failedRun,
-                "\(trainSet.count) examples do not fill one batch of \(arguments.perDeviceTrainBatchSize).",
-                remedy: "Lower per_device_train_batch_size or set dataloader_drop_last: false.")
-        }
+        guard plan.batchesPerEpoch > 0 else { throw noBatch(trainSet.exampleCount ?? 0) }
         if progress.owesEpochEnd {
             try endEpoch(plan, optimizer: optimizer)
             if progress.isInterrupted { return }
         }
         if progress.stopsEarly { return }
-        var epoch = state.globalStep / plan.stepsPerEpoch
+        var epoch = streamed?.position.stream.pass ?? state.globalStep / plan.stepsPerEpoch
         var firstStep = arguments.ignoreDataSkip ? 0 : state.globalStep % plan.stepsPerEpoch
         while epoch < plan.epochs, state.globalStep < plan.totalSteps {
-            let order = try epochOrder(epoch)
-            for step in firstStep..<plan.stepsPerEpoch {
-                let batches = plan.batches(ofStep: step)
+            let steps = try steps(ofEpoch: epoch, plan, firstStep: firstStep)
+            while let step = try steps.next() {
                 let rate = schedule.learningRate(at: state.globalStep)
-                let rows = batches.map { order.batch($0, of: arguments.perDeviceTrainBatchSize) }
-                let gradNorm = try optimizerStep(rows, optimizer, rate)
+                let gradNorm = try optimizerStep(step.batches, optimizer, rate)
                 state.globalStep += 1
-                state.epoch = Double(epoch) + Double(batches.upperBound) / Double(plan.batchesPerEpoch)
-                progress.owesEpochEnd =
-                    step + 1 == plan.stepsPerEpoch || state.globalStep >= plan.totalSteps
+                state.epoch = Double(epoch) + Double(step.batchesDone) / Double(plan.batchesPerEpoch)
+                progress.owesEpochEnd = step.endsEpoch || state.globalStep >= plan.totalSteps
                 reporter?.stepCompleted(state.globalStep)
                 try endStep(plan, gradNorm: gradNorm, learningRate: rate, optimizer: optimizer)
                 if progress.isInterrupted { return }
                 if state.globalStep >= plan.totalSteps || progress.stopsEarly { break }
+            }
+            if let streamed, state.globalStep < plan.totalSteps, !progress.stopsEarly {
+                guard streamed.position.batches > 0 else { throw noBatch(streamed.position.stream.examples) }
+                try streamed.startNextPass()
             }
             try endEpoch(plan, optimizer: optimizer)
             if progress.stopsEarly { return }
@@ -163,18 +173,39 @@ public final class Trainer {
         }
     }
 
-    private func epochOrder(_ epoch: Int) throws -> EpochOrder {
-        guard shuffles else { return EpochOrder(count: trainSet.count) }
+    private func noBatch(_ exampleCount: Int) -> UserError {
+        UserError(
+            .failedRun,
+            "\(exampleCount) examples do not fill one batch of \(arguments.perDeviceTrainBatchSize).",
+            remedy: "Lower per_device_train_batch_size or set dataloader_drop_last: false.")
+    }
+
+    private func steps(ofEpoch epoch: Int, _ plan: TrainingPlan, firstStep: Int) throws -> any StepSource {
+        if let streamed { return streamed }
+        guard case .list(let examples) = trainSet else {
+            preconditionFailure("a stream is opened before the first epoch")
+        }
+        return ListedSteps(
+            examples, order: try epochOrder(epoch, count: examples.count), plan: plan,
+            batchSize: arguments.perDeviceTrainBatchSize, firstStep: firstStep)
+    }
+
+    private func epochOrder(_ epoch: Int, count: Int) throws -> EpochOrder {
+        guard shuffles else { return EpochOrder(count: count) }
         let seed = arguments.dataSeed ?? arguments.seed
         let generator = try Generator(seed: UInt64(bitPattern: Int64(seed + epoch)))
-        return EpochOrder(count: trainSet.count, permutation: try generator.permutation(trainSet.count))
+        return EpochOrder(count: count, permutation: try generator.permutation(count))
     }
 
     /// Forward, backward, clipping and update, as often as the objective asks. Returns the last gradients' norm before clipping.
     private func optimizerStep(
-        _ batches: [ArraySlice<Int>], _ optimizer: any Optimizer, _ rate: Double
+        _ batches: [[Example]], _ optimizer: any Optimizer, _ rate: Double
     ) throws -> Tensor {
-        let updates = try objective.updates(of: batches.map { rows in rows.map { trainSet[$0] } })
+        if case .stream = trainSet {
+            // A list is checked as a whole before the run.
+            for example in batches.joined() { try example.checkTokens(vocabSize: model.config.vocabSize) }
+        }
+        let updates = try objective.updates(of: batches)
         model.adapters.dropout = loraDropout > 0 ? (loraDropout, dropoutGenerator) : nil
         defer { model.adapters.dropout = nil }
         var norm = try Tensor.scalar(0)
@@ -318,7 +349,7 @@ public final class Trainer {
         let samples =
             arguments.maxSteps > 0
             ? Double(plan.totalSteps * arguments.perDeviceTrainBatchSize * plan.accumulation)
-            : Double(trainSet.count) * arguments.numTrainEpochs
+            : Double(trainSet.exampleCount ?? 0) * arguments.numTrainEpochs
         let steps = Double(plan.totalSteps - resumedStep)
         let share = steps / Double(max(1, plan.totalSteps))
         state.totalFlos = progress.floatingPointOperations
@@ -349,7 +380,7 @@ public final class Trainer {
             model.recomputedLayers = 0
             return
         }
-        let longest = trainSet.map(\.tokenCount).max() ?? 0
+        let longest = trainSet.longestExample
         let memory = ActivationMemory(
             tokens: longest * arguments.perDeviceTrainBatchSize,
             available: model.device == .cpu ? ActivationMemory.availableOnHost() : nil)
@@ -363,15 +394,19 @@ public final class Trainer {
 
     private func announce(_ plan: TrainingPlan, resumes: Bool) {
         let banner = TrainingBanner(
-            exampleCount: trainSet.count, epochCount: plan.epochs, stepsPerEpoch: plan.stepsPerEpoch,
+            exampleCount: trainSet.exampleCount
+                ?? plan.totalSteps * arguments.perDeviceTrainBatchSize * plan.accumulation,
+            epochCount: plan.epochs, stepsPerEpoch: plan.stepsPerEpoch,
             batchSizePerDevice: arguments.perDeviceTrainBatchSize,
             totalBatchSize: arguments.perDeviceTrainBatchSize * plan.accumulation,
             accumulationSteps: arguments.gradientAccumulationSteps,
             totalSteps: plan.totalSteps, trainableParameterCount: trainable.count,
             resumption: resumes
                 ? .init(
-                    globalStep: state.globalStep, epochsDone: state.globalStep / plan.stepsPerEpoch,
-                    batchesDone: state.globalStep % plan.stepsPerEpoch * plan.accumulation) : nil)
+                    globalStep: state.globalStep,
+                    epochsDone: streamed?.position.stream.pass ?? state.globalStep / plan.stepsPerEpoch,
+                    batchesDone: streamed?.position.batches
+                        ?? state.globalStep % plan.stepsPerEpoch * plan.accumulation) : nil)
         for line in banner.lines { logger.info("\(line)") }
     }
 

@@ -12,16 +12,23 @@ public struct TrainingPlan: Sendable, Equatable {
     public var evalSteps: Int
     public var saveSteps: Int
 
-    /// - Parameter bufferedUpdates: How many times the configured accumulation a step's examples are.
-    public init(_ arguments: TrainingArguments, exampleCount: Int, bufferedUpdates: Int = 1) {
+    /// - Parameters:
+    ///   - exampleCount: Of an epoch; nil for a stream, which counts all steps of the run (`max_steps`) as one epoch, and may
+    ///     begin many.
+    ///   - bufferedUpdates: How many times the configured accumulation a step's examples are.
+    public init(_ arguments: TrainingArguments, exampleCount: Int?, bufferedUpdates: Int = 1) {
         let size = arguments.perDeviceTrainBatchSize
-        batchesPerEpoch =
-            arguments.dataloaderDropLast ? exampleCount / size : (exampleCount + size - 1) / size
         accumulation = arguments.gradientAccumulationSteps * bufferedUpdates
+        batchesPerEpoch =
+            if let exampleCount {
+                arguments.dataloaderDropLast ? exampleCount / size : (exampleCount + size - 1) / size
+            } else {
+                arguments.maxSteps * accumulation
+            }
         stepsPerEpoch = max(1, (batchesPerEpoch + accumulation - 1) / accumulation)
         if arguments.maxSteps > 0 {
             totalSteps = arguments.maxSteps
-            epochs = (totalSteps + stepsPerEpoch - 1) / stepsPerEpoch
+            epochs = exampleCount == nil ? .max : (totalSteps + stepsPerEpoch - 1) / stepsPerEpoch
         } else {
             totalSteps = Int((arguments.numTrainEpochs * Double(stepsPerEpoch)).rounded(.up))
             epochs = Int(arguments.numTrainEpochs.rounded(.up))

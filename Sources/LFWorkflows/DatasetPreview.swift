@@ -13,6 +13,8 @@ public struct DatasetPreview {
     private let setup: TemplateSetup
     private let additionWarnings: [String]
     private let data: DatasetModule
+    /// Of a stream, what its first batch of rows becomes.
+    private let streamed: [Example]
 
     /// Reads the datasets as a training run would; loads no model.
     ///
@@ -31,11 +33,13 @@ public struct DatasetPreview {
         data = try loadDatasets(
             config: config, tokenizer: setup.tokenizer, template: setup.template, tokenizerFolder: folder,
             cache: DatasetCache.standard(environment: ProcessInfo.processInfo.environment))
+        streamed = try data.stream?.firstExamples() ?? []
     }
 
     /// The sets by name, training first.
     private var sets: [(name: String, examples: [Example])] {
         (data.train.map { [("training", $0)] } ?? [])
+            + (streamed.isEmpty ? [] : [("the stream's first \(streamed.count) training", streamed)])
             + data.eval.map { ($0.name.map { "evaluation of \($0)" } ?? "evaluation", $0.examples) }
     }
 
@@ -113,7 +117,14 @@ public struct DatasetPreview {
 
     /// Steps and tokens of the run; nil when nothing is trained.
     var planSentence: String? {
-        guard config.training.doTrain, let train = data.train else { return nil }
+        guard config.training.doTrain else { return nil }
+        if let stream = data.stream {
+            let plan = TrainingPlan(config.training, exampleCount: nil)
+            let batch = config.training.perDeviceTrainBatchSize * plan.accumulation
+            return
+                "the run: \(plan.totalSteps) steps of \(batch) examples, streamed from \(stream.byteCount) bytes of data"
+        }
+        guard let train = data.train else { return nil }
         let plan = TrainingPlan(config.training, exampleCount: train.count)
         let batch = config.training.perDeviceTrainBatchSize * plan.accumulation
         let perEpoch = Double(train.reduce(0) { $0 + $1.tokenCount })

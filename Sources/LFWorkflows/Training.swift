@@ -82,7 +82,8 @@ private func run(
     let trainer = Trainer(
         model: prepared.model, objective: stage.objective, trainable: prepared.trainable,
         arguments: config.training,
-        shuffles: !config.finetuning.disableShuffling, trainSet: data.train ?? [], evalSets: data.eval,
+        shuffles: !config.finetuning.disableShuffling,
+        trainSet: data.stream.map { .stream($0) } ?? .list(data.train ?? []), evalSets: data.eval,
         loraDropout: stage.dropsOut ? prepared.adapter?.loraDropout ?? 0 : 0,
         dropoutGenerator: prepared.generator,
         keepsActivations: config.model.disableGradientCheckpointing,
@@ -190,10 +191,7 @@ private func prepareOutputFolder(_ folder: String) throws -> [String] {
 /// Fails when no training example has a token to learn: every answer lies behind `cutoff_len`.
 private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) throws {
     guard config.finetuning.stage != .ppo, let train = data.train, !train.isEmpty else { return }
-    let learns = train.contains { example in
-        example.sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
-    }
-    guard !learns else { return }
+    guard !train.contains(where: \.learnsToken) else { return }
     throw UserError(
         .failedRun,
         "None of the \(train.count) training examples has a token to learn within cutoff_len \(config.data.cutoffLen).",
@@ -202,16 +200,8 @@ private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) thro
 
 /// Fails when the data holds a token that the model has no embedding for.
 private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
-    for example in (data.train ?? []) + data.eval.flatMap(\.examples) {
-        for sequence in example.sequences {
-            guard let id = sequence.inputIDs.first(where: { $0 < 0 || $0 >= vocabSize }) else { continue }
-            throw UserError(
-                .failedRun, "The data holds the token \(id), but the model knows only \(vocabSize) tokens.",
-                remedy:
-                    "Choose a template whose special tokens the model knows, or a model made for this template, or set resize_vocab: true to train new ones."
-            )
-        }
-    }
+    for example in data.train ?? [] { try example.checkTokens(vocabSize: vocabSize) }
+    for example in data.eval.lazy.flatMap(\.examples) { try example.checkTokens(vocabSize: vocabSize) }
 }
 
 /// Text that TensorBoard, which reads Markdown, shows as it is.

@@ -12,6 +12,19 @@ struct CombinationTests {
                 ["val_size=0.1", "dataset=null", "do_train=false"],
                 "Cannot specify `val_size` if `dataset` is not set."
             ),
+            (
+                ["streaming=true", "max_steps=9", "val_size=0.1"],
+                "Streaming mode should have an integer val size."
+            ),
+            (
+                ["streaming=true", "max_steps=9", "max_samples=9"],
+                "`max_samples` is incompatible with `streaming`."
+            ),
+            (["streaming=true"], "Please specify `max_steps` in streaming mode."),
+            (
+                ["streaming=true", "max_steps=9", "tokenized_path=t"],
+                "`tokenized_path` does not work with `streaming`"
+            ),
             (["val_size=1"], "val_size must be a fraction below 1 or a whole number above 1, got 1."),
             (["val_size=2.5"], "val_size must be a fraction below 1 or a whole number above 1, got 2.5."),
             (["interleave_probs=1"], "`interleave_probs` is only valid for interleaved mixing."),

@@ -17,8 +17,8 @@ struct GoldenConfigurationTests {
         "sft_oft": "`finetuning_type: oft`", "sft_pissa_svd": "`pissa_init`",
     ]
 
-    @Test("There are 73 of them")
-    func count() { #expect(Self.runs.count == 73) }
+    @Test("There are 80 of them")
+    func count() { #expect(Self.runs.count == 80) }
 
     @Test("Each is accepted or refused by name", arguments: runs)
     func run(name: String) throws {

@@ -16,7 +16,7 @@ import Testing
 
     private static func rows(_ path: String) throws -> [JSONValue] {
         var rows: [JSONValue] = []
-        let reader = try TableReader(path: path, format: path.hasSuffix(".arrow") ? .arrow : .parquet)
+        var reader = try TableReader(path: path, format: path.hasSuffix(".arrow") ? .arrow : .parquet)
         try reader.forEachRow { rows.append($0) }
         return rows
     }

@@ -79,6 +79,23 @@ struct ResumableRun: CustomTestStringConvertible, Sendable {
                 "save_steps": "2",
             ])),
         ResumableRun(
+            testDescription: "sft, streamed, mixed, several passes, short last batches",
+            settings: shortRun.with([
+                "streaming": "true", "buffer_size": "8", "preprocessing_batch_size": "7",
+                "dataset": "harbor_small,harbor_thinking", "mix_strategy": "interleave_under",
+                "interleave_probs": "0.6,0.4", "max_samples": nil, "max_steps": "24", "val_size": "3",
+                "gradient_accumulation_steps": "2", "eval_strategy": "epoch", "logging_steps": "2",
+                "save_steps": "5", "include_num_input_tokens_seen": "true",
+            ])),
+        ResumableRun(
+            testDescription: "pt, streamed and packed, saved by pass",
+            settings: shortRun.with([
+                "stage": "pt", "template": nil, "dataset": "harbor_docs", "finetuning_type": "full",
+                "streaming": "true", "buffer_size": "30", "preprocessing_batch_size": "9",
+                "cutoff_len": "64", "max_samples": nil, "max_steps": "90", "save_strategy": "epoch",
+                "per_device_train_batch_size": "4", "logging_steps": "3",
+            ])),
+        ResumableRun(
             testDescription: "sft, freeze, saved at every step",
             settings: shortRun.with([
                 "finetuning_type": "freeze", "freeze_trainable_layers": "1", "max_samples": "12",

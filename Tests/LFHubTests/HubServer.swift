@@ -13,6 +13,8 @@ final class HubServer: Sendable {
         var ignoresRanges = false
         /// Answers everything with a page, as a gate in between does.
         var showsPage = false
+        /// Refuses this many requests for later pages of ModelScope's lists.
+        var deniedPages = 0
         /// ModelScope's list tells size and checksum of no file.
         var hidesSizes = false
         /// Cuts this many answers with a body of over 1000 bytes after half of it.
@@ -116,6 +118,10 @@ final class HubServer: Sendable {
             let names = now.files.keys.sorted().map { "{\"rfilename\": \"\($0)\"}" }
             let body = "{\"sha\": \"\(Self.commit)\", \"siblings\": [\(names.joined(separator: ","))]}"
             return send(connection, "200 OK", [], Array(body.utf8), isHead: isHead)
+        }
+        if now.deniedPages > 0, words[1].contains("PageNumber="), !words[1].contains("PageNumber=1&") {
+            behaviour.withLock { $0.deniedPages -= 1 }
+            return send(connection, "403 Forbidden", [], [], isHead: isHead)
         }
         if let listing = modelScopeListing(words[1], now) {
             return send(connection, "200 OK", [], Array(listing.utf8), isHead: isHead)

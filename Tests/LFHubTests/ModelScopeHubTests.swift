@@ -213,12 +213,12 @@ import Testing
         var files: [String: [UInt8]] = ["test.jsonl": [1], "README.md": Array("# Rows".utf8)]
         for part in 1000..<1420 { files["train/\(part).jsonl"] = Array("\(part)".utf8) }
         let type = { @Sendable (name: String) in name.hasSuffix(".jsonl") ? "json" : nil }
-        try withHub(.init(files: files)) { server, hub, cache in
+        try withHub(.init(files: files, deniedPages: 2)) { server, hub, cache in
             let paths = try hub.datasetFiles("team/rows", type: type)
             let folder = cache + "/datasets/team--rows/snapshots/master/"
             #expect(paths == (1000..<1420).map { "\(folder)train/\($0).jsonl" })
             #expect(paths.allSatisfy { content($0) == files[String($0.dropFirst(folder.count))] })
-            #expect(server.requests.filter { $0.contains("repo/tree") }.count == 3)
+            #expect(server.requests.filter { $0.contains("repo/tree") }.count == 5)
             #expect(!server.requests.contains { $0.contains("test.jsonl") })
             server.stop()
             let kept = try hub.datasetFiles("team/rows", type: type)

@@ -9,12 +9,12 @@ extension ArgumentCatalogue {
         cutoff_len | int >=1 <=16777216 | 2048 | yes | Longest example in tokens, and the block size of packing. With `packing` or `neat_packing` in the file, upstream keeps one token back, and so do we.
         train_on_prompt | bool | false | yes | Learn the prompt's tokens too (sft).
         mask_history | bool | false | yes | Learn the last turn only (sft).
-        streaming | bool | false | no | Read the data while training instead of before.
-        buffer_size | int >=1 | 16384 | no | Examples among which a streamed data set is shuffled.
+        streaming | bool | false | yes | Read the data while training instead of before, in memory that does not grow with it. Needs `max_steps`.
+        buffer_size | int >=1 | 16384 | yes | Rows among which a streamed data set is shuffled; they are in memory.
         mix_strategy | choice concat interleave_under interleave_over interleave_once | concat | yes | How several data sets become one: one after the other; in turns until one is used up; until all are, repeating the shorter; or each example once.
         interleave_probs | numbers? >=0 <=1 | - | yes | Probability with which each data set has its turn; they add up to 1.
         overwrite_cache | bool | false | yes | Read and tokenize the data again even if the cache (`~/.cache/llamafactory`, or `LLAMAFACTORY_CACHE`) has them.
-        preprocessing_batch_size | int >=1 | 1000 | yes | Examples that are packed together as a group.
+        preprocessing_batch_size | int >=1 | 1000 | yes | Examples that are packed together as a group, and rows that a stream tokenizes at once.
         preprocessing_num_workers | int? >=1 | - | yes | Threads that read and tokenize; all cores when unset. With packing the data are cut into as many parts, each packed by itself, as upstream does.
         max_samples | int? >=1 | - | yes | Take only the first n examples of each data set.
         eval_num_beams | int? >=1 | - | yes | Beams for the answers of evaluation and prediction (`predict_with_generate`); `num_beams` when unset.

@@ -49,7 +49,7 @@ import Testing
         let trainer = Trainer(
             model: model, objective: objective, trainable: trainable, arguments: config.training,
             shuffles: false,
-            trainSet: data.train ?? [], evalSets: [], loraDropout: 0,
+            trainSet: .list(data.train ?? []), evalSets: [], loraDropout: 0,
             dropoutGenerator: try Generator(seed: 42),
             saveModel: { _ in })
         _ = try trainer.train()

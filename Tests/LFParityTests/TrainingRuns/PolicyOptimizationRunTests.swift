@@ -129,7 +129,8 @@ import Testing
         let trainer = Trainer(
             model: model, objective: recorder, trainable: trainable, arguments: config.training,
             shuffles: false,
-            trainSet: steps.flatMap { $0.queries.map { .prompted(prompt: $0, answer: []) } }, evalSets: [],
+            trainSet: .list(steps.flatMap { $0.queries.map { .prompted(prompt: $0, answer: []) } }),
+            evalSets: [],
             loraDropout: 0, dropoutGenerator: generator, saveModel: { _ in })
         _ = try trainer.train()
         let log = trainer.state.logHistory.filter { $0["reward"] != nil }
