@@ -185,8 +185,9 @@ struct ModelLoader {
     private func model(
         _ modelConfig: ModelConfig, folder: String, plan: ComputePlan, generator: Generator
     ) throws -> (model: LanguageModel, hasNewTokens: Bool) {
-        let weights = CheckpointWeights(try WeightStore.open(directory: folder), location: folder)
-        let made = try model(modelConfig, weights, plan: plan, generator)
+        let store = try WeightStore.open(directory: folder)
+        let weights = CheckpointWeights(store, location: folder)
+        let made = try model(partingHead(modelConfig, store), weights, plan: plan, generator)
         let unused = weights.unusedNames.filter {
             !$0.hasSuffix(".rotary_emb.inv_freq") && $0 != "lm_head.weight"
         }
@@ -196,6 +197,22 @@ struct ModelLoader {
             )
         }
         return made
+    }
+
+    /// A checkpoint whose head is another weight than its embedding is not tied, whatever its configuration says: so reads
+    /// transformers 5 what adapters have parted.
+    private func partingHead(_ modelConfig: ModelConfig, _ store: WeightStore) throws -> ModelConfig {
+        let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight")
+        guard modelConfig.tiesEmbeddings, let shape = store.shape(of: head),
+            shape == store.shape(of: embedding), store.dtype(of: head) == store.dtype(of: embedding),
+            try !store.tensor(head).isIdentical(to: store.tensor(embedding))
+        else { return modelConfig }
+        logger.warning(
+            "\(store.path) says tie_word_embeddings, but holds a head of its own, which is used.")
+        var config = modelConfig
+        config.tiesEmbeddings = false
+        config.json["tie_word_embeddings"] = false
+        return config
     }
 
     /// Builds a model of these weights, with rows for new tokens.

@@ -44,4 +44,32 @@ import Testing
         }
         #expect(index["metadata"]?["total_size"]?.int == whole.byteCount)
     }
+
+    /// A head beside a tied embedding is used where it differs, and is the embedding where it does not.
+    @Test(arguments: [1.0, 2.0]) func aHeadOfItsOwnIsKept(_ factor: Double) throws {
+        let scratch = NSTemporaryDirectory() + "lf-export-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: scratch) }
+        let base = Golden.training + "/models/tiny_qwen2"
+        try FileManager.default.copyItem(atPath: base, toPath: scratch)
+        let store = try WeightStore.open(directory: base)
+        let embedding = try store.tensor("model.embed_tokens.weight")
+        var tensors: [NamedTensor] = []
+        for name in store.names { tensors.append((name, try store.tensor(name))) }
+        tensors.append(("lm_head.weight", try embedding * factor))
+        try writeSafetensors(tensors, to: scratch + "/model.safetensors")
+        let config = try resolveConfig(
+            values: [
+                ("model_name_or_path", .string(scratch)), ("template", .string("qwen")),
+                ("export_dir", .string(scratch + "-out")),
+            ], for: .export)
+        defer { try? FileManager.default.removeItem(atPath: scratch + "-out") }
+        #expect(try exportModel(config))
+        let written = try WeightStore.open(directory: scratch + "-out")
+        let settings = try JSONValue.read(path: scratch + "-out/config.json")
+        #expect(settings["tie_word_embeddings"]?.bool == (factor == 1))
+        #expect(written.contains("lm_head.weight") == (factor != 1))
+        if factor != 1 {
+            #expect(try written.tensor("lm_head.weight").isIdentical(to: embedding * factor))
+        }
+    }
 }
