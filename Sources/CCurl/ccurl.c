@@ -11,7 +11,7 @@ enum {
     OPT_WRITEDATA = 10001, OPT_POSTFIELDS = 10015, OPT_POSTFIELDSIZE = 30120, OPT_URL = 10002, OPT_ERRORBUFFER = 10010, OPT_HTTPHEADER = 10023, OPT_HEADERDATA = 10029,
     OPT_WRITEFUNCTION = 20011, OPT_HEADERFUNCTION = 20079,
     OPT_LOW_SPEED_LIMIT = 19, OPT_LOW_SPEED_TIME = 20, OPT_NOBODY = 44, OPT_POST = 47, OPT_CONNECTTIMEOUT = 78, OPT_NOSIGNAL = 99,
-    OPT_PROTOCOLS = 181,
+    OPT_PROTOCOLS = 181, OPT_NOPROGRESS = 43, OPT_XFERINFODATA = 10057, OPT_XFERINFOFUNCTION = 20219,
     PROTOCOLS_HTTP_HTTPS = 3,
     GLOBAL_DEFAULT = 3
 };
@@ -48,6 +48,17 @@ static void open_library(void) {
     curl.ready = curl.global_init(GLOBAL_DEFAULT) == 0;
 }
 
+typedef struct {
+    lf_http_check check;
+    void *context;
+} progress_check;
+
+static int ask(void *data, int64_t to_receive, int64_t received, int64_t to_send, int64_t sent) {
+    (void)to_receive, (void)received, (void)to_send, (void)sent;
+    progress_check *progress = data;
+    return progress->check(progress->context);
+}
+
 int lf_http_request(
     const lf_http_message *message, lf_http_sink header_sink, lf_http_sink body_sink, void *context,
     char error[LF_HTTP_ERROR_SIZE]) {
@@ -81,6 +92,12 @@ int lf_http_request(
     curl.easy_setopt(handle, OPT_WRITEFUNCTION, body_sink);
     curl.easy_setopt(handle, OPT_WRITEDATA, context);
     curl.easy_setopt(handle, OPT_ERRORBUFFER, error);
+    progress_check progress = {message->is_cancelled, context};
+    if (progress.check) {
+        curl.easy_setopt(handle, OPT_NOPROGRESS, 0L);
+        curl.easy_setopt(handle, OPT_XFERINFOFUNCTION, ask);
+        curl.easy_setopt(handle, OPT_XFERINFODATA, &progress);
+    }
     int code = curl.easy_perform(handle);
     if (code && !error[0]) snprintf(error, LF_HTTP_ERROR_SIZE, "%s", curl.easy_strerror(code));
     curl.slist_free_all(list);

@@ -18,6 +18,9 @@ package struct BrokenTransfer: Error {
     package init(reason: String) { self.reason = reason }
 }
 
+/// A request that `HTTPRequest.isCancelled` gave up.
+package struct CancelledTransfer: Error {}
+
 /// One GET, HEAD or POST over HTTP or HTTPS; redirects are handed back.
 package struct HTTPRequest {
     package var url: String
@@ -28,6 +31,8 @@ package struct HTTPRequest {
     package var body: [UInt8]?
     /// Seconds without a byte after which the other side is given up.
     package var patience: Int
+    /// Asked about once a second; true gives the request up.
+    package var isCancelled: (() -> Bool)?
 
     package init(
         url: String, isHead: Bool = false, headers: [String] = [], body: [UInt8]? = nil, patience: Int = 30
@@ -37,10 +42,10 @@ package struct HTTPRequest {
     }
 
     /// - Parameter sink: Takes each piece of the body as it arrives; what it throws ends the transfer and is thrown on.
-    /// - Throws: `BrokenTransfer` when the answer did not arrive whole; `UserError` when libcurl is missing.
+    /// - Throws: `BrokenTransfer` when the answer did not arrive whole; `CancelledTransfer`; `UserError` when libcurl is missing.
     package func send(sink: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void) throws -> HTTPAnswer {
         try withoutActuallyEscaping(sink) { sink in
-            let transfer = Transfer(sink)
+            let transfer = Transfer(sink, isCancelled)
             var error = [CChar](repeating: 0, count: LF_HTTP_ERROR_SIZE)
             // libcurl refuses nothing in a header line; a line break in a token must not become a second header.
             let lines = headers.map { strdup($0.filter { !$0.isNewline }) }
@@ -52,7 +57,7 @@ package struct HTTPRequest {
                             url: nil,
                             method: isHead ? LF_HTTP_HEAD : self.body == nil ? LF_HTTP_GET : LF_HTTP_POST,
                             headers: lines.baseAddress, body: body.baseAddress, body_size: body.count,
-                            patience: patience)
+                            patience: patience, is_cancelled: isCancelled == nil ? nil : askWhetherCancelled)
                         return url.withCString { url in
                             request.url = url
                             return lf_http_request(
@@ -68,6 +73,7 @@ package struct HTTPRequest {
                     .failedRun, "Downloading needs libcurl (libcurl.so.4), which this system lacks.",
                     remedy: "Install it (Debian, Ubuntu: `apt-get install libcurl4`).")
             }
+            if Int(code) == LF_HTTP_CANCELLED { throw CancelledTransfer() }
             guard code == 0 else {
                 let reason = error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
                 throw BrokenTransfer(reason: String(decoding: reason, as: UTF8.self))
@@ -83,7 +89,14 @@ private final class Transfer {
     var failure: (any Error)?
     let sink: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void
 
-    init(_ sink: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void) { self.sink = sink }
+    let isCancelled: (() -> Bool)?
+
+    init(
+        _ sink: @escaping (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void, _ isCancelled: (() -> Bool)?
+    ) {
+        self.sink = sink
+        self.isCancelled = isCancelled
+    }
 
     func takeHeader(_ line: String) {
         if line.hasPrefix("HTTP/") {
@@ -97,6 +110,11 @@ private final class Transfer {
 
 private func trimmed(_ text: Substring) -> String {
     String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+}
+
+private func askWhetherCancelled(context: UnsafeMutableRawPointer?) -> Int32 {
+    guard let context else { return 0 }
+    return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().isCancelled?() == true ? 1 : 0
 }
 
 private func receiveHeader(

@@ -15,6 +15,8 @@ struct RewardService: AnswerScoring {
     let tokenizer: Tokenizer
     /// Seconds before a request that failed is repeated; doubled each time.
     var retryDelay = 1.0
+    /// Seconds that a service still has for its answer after Ctrl-C.
+    var grace = 10.0
     private let logger = Logger(label: "llamafactory.reward")
 
     init(url: String, tokenizer: Tokenizer) throws {
@@ -42,7 +44,13 @@ struct RewardService: AnswerScoring {
         guard !answer.isEmpty else {
             throw failure("is empty", remedy: "Have it answer {\"scores\": [number, …]}.")
         }
-        guard let scores = try JSONValue.parse(answer, source: url)["scores"]?.array else {
+        guard let object = try? JSONValue.parse(answer, source: url) else {
+            let beginning = String(decoding: answer.prefix(40), as: UTF8.self).filter { !$0.isNewline }
+            throw failure(
+                "is no JSON, it begins with \"\(beginning)\"",
+                remedy: "Check reward_model, and have it answer {\"scores\": [number, …]}.")
+        }
+        guard let scores = object["scores"]?.array else {
             throw failure("holds no list \"scores\"", remedy: "Have it answer {\"scores\": [number, …]}.")
         }
         guard scores.count == texts.count else {
@@ -50,9 +58,9 @@ struct RewardService: AnswerScoring {
                 "holds \(scores.count) scores for \(texts.count) texts", remedy: "Have it score every text.")
         }
         return try scores.enumerated().map { index, score in
-            guard let number = score.double, number.isFinite else {
+            guard let number = score.double, Float(number).isFinite else {
                 throw failure(
-                    "holds \(score.serialized()) as score \(index + 1), which is no finite number",
+                    "holds \(score.serialized()) as score \(index + 1), which is no finite number of 32 bits",
                     remedy: "Have it answer one number per text.")
             }
             return number
@@ -64,6 +72,7 @@ struct RewardService: AnswerScoring {
         var reason = ""
         for attempt in 0..<5 {
             if attempt > 0 {
+                if Interruption.isRequested { throw stopped() }
                 let delay = retryDelay * Double(1 << (attempt - 1))
                 logger.warning(
                     "The reward service \(url) could not be asked: \(reason). It is asked again in \(Int(delay)) s."
@@ -72,9 +81,10 @@ struct RewardService: AnswerScoring {
             }
             var received: [UInt8] = []
             do {
-                let request = HTTPRequest(
+                var request = HTTPRequest(
                     url: url, headers: ["Content-Type: application/json", "Expect:"], body: body,
                     patience: 600)
+                request.isCancelled = watch()
                 let answer = try request.send { _, bytes in
                     guard received.count + bytes.count <= 1 << 26 else {
                         throw failure("exceeds 64 MiB", remedy: "Check reward_model.")
@@ -86,6 +96,8 @@ struct RewardService: AnswerScoring {
                 case 429, 500...599: reason = "it answered HTTP \(answer.status)"
                 default: throw failure("has the status HTTP \(answer.status)", remedy: "Check reward_model.")
                 }
+            } catch is CancelledTransfer {
+                throw stopped()
             } catch let broken as BrokenTransfer {
                 reason = broken.reason
             }
@@ -95,6 +107,30 @@ struct RewardService: AnswerScoring {
             remedy:
                 "Check that it runs, then run the same command again: training goes on from the last checkpoint."
         )
+    }
+
+    /// Says once that a service takes long, and gives it up some seconds after Ctrl-C.
+    private func watch() -> () -> Bool {
+        let start = monotonicSeconds()
+        var interruption: Double?
+        var isTold = false
+        return {
+            let now = monotonicSeconds()
+            if !isTold, now - start > 30 {
+                isTold = true
+                logger.warning("The reward service \(url) has not answered for 30 s. It is waited for.")
+            }
+            guard Interruption.isRequested else { return false }
+            let since = interruption ?? now
+            interruption = since
+            return now - since >= grace
+        }
+    }
+
+    private func stopped() -> UserError {
+        UserError(
+            .failedRun, "The run was stopped while the reward service did not answer.", at: url,
+            remedy: "Run the same command again: training goes on from the last checkpoint.")
     }
 
     private func failure(_ problem: String, remedy: String) -> UserError {

@@ -112,7 +112,7 @@ private final class RewardServer: Sendable {
     @Test(arguments: [
         BadAnswer(body: "{\"scores\": [1]}", says: "holds 1 scores for "),
         BadAnswer(body: "{\"values\": [1]}", says: "holds no list \"scores\""),
-        BadAnswer(body: "<html>", says: "invalid JSON"),
+        BadAnswer(body: "<html>", says: "is no JSON, it begins with \"<html>\""),
         BadAnswer(body: "", says: "The reward service's answer is empty."),
         BadAnswer(status: "404 Not Found", body: "", says: "has the status HTTP 404"),
     ])
@@ -132,6 +132,29 @@ private final class RewardServer: Sendable {
         let outcome = try workplace.train(settings(server.url))
         #expect(outcome.status == 1)
         #expect(outcome.errors.contains("holds \"good\" as score 1, which is no finite number"))
+    }
+
+    @Test func scoresBeyondFloatsAreExplained() throws {
+        let workplace = try Workplace()
+        let server = RewardServer { _, texts in
+            ("200 OK", "{\"scores\": [\(texts.map { _ in "1e300" }.joined(separator: ","))]}")
+        }
+        let outcome = try workplace.train(settings(server.url))
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("as score 1, which is no finite number of 32 bits"))
+    }
+
+    /// A service that hangs does not hold a run that is to stop.
+    @Test func aStopDoesNotWaitForTheServiceForLong() throws {
+        let workplace = try Workplace()
+        let server = RewardServer { _, _ in
+            Thread.sleep(forTimeInterval: 60)
+            return ("200 OK", "{}")
+        }
+        let outcome = try workplace.train(
+            settings(server.url), stop: .init(signal: SIGTERM) { !server.received.isEmpty })
+        #expect(outcome.status == 1, "\(outcome.log)")
+        #expect(outcome.errors.contains("was stopped while the reward service did not answer"))
     }
 
     @Test func whatIsNoURLIsRefusedBeforeAnythingLoads() throws {

@@ -6,7 +6,10 @@
 /* Both answer how many bytes they took; fewer than `count` ends the transfer. */
 typedef size_t (*lf_http_sink)(char *bytes, size_t size, size_t count, void *context);
 
-enum { LF_HTTP_NO_LIBRARY = -1, LF_HTTP_ERROR_SIZE = 256 };
+/* Asked about once a second; anything but 0 ends the transfer. */
+typedef int (*lf_http_check)(void *context);
+
+enum { LF_HTTP_CANCELLED = 42 /* libcurl's own */, LF_HTTP_NO_LIBRARY = -1, LF_HTTP_ERROR_SIZE = 256 };
 
 typedef enum { LF_HTTP_GET, LF_HTTP_HEAD, LF_HTTP_POST } lf_http_method;
 
@@ -20,6 +23,8 @@ typedef struct {
     size_t body_size;
     /* Seconds without a byte after which the transfer is given up. */
     long patience;
+    /* Whether the transfer should be given up; NULL for never. */
+    lf_http_check is_cancelled;
 } lf_http_message;
 
 /*
