@@ -107,6 +107,7 @@ public struct JSONNode: Sendable {
         case Tape.double: Double(bitPattern: document.tape[position + 1])
         case Tape.int64: Double(Int64(bitPattern: document.tape[position + 1]))
         case Tape.uint64: Double(document.tape[position + 1])
+        case Tape.bigInteger: value.double
         default: nil
         }
     }

@@ -4,7 +4,9 @@ public enum JSONValue: Sendable {
     case bool(Bool)
     /// A number that was written without fraction and exponent and fits.
     case int(Int64)
-    /// Every other number, integers beyond `Int64` and Python's `NaN` and `Infinity` included.
+    /// An integer that does not fit, in its digits, as Python keeps it.
+    case bigInteger(String)
+    /// Every other number, Python's `NaN` and `Infinity` included.
     case double(Double)
     case string(String)
     case array([JSONValue])
@@ -25,6 +27,7 @@ extension JSONValue {
         switch self {
         case .double(let value): value
         case .int(let value): Double(value)
+        case .bigInteger(let digits): Double(digits)
         default: nil
         }
     }
@@ -43,7 +46,7 @@ extension JSONValue {
         switch self {
         case .null: "null"
         case .bool: "a boolean"
-        case .int: "an integer"
+        case .int, .bigInteger: "an integer"
         case .double: "a number"
         case .string: "a string"
         case .array: "an array"
@@ -59,6 +62,8 @@ extension JSONValue: Equatable {
         case (.null, .null): true
         case (.bool(let a), .bool(let b)): a == b
         case (.int(let a), .int(let b)): a == b
+        case (.bigInteger(let a), .bigInteger(let b)): a == b
+        case (.bigInteger(let a), .double(let b)), (.double(let b), .bigInteger(let a)): Double(a) == b
         case (.double(let a), .double(let b)): a == b
         case (.int(let a), .double(let b)), (.double(let b), .int(let a)): Int64(exactly: b) == a
         case (.string(let a), .string(let b)): a.hasSameBytes(as: b)

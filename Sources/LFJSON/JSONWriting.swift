@@ -94,6 +94,7 @@ private struct JSONWriter {
         case .null: append("null")
         case .bool(let value): append(value ? "true" : "false")
         case .int(let value): append(String(value))
+        case .bigInteger(let digits): append(digits)
         case .double(let value): append(JSONValue.literal(value))
         case .string(let value): write(value)
         case .array(let elements):

@@ -15,6 +15,8 @@ enum Tape {
     static let string = UInt8(ascii: "\"")
     static let int64 = UInt8(ascii: "l")
     static let uint64 = UInt8(ascii: "u")
+    /// Ours: the digits of an integer beyond 64 bits, kept as a string is.
+    static let bigInteger = UInt8(ascii: "i")
     static let double = UInt8(ascii: "d")
     static let `true` = UInt8(ascii: "t")
     static let `false` = UInt8(ascii: "f")
@@ -59,7 +61,10 @@ enum Tape {
             return .int(Int64(bitPattern: tape[position + 1]))
         case uint64:
             defer { position += 2 }
-            return .double(Double(tape[position + 1]))
+            return .bigInteger(String(tape[position + 1]))
+        case bigInteger:
+            defer { position += 1 }
+            return .bigInteger(String(decoding: bytes(at: position, tape, strings), as: UTF8.self))
         case double:
             defer { position += 2 }
             return .double(Double(bitPattern: tape[position + 1]))

@@ -5,8 +5,8 @@ import LFDiagnostics
 
 /// A strict reader that writes the same tape as simdjson and knows where an error is.
 ///
-/// Accepts what Python's `json` accepts beyond the standard: `NaN`, `Infinity`, `-Infinity`, integers of any size (as
-/// doubles), and lone surrogate escapes (as U+FFFD, since Swift text cannot hold them).
+/// Accepts what Python's `json` accepts beyond the standard: `NaN`, `Infinity`, `-Infinity`, integers of any size,
+/// and lone surrogate escapes (as U+FFFD, since Swift text cannot hold them).
 struct TapeScanner {
     private let text: UnsafeBufferPointer<UInt8>
     /// Bytes of the source that come before `text`.
@@ -150,6 +150,10 @@ struct TapeScanner {
         if isInteger, let value = Int64(digits) {
             emit(Tape.int64)
             tape.append(UInt64(bitPattern: value))
+        } else if isInteger {
+            emit(Tape.bigInteger, UInt64(strings.count))
+            withUnsafeBytes(of: UInt32(digits.utf8.count)) { strings.append(contentsOf: $0) }
+            strings.append(contentsOf: digits.utf8)
         } else {
             emit(strtod(digits, nil))
         }

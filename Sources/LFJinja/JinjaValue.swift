@@ -21,6 +21,7 @@ enum JinjaValue: Sendable {
         case .null: self = .none
         case .bool(let value): self = .bool(value)
         case .int(let value): self = .int(Int(value))
+        case .bigInteger(let digits): self = .double(Double(digits) ?? .infinity)
         case .double(let value): self = .double(value)
         case .string(let value): self = .string(value)
         case .array(let elements): self = .list(elements.map { JinjaValue($0) })

@@ -124,7 +124,7 @@ extension ToolFormat {
         case .string(let text): ToolPrompt.gemmaQuote + text + ToolPrompt.gemmaQuote
         case .object(let members): "{\(gemmaMembers(members))}"
         case .array(let elements): "[\(elements.map(gemmaArgument).joined(separator: ","))]"
-        case .null, .bool, .int, .double: value.compactText
+        case .null, .bool, .int, .bigInteger, .double: value.compactText
         }
     }
 }

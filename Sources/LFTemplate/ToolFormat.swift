@@ -85,7 +85,7 @@ extension JSONValue {
         switch self {
         case .string(let text): text
         case .array(let elements): "[\(elements.map(\.pythonLiteral).joined(separator: ", "))]"
-        case .object, .null, .bool, .int, .double: pythonLiteral
+        case .object, .null, .bool, .int, .bigInteger, .double: pythonLiteral
         }
     }
 
@@ -99,7 +99,7 @@ extension JSONValue {
         case .array: pythonText
         case .object(let members):
             "{\(members.map { "\(JSONValue.string($0.key).pythonLiteral): \($0.value.pythonLiteral)" }.joined(separator: ", "))}"
-        case .int, .double: serialized()
+        case .int, .bigInteger, .double: serialized()
         }
     }
 
@@ -109,6 +109,7 @@ extension JSONValue {
         case .null: false
         case .bool(let value): value
         case .int(let value): value != 0
+        case .bigInteger: true
         case .double(let value): value != 0
         case .string(let text): !text.isEmpty
         case .array(let elements): !elements.isEmpty

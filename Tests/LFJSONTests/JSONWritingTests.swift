@@ -68,4 +68,18 @@ import Testing
             #expect(try JSONValue.parse(text, source: "text") == value)
         }
     }
+
+    /// Python's integers have no bounds; both readers keep the digits.
+    @Test(arguments: [
+        "9223372036854775808", "18446744073709551615", "18446744073709551616", "-9223372036854775809",
+        "12345678901234567890123",
+    ])
+    func integersOfAnySizeKeepTheirDigits(_ digits: String) throws {
+        for text in ["{\"a\": [\(digits), 1.5]}", "{\"a\": [\(digits), NaN]}"] {
+            let value = try JSONValue.parse(text, source: "test")
+            #expect(value.serialized() == text)
+            #expect(value["a"]?[0]?.double == Double(digits) && value["a"]?[0]?.int == nil)
+            #expect(value["a"]?[0]?.kind == "an integer")
+        }
+    }
 }
