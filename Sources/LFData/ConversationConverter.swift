@@ -28,7 +28,8 @@ struct ConversationConverter: Sendable {
         switch entry.formatting {
         case .alpaca:
             names = [
-                columns.prompt, columns.query, columns.history, columns.system, columns.tools, columns.ktoTag,
+                columns.prompt, columns.namesQuery ? columns.query : nil, columns.history, columns.system,
+                columns.tools, columns.ktoTag,
             ]
             if !entry.isRanking { names.append(columns.response) }
         case .sharegpt: names = [columns.messages, columns.system, columns.tools, columns.ktoTag]
@@ -43,6 +44,9 @@ struct ConversationConverter: Sendable {
     /// - Throws: A `UserError` that names the column.
     func checkEntry() throws(UserError) {
         if entry.formatting != .alpaca, entry.columns.messages == nil { throw missingName("messages") }
+        if entry.formatting == .alpaca, entry.columns.ktoTag != nil, entry.columns.response == nil {
+            throw missingName("response")
+        }
         if entry.isRanking, entry.columns.chosen == nil { throw missingName("chosen") }
         if entry.isRanking, entry.columns.rejected == nil { throw missingName("rejected") }
     }
@@ -254,7 +258,7 @@ struct ConversationConverter: Sendable {
             let items = given.array ?? [given]
             for item in items {
                 switch item {
-                case .bool, .int, .double: throw wrongValue(column, item, "\(kind.rawValue)s")
+                case .bool, .int, .bigInteger, .double: throw wrongValue(column, item, "\(kind.rawValue)s")
                 // A null in a list is a medium that is missing, not one less.
                 case .null, .string, .array, .object: break
                 }

@@ -98,6 +98,13 @@ public func loadDatasets(
             }
             return module
         }
+        var isFolder: ObjCBool = true
+        guard !FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder) || isFolder.boolValue
+        else {
+            throw UserError(
+                .configuration, "tokenized_path names a file.", at: folder,
+                remedy: "Name a folder for the tokenized data.")
+        }
         guard directoryEntries(folder).isEmpty else {
             throw UserError(
                 .failedRun, "The folder holds files, but no tokenized data of this program.", at: folder,
@@ -105,7 +112,7 @@ public func loadDatasets(
                     "Name a new folder in tokenized_path; data that the Python original saved is made anew.")
         }
         var module = try process()
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try createDirectories(at: folder)
         try TokenizedFile.write(
             module, TokenizedFile.Header(key: source().key, stage: stage), to: path)
         module.notes.append("Tokenized dataset is saved at \(folder).")
@@ -131,7 +138,7 @@ public func loadDatasets(
     }
     var module = try process()
     do {
-        try FileManager.default.createDirectory(atPath: cache.folder, withIntermediateDirectories: true)
+        try createDirectories(at: cache.folder)
         try TokenizedFile.write(module, TokenizedFile.Header(key: source.key, stage: stage), to: path)
         module.notes.append("The tokenized data is kept at \(path).")
         cache.prune()

@@ -12,6 +12,8 @@ struct DatasetEntry: Sendable, Equatable {
     struct Columns: Sendable, Equatable {
         var prompt: String? = "instruction"
         var query: String? = "input"
+        /// Whether the entry names the query's column: the usual one may be missing.
+        var namesQuery = false
         var response: String? = "output"
         var history: String?
         var messages: String? = "conversations"
@@ -249,6 +251,7 @@ extension DatasetEntry.Columns {
     fileprivate init(_ fields: EntryFields) throws(UserError) {
         prompt = try fields.column("prompt")
         query = try fields.column("query")
+        namesQuery = query != nil
         response = try fields.column("response")
         history = try fields.column("history")
         messages = try fields.column("messages")

@@ -27,6 +27,7 @@ public struct TrainingResult: Sendable {
 public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) throws -> TrainingResult {
     let logger = Logger(label: "llamafactory.train")
     for warning in config.warnings { logger.warning("\(warning)") }
+    try requireOtherFolder(config)
     let checkpoint = try resumableCheckpoint(config, logger)
     let created = try prepareOutputFolder(config.training.outputDir)
     do {
@@ -186,6 +187,23 @@ private func prepareOutputFolder(_ folder: String) throws -> [String] {
     try writeFileAtomically("", to: probe)
     removeTree(probe)
     return created
+}
+
+/// Fails when training would write over a model that it reads.
+private func requireOtherFolder(_ config: ResolvedConfig) throws(UserError) {
+    guard config.training.doTrain else { return }
+    let output = resolvedPath(config.training.outputDir)
+    let policy = config.finetuning.policyOptimization
+    for (key, name) in [
+        ("model_name_or_path", config.model.modelNameOrPath),
+        ("ref_model", config.finetuning.preference.refModel),
+        ("reward_model", policy.rewardModelType == .api ? nil : policy.rewardModel),
+    ] {
+        guard let name, resolvedPath(name) == output else { continue }
+        throw UserError(
+            .configuration, "output_dir is the folder of \(key).", at: config.training.outputDir,
+            remedy: "Name another folder: training would write over the model that it starts from.")
+    }
 }
 
 /// Fails when no training example has a token to learn: every answer lies behind `cutoff_len`.

@@ -161,8 +161,20 @@ struct DataFolder: ~Copyable {
             message: "/d.json:1:"),
         // Columns
         Case(
-            name: "missing column", files: ["d.json": #"[{"instruction": "a", "output": "b"}]"#],
+            name: "missing column", files: ["d.json": #"[{"instruction": "a", "response": "b"}]"#],
+            message:
+                #"/d.json: The dataset "d" has no column "output". Its columns are instruction, response:"#),
+        Case(
+            name: "missing column that the entry names",
+            info:
+                #"{"d": {"file_name": "d.json", "columns": {"prompt": "instruction", "query": "input", "response": "output"}}}"#,
+            files: ["d.json": #"[{"instruction": "a", "output": "b"}]"#],
             message: #"/d.json: The dataset "d" has no column "input". Its columns are instruction, output:"#),
+        Case(
+            name: "no column for judged answers",
+            info: #"{"d": {"file_name": "d.json", "columns": {"prompt": "instruction", "kto_tag": "tag"}}}"#,
+            files: ["d.json": #"[{"instruction": "a", "tag": true}]"#], overrides: ["stage=kto"],
+            message: #"The dataset "d" does not say which column holds response."#),
         Case(
             name: "no column for messages",
             info: #"{"d": {"file_name": "d.json", "formatting": "sharegpt", "columns": {}}}"#,

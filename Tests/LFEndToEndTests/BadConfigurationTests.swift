@@ -130,6 +130,9 @@ import Testing
             "output where nobody writes", ["output_dir": "/proc/nope/out"],
             says: "/proc/nope: could not be created"),
         BadRun(
+            "output over the model", ["output_dir": "models/../models/tiny_llama"], status: 64,
+            says: "models/../models/tiny_llama: output_dir is the folder of model_name_or_path."),
+        BadRun(
             "disk full in a checkpoint", ["finetuning_type": "full", "save_steps": "1"], filesUpTo: 1000,
             showsInTraining: true,
             says:

@@ -41,6 +41,9 @@ import Testing
         BadRun(
             "unknown evaluation set", ["eval_dataset": "nix"], status: 64,
             says: "The dataset \"nix\" is not defined."),
+        BadRun(
+            "tokenized data in a file", ["tokenized_path": "data/dataset_info.json"], status: 64,
+            says: "data/dataset_info.json: tokenized_path names a file."),
         data("no file", nil, says: "The file data/own.json does not exist."),
         data("empty file", "", says: "data/own.json: The data file has no rows."),
         data("no rows", "[]", says: "data/own.json: The data file has no rows."),
