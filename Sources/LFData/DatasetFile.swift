@@ -199,7 +199,7 @@ struct DatasetFile: Sendable {
             for byte in buffer[..<count] {
                 if byte == mark.first {
                     mark.removeFirst()
-                } else if byte > 0x20 {
+                } else if !isJSONSpace(byte) {
                     return byte == UInt8(ascii: "[")
                 }
             }
@@ -226,3 +226,6 @@ struct DatasetFile: Sendable {
         return lines
     }
 }
+
+/// Whether JSON takes a byte for white space; other control characters are errors.
+func isJSONSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 }

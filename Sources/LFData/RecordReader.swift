@@ -236,7 +236,7 @@ struct ListGrammar: RecordGrammar {
 
     mutating func cut(_ bytes: UnsafeBufferPointer<UInt8>, isLast: Bool) throws(UserError) -> RecordCut {
         if place == .beforeList || place == .behindList {
-            guard let first = bytes.firstIndex(where: { $0 > 0x20 }) else {
+            guard let first = bytes.firstIndex(where: { !isJSONSpace($0) }) else {
                 guard bytes.isEmpty, isLast else { return bytes.isEmpty ? .unfinished : .skip(bytes.count) }
                 return .end
             }
@@ -277,7 +277,7 @@ struct ListGrammar: RecordGrammar {
 
     private mutating func element(_ bytes: UnsafeBufferPointer<UInt8>, isLastElement: Bool) -> RecordCut {
         let end = searched
-        let isEmptyList = place == .firstElement && isLastElement && bytes[..<end].allSatisfy { $0 <= 0x20 }
+        let isEmptyList = place == .firstElement && isLastElement && bytes[..<end].allSatisfy(isJSONSpace)
         place = isLastElement ? .behindList : .element
         (searched, depth) = (0, 0)
         if isEmptyList { return .skip(end + 1) }
