@@ -1,19 +1,22 @@
 #!/bin/bash
 # Streams a large JSONL file through a training run and prints the most memory that the run held; `make build` first.
 #
-# Usage: Benchmarks/streaming/run.sh [--gigabytes N] [--row-bytes N] [--steps N] [--batch N] [--packed]
+# Usage: Benchmarks/streaming/run.sh [--gigabytes N] [--row-bytes N] [--steps N] [--batch N] [--buffer ROWS] [--cutoff TOKENS]
+#        [--packed]
 #
 # The file is made in $TMPDIR (default /tmp) and removed at the end. The model is the demo's. Fails above 500 MB.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cli=${CLI:-$root/.build/release/llamafactory-cli}
-gigabytes=5 row_bytes=2500 steps=20 batch=8 packed=false
+gigabytes=5 row_bytes=2500 steps=20 batch=8 buffer=16384 cutoff=256 packed=false
 while [ $# -gt 0 ]; do
     case $1 in
     --gigabytes) gigabytes=$2; shift 2 ;;
     --row-bytes) row_bytes=$2; shift 2 ;;
     --steps) steps=$2; shift 2 ;;
     --batch) batch=$2; shift 2 ;;
+    --buffer) buffer=$2; shift 2 ;;
+    --cutoff) cutoff=$2; shift 2 ;;
     --packed) packed=true; shift ;;
     *) echo "unknown option: $1" >&2; exit 64 ;;
     esac
@@ -51,8 +54,9 @@ finetuning_type: lora
 dataset: rows
 dataset_dir: $folder
 template: llama3
-cutoff_len: 256
+cutoff_len: $cutoff
 streaming: true
+buffer_size: $buffer
 max_steps: $steps
 per_device_train_batch_size: $batch
 logging_steps: $((steps > 20 ? steps / 20 : 1))
