@@ -8,7 +8,7 @@ FUZZ_STRINGS ?= 240000
 FUZZ_SEED ?= 1
 FUZZ_SECONDS ?= 600
 
-.PHONY: setup build demo demo-all test bench fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
+.PHONY: setup build demo demo-all test test-light bench fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
 
 setup:
 	@bash Tools/setup/setup.sh $(if $(CUDA),cuda,cpu)
@@ -25,6 +25,11 @@ demo-all: build
 test: setup
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
 	OMP_NUM_THREADS=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest
+
+# The targets that need no libtorch, without optimization, in a build folder of their own: quick to build again.
+test-light: setup
+	LF_WITHOUT_TORCH=1 $(SWIFT) build --build-tests --scratch-path .build-light
+	LF_WITHOUT_TORCH=1 $(SWIFT) test --skip-build --scratch-path .build-light --disable-xctest
 
 bench: build
 	@bash Benchmarks/compare/run.sh

@@ -166,3 +166,18 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20
 )
+
+// LF_WITHOUT_TORCH=1 keeps only the targets below the no-torch line, which build in seconds (`make test-light`).
+if Context.environment["LF_WITHOUT_TORCH"] != nil {
+    func needs(_ target: Target, _ names: Set<String>) -> Bool {
+        target.dependencies.contains {
+            if case .byNameItem(let name, _) = $0 { names.contains(name) } else { false }
+        }
+    }
+    var above: Set = ["CTorch"]
+    while let next = package.targets.first(where: { !above.contains($0.name) && needs($0, above) }) {
+        above.insert(next.name)
+    }
+    package.targets.removeAll { above.contains($0.name) || $0.name == "LFEndToEndTests" }
+    package.products = []
+}
