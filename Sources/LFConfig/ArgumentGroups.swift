@@ -197,6 +197,7 @@ extension TrainingArguments {
         dataSeed = arguments.optionalInt("data_seed")
         bf16 = arguments.bool("bf16")
         fp16 = arguments.bool("fp16")
+        zeroStage = arguments.zeroStage
         useCPU = arguments.bool("use_cpu")
         dataloaderDropLast = arguments.bool("dataloader_drop_last")
         runName = arguments.optionalString("run_name")

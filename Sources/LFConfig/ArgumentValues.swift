@@ -15,6 +15,9 @@ struct ArgumentValues {
     /// The content of `new_special_tokens_config`, in its order.
     var describedTokens: [ModelArguments.TokenDescription]?
 
+    /// The ZeRO stage that `deepspeed` or `fsdp` asks for; nil without them.
+    var zeroStage: Int?
+
     init(_ sources: ArgumentSources, allowsUnknown: Bool) {
         file = sources.file
         problems = sources.problems
@@ -46,6 +49,9 @@ struct ArgumentValues {
     func isChanged(_ name: String) -> Bool {
         isGiven(name) && self[name] != ArgumentCatalogue.byName[name]?.defaultValue
     }
+
+    /// Where the argument was written.
+    func location(of name: String) -> String? { locations[name] ?? file }
 
     mutating func report(_ problem: String, at names: [String], remedy: String) {
         let location = names.compactMap { locations[$0] }.first ?? file

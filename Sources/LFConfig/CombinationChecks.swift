@@ -296,6 +296,9 @@ private let policyOptimizationRules: [CombinationRule] = [
 
 private let evaluationRules: [CombinationRule] = [
     CombinationRule(
+        "fp16", "bf16", message: "`fp16` and `bf16` are both set.", remedy: "Keep one of them."
+    ) { $0.bool("fp16") && ($0.bool("bf16") || $0.bool("pure_bf16")) },
+    CombinationRule(
         "report_to",
         naming: { arguments in
             "`report_to: \(arguments.names("report_to").first { !knownTrackers.contains($0) } ?? "")` is not supported yet."

@@ -11,7 +11,7 @@ public func resolveConfig(
     try resolveConfig(arguments: arguments, for: use, environment: ProcessInfo.processInfo.environment)
 }
 
-/// The same in another environment, of which only `ALLOW_EXTRA_ARGS` (unknown keys are warnings) is read.
+/// The same in another environment, of which `ALLOW_EXTRA_ARGS` (unknown keys are warnings) and the variables of launchers are read.
 package func resolveConfig(
     arguments: [String], for use: ConfigurationUse = .training, environment: [String: String]
 ) throws -> ResolvedConfig {
@@ -38,15 +38,13 @@ private func resolve(
     refuseForeignArguments(&arguments, use, asWarning: allowsUnknown)
     complete(&arguments)
     readNewTokens(&arguments)
+    readDeepSpeed(&arguments)
+    readFSDP(&arguments)
+    checkLaunchVariables(environment, &arguments, for: use)
     checkCombinations(&arguments, for: use)
     guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }
     collectWarnings(&arguments, for: use)
     return ResolvedConfig(arguments, for: use)
-}
-
-/// Upstream's reading of a switch in the environment.
-private func isEnabled(_ variable: String?) -> Bool {
-    ["true", "y", "1"].contains(variable?.lowercased() ?? "")
 }
 
 /// Fills in the defaults that depend on other arguments.

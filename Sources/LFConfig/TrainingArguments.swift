@@ -96,6 +96,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var bf16 = false
     public var fp16 = false
     public var useCPU = false
+    /// The ZeRO stage that `deepspeed` or `fsdp` asks for; nil without them.
+    public var zeroStage: Int?
     public var dataloaderDropLast = false
     public var runName: String?
     public var disableTqdm = false

@@ -22,9 +22,12 @@ struct ComputePlan {
         switch config.model.computeDType {
         case .float32: dtype = .float32
         case .bfloat16: dtype = .bfloat16
+        case .float16 where device == .cpu:
+            // Upstream's autocast and loss scaling are for GPUs: on a CPU `fp16` trains in float32, bit for bit.
+            dtype = .float32
         case .float16:
             throw UserError(
-                .configuration, "fp16 mixed precision is not supported.",
+                .configuration, "fp16 mixed precision is not supported on a GPU yet.",
                 remedy: "Set bf16: true, or leave both out for float32.")
         case nil:
             switch config.training.doTrain ? .auto : config.model.inferDType {
@@ -39,5 +42,22 @@ struct ComputePlan {
         }
         storedDType = dtype
         trainedDType = config.finetuning.pureBF16 ? .bfloat16 : .float32
+    }
+}
+
+extension ComputePlan {
+    /// What the log says where a setting asks for something that this run has no use for.
+    func notes(_ config: ResolvedConfig) -> [String] {
+        var notes: [String] = []
+        if config.model.computeDType == .float16, dtype == .float32 {
+            notes.append(
+                "fp16: float16 is for GPUs; on the CPU this run computes in float32, as the original does.")
+        }
+        if let stage = config.training.zeroStage {
+            notes.append(
+                "Sharding (ZeRO stage \(stage)): one process trains, so there is nothing to shard or offload."
+            )
+        }
+        return notes
     }
 }

@@ -76,6 +76,7 @@ private func run(
         Process rank: 0, world size: 1, device: \(prepared.plan.device.rawValue), distributed training: False, \
         compute dtype: \(prepared.plan.dtype.rawValue)
         """)
+    for note in prepared.plan.notes(config) { logger.info("\(note)") }
     try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
 
     let stage = try Stage(config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer)

@@ -161,7 +161,7 @@ struct ArgumentCoercionTests {
             ),
             (
                 "flash_attn=flash_attention_2",
-                "flash_attn must be one of auto, disabled or sdpa, got \"flash_attention_2\". Use `flash_attn: auto`."
+                "flash_attn must be one of auto, disabled, sdpa, fa2 or fa3, got \"flash_attention_2\". Use `flash_attn: auto`."
             ),
             (
                 "stage=orpo",

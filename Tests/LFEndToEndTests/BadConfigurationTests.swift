@@ -36,10 +36,14 @@ import Testing
         BadRun(
             "quantization", ["quantization_bit": "4"], status: 64,
             says: "`quantization_bit` is not supported yet."),
-        BadRun("DeepSpeed", ["deepspeed": "ds.json"], status: 64, says: "`deepspeed` is not supported yet."),
+        BadRun(
+            "no DeepSpeed file", ["deepspeed": "ds.json"], status: 64,
+            says: "ds.json: The DeepSpeed configuration file does not exist."),
         BadRun(
             "tracker", ["report_to": "wandb"], status: 64, says: "`report_to: wandb` is not supported yet."),
-        BadRun("half precision", ["fp16": "true"], status: 64, says: "`fp16` is not supported yet."),
+        BadRun(
+            "two precisions", ["fp16": "true", "bf16": "true"], status: 64,
+            says: "`fp16` and `bf16` are both set."),
         BadRun(
             "negative learning rate", ["learning_rate": "-1"], status: 64,
             says: "learning_rate must be at least 0, got -1"),

@@ -15,7 +15,7 @@ extension ArgumentCatalogue {
         model_revision | string | main | yes | Branch, tag or commit of the hub repository.
         low_cpu_mem_usage | bool | true | no effect | Weights are always mapped from their files, never copied twice.
         rope_scaling | choice? linear dynamic yarn llama3 | - | yes | Stretch the rotary embeddings when `cutoff_len` exceeds the model's context.
-        flash_attn | choice auto disabled sdpa !fa2 !fa3 | auto | no effect | One fused attention over segments is always used; these names give the same numbers.
+        flash_attn | choice auto disabled sdpa fa2 fa3 | auto | no effect | One fused attention over segments is always used; these names give the same numbers.
         shift_attn | bool | false | no | Shifted sparse attention of LongLoRA.
         mixture_of_depths | choice? !convert !load | - | yes | Turn the model into a mixture-of-depths model, or load one.
         use_unsloth | bool | false | no: Remove it; fused kernels are built in. | Train with Unsloth's Python kernels.

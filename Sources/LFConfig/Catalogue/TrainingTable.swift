@@ -44,7 +44,7 @@ extension ArgumentCatalogue {
         neftune_noise_alpha | float? >=0 | - | yes | Noise on the embeddings while training (NEFTune).
         ## Precision and memory
         bf16 | bool | false | yes | Compute in bfloat16 with float32 trainable weights.
-        fp16 | bool | false | no: Use `bf16: true`. | Compute in float16 with scaled losses.
+        fp16 | bool | false | yes | Compute in float16 with scaled losses. On a CPU this trains in float32, as upstream does; on a GPU it is refused, use `bf16: true`.
         bf16_full_eval | bool | false | no: Use `bf16: true`. | Evaluate with bfloat16 weights.
         fp16_full_eval | bool | false | no: Use `bf16: true`. | Evaluate with float16 weights.
         tf32 | bool? | - / false | no | TensorFloat-32 on NVIDIA GPUs.
@@ -122,9 +122,9 @@ extension ArgumentCatalogue {
         ddp_bucket_cap_mb | int? >=1 | - | no effect | Size of the messages between processes. There is one process.
         ddp_broadcast_buffers | bool? | - | no effect | Whether processes share buffers. There is one process.
         local_rank | int | -1 | no effect | Rank of this process. There is one process.
-        deepspeed | mapping|string? | - | no: Remove it; one process trains, on one device. | DeepSpeed configuration.
-        fsdp | string? | - | no: Remove it; one process trains, on one device. | Shard the model over devices.
-        fsdp_config | mapping|string? | - | no: Remove it; one process trains, on one device. | Settings of the sharding.
+        deepspeed | mapping|string? | - | yes | DeepSpeed configuration. Its keys are checked, `auto` takes the argument's value, and contradictions are errors. One process has nothing to shard or offload, so the run is the one without it.
+        fsdp | string? | - | yes | Words that ask for sharding: `full_shard`, `shard_grad_op`, `hybrid_shard`, `no_shard`, `offload`, `auto_wrap`. One process has nothing to shard.
+        fsdp_config | mapping|string? | - | yes | Settings of the sharding, as a mapping or the file that holds it. Its keys are checked.
         accelerator_config | mapping|string? | - | no | Settings of Python's accelerate.
         parallelism_config | mapping? | - | no | Settings of accelerate's parallelism.
         ray_num_workers | int >=0 | 1 | no | Workers under Ray.

@@ -1,0 +1,114 @@
+import LFDiagnostics
+
+/// Checks the file or mapping that `deepspeed` names and keeps its ZeRO stage.
+///
+/// Every key is known, or it is refused by name. "auto" takes the training argument's value, and a value that contradicts an
+/// argument is an error, as in transformers' `integrations/deepspeed.py`. What only tunes speed and memory is accepted.
+func readDeepSpeed(_ arguments: inout ArgumentValues) {
+    let entries: [ConfigurationFile.Entry]
+    let place: String
+    switch arguments["deepspeed"] {
+    case .string(let path):
+        let file: ConfigurationFile
+        do {
+            file = try ConfigurationFile(
+                path: expandingHome(path),
+                content: .init(
+                    subject: "The DeepSpeed configuration", advice: deepSpeedAdvice,
+                    emptyFileAdvice: deepSpeedAdvice, entries: "DeepSpeed settings"))
+        } catch { return arguments.report(error) }
+        for problem in file.problems { arguments.report(problem) }
+        (entries, place) = (file.entries, expandingHome(path))
+    case .mapping(let pairs):
+        entries = pairs.map { .init(name: $0.0, value: ConfigurationNode($0.1)) }
+        place = arguments.location(of: "deepspeed") ?? "deepspeed"
+    default: return
+    }
+    var reader = DeepSpeedReader(place: place, arguments: arguments)
+    for entry in entries where !entry.name.hasPrefix("_") { reader.read(entry.name, entry.value) }
+    for problem in reader.problems { arguments.report(problem) }
+    if let stage = reader.stage { arguments.zeroStage = stage }
+}
+
+private let deepSpeedAdvice = #"Write DeepSpeed's settings, such as {"zero_optimization": {"stage": 2}}."#
+
+private struct DeepSpeedReader {
+    let place: String
+    let arguments: ArgumentValues
+    var problems: [UserError] = []
+    var stage: Int? = 0
+
+    mutating func read(_ path: String, _ node: ConfigurationNode) {
+        switch DeepSpeedRule.table[path] {
+        case .idle, .idleSection: return
+        case .equals(let name): compare(path, node, with: name)
+        case .anyOf(let choices):
+            let value = spelled(node)
+            if !choices.contains(value) {
+                report(
+                    "\(path) must be \(spokenList(choices)), got \(node.spelling).", node,
+                    remedy: "Correct it.")
+            } else if path == "zero_optimization.stage" {
+                stage = Int(value)
+            }
+        case .refused(let harmless):
+            guard !harmless.contains(spelled(node)) else { return }
+            report(
+                "\(path) is not supported yet.", node,
+                remedy: "Remove it\(harmless.first.map { ", or set it to \($0)" } ?? "").")
+        case nil:
+            guard case .mapping(let pairs) = node.content,
+                DeepSpeedRule.table.keys.contains(where: { $0.hasPrefix(path + ".") })
+            else { return unknown(path, node) }
+            for pair in pairs { read("\(path).\(pair.key)", pair.value) }
+        }
+    }
+
+    private mutating func compare(_ path: String, _ node: ConfigurationNode, with name: String) {
+        if spelled(node) == "auto" { return }
+        let (argument, expected) = expectation(name)
+        guard node.plainValue != expected,
+            number(node.plainValue) != number(expected) || number(expected) == nil
+        else { return }
+        report(
+            "\(path) is \(node.spelling), but \(argument) is \(rendered(expected)).", node,
+            remedy: "Write \"auto\", or give both the same value.")
+    }
+
+    /// The argument that a key repeats, as a message calls it, and its value.
+    private func expectation(_ name: String) -> (argument: String, value: ArgumentValue) {
+        switch name {
+        case "train_batch_size":
+            let size =
+                arguments.int("per_device_train_batch_size") * arguments.int("gradient_accumulation_steps")
+            return ("per_device_train_batch_size times gradient_accumulation_steps", .int(size))
+        case "adam_betas":
+            return ("adam_beta1, adam_beta2", .list([arguments["adam_beta1"], arguments["adam_beta2"]]))
+        default: return (name, arguments[name])
+        }
+    }
+
+    private func number(_ value: ArgumentValue) -> Double? {
+        switch value {
+        case .int(let number): Double(number)
+        case .double(let number): number
+        default: nil
+        }
+    }
+
+    private func spelled(_ node: ConfigurationNode) -> String {
+        if case .scalar(let text, _) = node.content { text } else { "" }
+    }
+
+    private mutating func unknown(_ path: String, _ node: ConfigurationNode) {
+        let near = nearestName(to: path, among: Array(DeepSpeedRule.table.keys))
+        report(
+            "unknown DeepSpeed key \"\(path)\".", node,
+            remedy: near.map { "Did you mean \"\($0)\"?" } ?? "Remove it.")
+    }
+
+    private mutating func report(_ problem: String, _ node: ConfigurationNode, remedy: String) {
+        let location = node.line.map { "\(place):\($0)" } ?? place
+        problems.append(UserError(.configuration, problem, at: location, remedy: remedy))
+    }
+}

@@ -1,0 +1,161 @@
+import Foundation
+import LFConfig
+import LFDiagnostics
+import Testing
+
+/// `deepspeed`, `fsdp` and the variables of launchers, with one process.
+@Suite struct DistributionTests {
+    /// The shape of upstream's example files: everything "auto" but the stage and what tunes the traffic.
+    static func example(stage: Int, extra: String = "", zero: String = "") -> String {
+        """
+        {
+          "train_batch_size": "auto", "train_micro_batch_size_per_gpu": "auto",
+          "gradient_accumulation_steps": "auto", "gradient_clipping": "auto",
+          "zero_allow_untested_optimizer": true,
+          "fp16": {"enabled": "auto", "loss_scale": 0, "loss_scale_window": 1000, "initial_scale_power": 16,
+                   "hysteresis": 2, "min_loss_scale": 1},
+          "bf16": {"enabled": "auto"},
+          "zero_optimization": {"stage": \(stage), "overlap_comm": false, "contiguous_gradients": true\(zero)}\(extra)
+        }
+        """
+    }
+
+    static func resolve(
+        _ arguments: [String], file: String? = nil, environment: [String: String] = [:]
+    ) throws -> ResolvedConfig {
+        let path = FileManager.default.temporaryDirectory.path + "/ds-\(UUID().uuidString).json"
+        if let file { try file.write(toFile: path, atomically: true, encoding: .utf8) }
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        return try resolveConfig(
+            arguments: ["model_name_or_path=m", "dataset=d", "do_train=true"] + arguments
+                + (file == nil ? [] : ["deepspeed=\(path)"]), environment: environment)
+    }
+
+    @Test(
+        arguments: [
+            example(stage: 0), example(stage: 1), example(stage: 2), example(stage: 3),
+            example(
+                stage: 2,
+                zero:
+                    #", "offload_optimizer": {"device": "cpu", "pin_memory": true}, "reduce_bucket_size": 5e8"#
+            ),
+            example(
+                stage: 3,
+                zero:
+                    #", "offload_param": {"device": "nvme"}, "sub_group_size": 1e9, "stage3_max_live_parameters": 1e9, "reduce_bucket_size": "auto", "stage3_gather_16bit_weights_on_model_save": true"#
+            ),
+            example(stage: 2, extra: #", "tensor_parallel": {"autotp_size": 2}, "_comment": "any text""#),
+            example(
+                stage: 3, extra: #", "fp8": {"enabled": true, "hysteresis": 2}, "steps_per_print": 10000000"#),
+            example(
+                stage: 1, extra: #", "monitor_config": {"enabled": true, "csv_monitor": {"enabled": false}}"#),
+            example(
+                stage: 2,
+                extra:
+                    #", "optimizer": {"type": "AdamW", "params": {"lr": "auto", "betas": "auto", "eps": 1e-8, "weight_decay": 0}}"#
+            ),
+        ])
+    func acceptsWhatLeavesTheRunAlone(_ file: String) throws {
+        let config = try Self.resolve([], file: file)
+        let stage = try #require(config.training.zeroStage)
+        #expect(file.contains("\"stage\": \(stage)"))
+    }
+
+    @Test(
+        arguments: [
+            (#"{"gradient_clipping": 0.5}"#, ":1: gradient_clipping is 0.5, but max_grad_norm is 1"),
+            (#"{"train_micro_batch_size_per_gpu": 4}"#, "but per_device_train_batch_size is 8"),
+            (
+                #"{"train_batch_size": 4}"#,
+                "but per_device_train_batch_size times gradient_accumulation_steps is 8"
+            ),
+            (#"{"bf16": {"enabled": true}}"#, "bf16.enabled is true, but bf16 is false"),
+            ("{\n\"fp16\": {\"enabled\": true}}", ":2: fp16.enabled is true, but fp16 is false"),
+            (#"{"zero_optimization": {"stage": 4}}"#, "zero_optimization.stage must be 0, 1, 2 or 3, got 4"),
+            (#"{"zero_optimization": {"stge": 3}}"#, #"Did you mean "zero_optimization.stage"?"#),
+            (#"{"zero_optimisation": {"stage": 3}}"#, #"unknown DeepSpeed key "zero_optimisation""#),
+            (
+                #"{"zero_optimization": {"zero_quantized_weights": true}}"#,
+                "zero_quantized_weights is not supported yet"
+            ),
+            (#"{"zero_optimization": 3}"#, #"unknown DeepSpeed key "zero_optimization""#),
+            (#"{"scheduler": {"type": "WarmupLR"}}"#, "scheduler is not supported yet. Remove it."),
+            (#"{"optimizer": {"type": "Lamb"}}"#, "optimizer.type must be AdamW or Adam, got \"Lamb\""),
+            (
+                #"{"optimizer": {"type": "AdamW", "params": {"lr": 1e-3}}}"#,
+                "optimizer.params.lr is 1e-3, but learning_rate is 5e-05"
+            ),
+            (#"{"compression_training": {}}"#, "compression_training is not supported yet"),
+            (#"{"bf16": {"enabled": "auto"}"#, "This is not valid JSON"),
+            ("[]", "not a list of `key: value` lines"),
+        ])
+    func namesWhatContradictsOrChangesTheRun(_ file: String, _ message: String) throws {
+        let error = try #require(throws: UserErrors.self) { try Self.resolve([], file: file) }
+        #expect(error.description.contains(message), "\(error)")
+    }
+
+    @Test func valuesThatAgreeWithTheArgumentsAreAccepted() throws {
+        let config = try Self.resolve(
+            [
+                "bf16=true", "max_grad_norm=0.5", "per_device_train_batch_size=2",
+                "gradient_accumulation_steps=4",
+            ],
+            file:
+                #"{"gradient_clipping": 0.5, "train_batch_size": 8, "train_micro_batch_size_per_gpu": 2.0, "bf16": {"enabled": true}}"#
+        )
+        #expect(config.training.zeroStage == 0)
+    }
+
+    @Test(
+        arguments: [
+            (["fsdp=full_shard auto_wrap"], 3), (["fsdp=shard_grad_op,offload"], 2), (["fsdp=no_shard"], 0),
+            (
+                [
+                    "fsdp=hybrid_shard auto_wrap",
+                    "fsdp_config={fsdp_version: 2, fsdp_reshard_after_forward: true}",
+                ], 3
+            ),
+            (["fsdp=full_shard", "fsdp_config={transformer_layer_cls_to_wrap: LlamaDecoderLayer}"], 3),
+        ] as [([String], Int)])
+    func readsShardingWords(_ arguments: [String], _ stage: Int) throws {
+        #expect(try Self.resolve(arguments).training.zeroStage == stage)
+    }
+
+    @Test(
+        arguments: [
+            (["fsdp=full_shards"], "fsdp holds \"full_shards\""),
+            (["fsdp=full_shard", "fsdp_config={min_num_param: 3}"], "Did you mean \"min_num_params\"?"),
+            (
+                ["fsdp=full_shard", "deepspeed={zero_optimization: {stage: 2}}"],
+                "`fsdp` and `deepspeed` are both given"
+            ),
+            (["fsdp=full_shard", "fsdp_config=missing.json"], "The fsdp_config file does not exist"),
+        ] as [([String], String)])
+    func namesUnknownSharding(_ arguments: [String], _ message: String) throws {
+        let error = try #require(throws: UserErrors.self) { try Self.resolve(arguments) }
+        #expect(error.description.contains(message), "\(error)")
+    }
+
+    /// A variable that would be ignored is refused: with two nodes each would train alone.
+    @Test(
+        arguments: [
+            ["NNODES": "2"], ["NNODES": "1:4"], ["NPROC_PER_NODE": "8"], ["WORLD_SIZE": "2", "RANK": "1"],
+            ["OMPI_COMM_WORLD_SIZE": "4"], ["SLURM_STEP_NUM_TASKS": "3"], ["USE_RAY": "1"],
+            ["USE_V1": "true"],
+            ["USE_MCA": "y"], ["USE_KT": "1"], ["USE_MEGATRON_BRIDGE": "1"],
+        ])
+    func refusesVariablesThatItWouldIgnore(_ environment: [String: String]) throws {
+        let error = try #require(throws: UserErrors.self) { try Self.resolve([], environment: environment) }
+        #expect(environment.keys.contains { error.description.contains("\($0)=") }, "\(error)")
+    }
+
+    @Test(
+        arguments: [
+            ["FORCE_TORCHRUN": "1"], ["NNODES": "1", "NPROC_PER_NODE": "1", "WORLD_SIZE": "1"],
+            ["USE_RAY": "0"],
+            ["USE_V1": "false", "NNODES": ""], ["SLURM_NTASKS": "4"],
+        ])
+    func oneProcessStarts(_ environment: [String: String]) throws {
+        #expect(try Self.resolve([], environment: environment).training.doTrain)
+    }
+}
