@@ -1,78 +1,35 @@
 // Attention over a stream of segments: causal inside each, whole onto the segments that it continues.
-#include "Internal.hpp"
-
-#include <torch/csrc/autograd/custom_function.h>
-
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::variable_list;
-
-struct lf_segments {
-    struct Segment {
-        int64_t start, length, prefix;
-        int64_t offset;  // tokens of the chain before this segment
-    };
-    std::vector<Segment> list;
-    int64_t longest_chain = 0;
-};
+#include "Attention.hpp"
 
 namespace lf {
-namespace {
 
-/// Rows that a segment takes in the buffers that the fused kernel reads: a multiple of the kernel's blocks. Its products then
-/// have few shapes; for bfloat16 every new shape is a compiled oneDNN primitive of half a megabyte that stays in memory.
-int64_t padded(int64_t length) {
-    int64_t block = length < 192 ? 32 : 64;
-    return (length + block - 1) / block * block;
+AttentionOptions::AttentionOptions(const lf_attention_options &options, int64_t heads)
+    : scale(options.scale), softcap(options.softcap), window(options.window) {
+    auto take = [&](lf_tensor_t tensor, at::Tensor &to, const char *name) {
+        if (!tensor) return;
+        TORCH_CHECK(tensor->value.dim() == 1 && tensor->value.size(0) == heads && tensor->value.is_floating_point(), name, " have the shape ",
+                    tensor->value.sizes(), ", there are ", heads, " heads");
+        to = tensor->value;
+    };
+    take(options.sinks, sinks, "sinks");
+    take(options.slopes, slopes, "slopes");
 }
 
-struct Plan : torch::CustomClassHolder {
-    std::vector<lf_segments::Segment> list;
-    std::vector<int64_t> starts;  // of each segment in the padded buffers
-    int64_t rows = 0;             // of the padded buffers
+at::Tensor AttentionOptions::per_head(const at::Tensor &x, at::ScalarType type) {
+    return x.defined() ? x.detach().to(at::kCPU, type).contiguous() : x;
+}
 
-    explicit Plan(std::vector<lf_segments::Segment> segments) : list(std::move(segments)) {
-        for (const auto &segment : list) {
-            starts.push_back(rows);
-            rows += padded(segment.length);
-        }
-    }
+at::Tensor AttentionOptions::weights(const at::Tensor &products, const at::Tensor &distance, const at::Tensor &hidden) const {
+    auto scores = products * scale;
+    if (softcap > 0) scores = at::tanh(scores / softcap) * softcap;
+    if (slopes.defined()) scores = scores + slopes.detach().to(scores.options()).view({-1, 1, 1}) * distance;
+    if (hidden.defined()) scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+    if (!sinks.defined()) return at::softmax(scores, -1);
+    auto column = sinks.to(scores.options()).view({-1, 1, 1}).expand({scores.size(0), scores.size(1), 1});
+    return at::softmax(at::cat({scores, column}, -1), -1).narrow(-1, 0, scores.size(2));
+}
 
-    /// A segment's padded rows as the kernels want them: `[1, heads, P, d]`, a view.
-    at::Tensor part(const at::Tensor &x, size_t segment) const {
-        return x.narrow(1, starts[segment], padded(list[segment].length)).unsqueeze(0);
-    }
-
-    /// `[T, h, d]` to `[heads, P, d]`: zeros behind every segment, key-value heads repeated for their query groups.
-    at::Tensor spread(const at::Tensor &x, int64_t heads) const {
-        auto result = at::zeros({heads, rows, x.size(2)}, x.options());
-        int64_t groups = heads / x.size(1);
-        auto grouped = result.view({x.size(1), groups, rows, x.size(2)});
-        auto source = x.permute({1, 0, 2}).unsqueeze(1).expand({x.size(1), groups, x.size(0), x.size(2)});
-        for (size_t i = 0; i < list.size(); ++i)
-            grouped.narrow(2, starts[i], list[i].length).copy_(source.narrow(2, list[i].start, list[i].length));
-        return result;
-    }
-
-    /// The way back: `[heads, P, d]` to `[T, kvHeads, d]`, summed over the query groups.
-    at::Tensor gather(const at::Tensor &x, int64_t kv_heads) const {
-        int64_t tokens = list.back().start + list.back().length, groups = x.size(0) / kv_heads;
-        auto result = at::empty({tokens, kv_heads, x.size(2)}, x.options());
-        auto source = (groups == 1 ? x : x.view({kv_heads, groups, rows, x.size(2)}).sum(1)).transpose(0, 1);
-        for (size_t i = 0; i < list.size(); ++i)
-            result.narrow(0, list[i].start, list[i].length).copy_(source.narrow(0, starts[i], list[i].length));
-        return result;
-    }
-
-    /// What hides the rows behind a prefix from those that look at it; nothing where there are none.
-    std::optional<at::Tensor> mask(size_t segment, const at::Tensor &like) const {
-        int64_t length = list[segment].length, columns = padded(length);
-        if (length == columns) return std::nullopt;
-        auto result = at::zeros({1, columns}, like.options());
-        result.narrow(1, length, columns - length).fill_(-std::numeric_limits<double>::infinity());
-        return result;
-    }
-};
+namespace {
 
 /// Repeats key-value heads for their query groups: `[T, kvHeads, d]` to `[T, heads, d]`.
 at::Tensor grouped(const at::Tensor &x, int64_t heads) {
@@ -81,71 +38,13 @@ at::Tensor grouped(const at::Tensor &x, int64_t heads) {
     return x.unsqueeze(2).expand({x.size(0), kv_heads, heads / kv_heads, x.size(2)}).reshape({x.size(0), heads, x.size(2)});
 }
 
-/// Each part (a prefix, or the segment itself) is one fused call; parts are joined by their log-sum-exp. The backward of a part
-/// needs only the joint output and log-sum-exp, so it is exact (Dao 2023, arXiv 2307.08691, section 3.1). Rows behind a segment
-/// come last, so that causality hides them from the segment itself, and a mask of one row hides those of a prefix.
-struct SegmentAttention : Function<SegmentAttention> {
-    static at::Tensor forward(AutogradContext *context, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
-                              c10::intrusive_ptr<Plan> plan, double scale) {
-        int64_t heads = q.size(1);
-        auto queries = plan->spread(q, heads), keys = plan->spread(k, heads), values = plan->spread(v, heads);
-        auto padded_out = at::empty_like(queries);
-        std::vector<at::Tensor> saved = {q, k, v, at::Tensor()};
-        for (size_t i = 0; i < plan->list.size(); ++i) {
-            auto query = plan->part(queries, i);
-            auto [joint, joint_lse] = at::_scaled_dot_product_flash_attention_for_cpu(query, plan->part(keys, i), plan->part(values, i), 0.0,
-                                                                                      /*is_causal=*/true, std::nullopt, scale);
-            for (int64_t p = plan->list[i].prefix; p >= 0; p = plan->list[p].prefix) {
-                auto [seen, lse] = at::_scaled_dot_product_flash_attention_for_cpu(query, plan->part(keys, p), plan->part(values, p), 0.0,
-                                                                                   /*is_causal=*/false, plan->mask(p, query), scale);
-                auto total = at::logaddexp(joint_lse, lse);
-                joint = joint * (joint_lse - total).exp().unsqueeze(-1) + seen * (lse - total).exp().unsqueeze(-1);
-                joint_lse = total;
-            }
-            plan->part(padded_out, i).copy_(joint);
-            saved.push_back(joint_lse);
-        }
-        auto out = plan->gather(padded_out, heads);
-        saved[3] = out;
-        context->save_for_backward(saved);
-        context->saved_data["plan"] = c10::IValue::make_capsule(plan);
-        context->saved_data["scale"] = scale;
-        return out;
-    }
-
-    static variable_list backward(AutogradContext *context, variable_list grads) {
-        auto saved = context->get_saved_variables();
-        auto plan = c10::static_intrusive_pointer_cast<Plan>(context->saved_data["plan"].toCapsule());
-        double scale = context->saved_data["scale"].toDouble();
-        int64_t heads = saved[0].size(1), kv_heads = saved[1].size(1);
-        auto queries = plan->spread(saved[0], heads), keys = plan->spread(saved[1], heads), values = plan->spread(saved[2], heads);
-        auto out = plan->spread(saved[3], heads), dy = plan->spread(grads[0], heads);
-        auto dq = at::empty_like(queries), dk = at::zeros_like(keys), dv = at::zeros_like(values);
-        for (size_t i = 0; i < plan->list.size(); ++i) {
-            const auto &lse = saved[4 + i];
-            auto query = plan->part(queries, i), result = plan->part(out, i), grad = plan->part(dy, i);
-            auto add = [&](size_t seen, bool causal) {
-                auto [gq, gk, gv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-                    grad, query, plan->part(keys, seen), plan->part(values, seen), result, lse, 0.0, causal,
-                    causal ? std::nullopt : plan->mask(seen, query), scale);
-                if (causal) plan->part(dq, i).copy_(gq);
-                else plan->part(dq, i).add_(gq);
-                plan->part(dk, seen).add_(gk);
-                plan->part(dv, seen).add_(gv);
-            };
-            add(i, true);
-            for (int64_t p = plan->list[i].prefix; p >= 0; p = plan->list[p].prefix) add(p, false);
-        }
-        return {plan->gather(dq, heads), plan->gather(dk, kv_heads), plan->gather(dv, kv_heads), at::Tensor(), at::Tensor()};
-    }
-};
-
-/// The same written out, for windows, soft-caps and devices without the fused kernel.
-at::Tensor explicit_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, double scale,
-                              int64_t window, double softcap) {
+/// All scores of a segment at once, by libtorch's operations: for all features, types and devices.
+at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
+                                 const AttentionOptions &options) {
     int64_t heads = q.size(1);
-    auto keys = grouped(k, heads), values = grouped(v, heads);
     auto wide = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    auto queries = q.to(wide), keys = grouped(k, heads).to(wide), values = grouped(v, heads).to(wide);
+    auto index = at::TensorOptions().dtype(at::kLong).device(q.device());
     std::vector<at::Tensor> outputs;
     for (const auto &segment : segments.list) {
         std::vector<at::Tensor> key_parts = {keys.narrow(0, segment.start, segment.length)};
@@ -155,19 +54,16 @@ at::Tensor explicit_attention(const at::Tensor &q, const at::Tensor &k, const at
             key_parts.insert(key_parts.begin(), keys.narrow(0, part.start, part.length));
             value_parts.insert(value_parts.begin(), values.narrow(0, part.start, part.length));
         }
-        auto query = q.narrow(0, segment.start, segment.length).transpose(0, 1);
+        auto query = queries.narrow(0, segment.start, segment.length).transpose(0, 1);
         auto key = at::cat(key_parts, 0).permute({1, 2, 0}), value = at::cat(value_parts, 0).transpose(0, 1);
-        auto scores = at::matmul(query, key) * scale;
-        if (softcap > 0) scores = at::tanh(scores / softcap) * softcap;
-        auto index = at::TensorOptions().dtype(at::kLong).device(q.device());
         auto query_place = at::arange(segment.offset, segment.offset + segment.length, index).unsqueeze(1);
-        auto key_place = at::arange(0, segment.offset + segment.length, index).unsqueeze(0);
-        auto hidden = key_place > query_place;
-        if (window > 0) hidden = hidden.logical_or(query_place - key_place >= window);
-        scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
-        outputs.push_back(at::matmul(at::softmax(scores, -1, wide).to(q.scalar_type()), value).transpose(0, 1));
+        auto distance = at::arange(0, segment.offset + segment.length, index).unsqueeze(0) - query_place;
+        auto hidden = distance > 0;
+        if (options.window > 0) hidden = hidden.logical_or(distance <= -options.window);
+        auto weights = options.weights(at::matmul(query, key), distance, hidden);
+        outputs.push_back(at::matmul(weights, value).transpose(0, 1));
     }
-    return at::cat(outputs, 0);
+    return at::cat(outputs, 0).to(q.scalar_type());
 }
 
 }  // namespace
@@ -193,17 +89,20 @@ lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const i
 
 void lf_segments_free(lf_segments_t segments) { delete segments; }
 
-lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, double scale, int64_t window,
-                               double softcap, lf_tensor_t *out) {
+lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, const lf_attention_options *options,
+                               lf_tensor_t *out) {
     return returning(out, [&]() -> at::Tensor {
         const auto &query = q->value, &key = k->value, &value = v->value;
-        int64_t covered = segments->list.empty() ? 0 : segments->list.back().start + segments->list.back().length;
-        TORCH_CHECK(query.dim() == 3 && key.dim() == 3 && value.sizes() == key.sizes() && query.size(0) == covered && key.size(0) == covered &&
-                        query.size(2) == key.size(2) && key.size(1) > 0 && query.size(1) % key.size(1) == 0,
+        TORCH_CHECK(query.dim() == 3 && key.dim() == 3 && value.dim() == 3 && query.size(0) == segments->tokens() && key.size(0) == query.size(0) &&
+                        value.size(0) == query.size(0) && query.size(2) == key.size(2) && value.size(1) == key.size(1) && key.size(1) > 0 &&
+                        query.size(1) % key.size(1) == 0,
                     "queries, keys and values do not fit each other or the segments");
-        if (covered == 0) return at::zeros_like(query);
-        bool plain = softcap <= 0 && (window <= 0 || window >= segments->longest_chain);
-        if (plain && query.is_cpu()) return SegmentAttention::apply(query, key, value, c10::make_intrusive<Plan>(segments->list), scale);
-        return explicit_attention(query, key, value, *segments, scale, window, softcap);
+        AttentionOptions how(*options, query.size(1));
+        if (query.size(0) == 0) return at::zeros({0, query.size(1), value.size(2)}, query.options());
+        bool has_plain_scores = how.softcap <= 0 && !how.sinks.defined() && !how.slopes.defined();
+        bool sees_all = how.window <= 0 || how.window >= segments->longest_chain;
+        if (query.is_cpu() && has_plain_scores && sees_all && value.size(2) == query.size(2))
+            return fused_attention(query, key, value, *segments, how.scale);
+        return written_out_attention(query, key, value, *segments, how);
     });
 }

@@ -1,7 +1,7 @@
 // Decoding: keys and values in blocks that never move, attention of single tokens over them, and products of few rows.
-#include "Internal.hpp"
-
+#include "Attention.hpp"
 #include "Parallel.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -43,11 +43,17 @@ struct lf_kv_cache {
 namespace lf {
 namespace {
 
-/// One key-value head's queries of one token over its cached keys.
+/// What makes weights of products, in the type that they are summed in; `sinks` and `slopes` of all heads, or null.
+template <typename real> struct Scoring {
+    real scale, softcap;
+    const real *sinks, *slopes;
+};
+
+/// One key-value head's queries of one token over its cached keys; `head` is the key-value head.
 template <typename scalar>
 inline __attribute__((always_inline)) void attend(const scalar *q, char *const *key_blocks, char *const *value_blocks, const int32_t *table,
                                                   int64_t head, int64_t groups, int64_t key_dim, int64_t value_dim, int64_t block_size, int64_t first,
-                                                  int64_t length, accumulated<scalar> scale, accumulated<scalar> softcap,
+                                                  int64_t length, const Scoring<accumulated<scalar>> &scoring,
                                                   accumulated<scalar> *scores, accumulated<scalar> *sums, scalar *out) {
 #pragma clang fp reassociate(on) contract(fast)
     using real = accumulated<scalar>;
@@ -61,14 +67,21 @@ inline __attribute__((always_inline)) void attend(const scalar *q, char *const *
                 const scalar *query = q + g * key_dim;
                 real dot = 0;
                 for (int64_t i = 0; i < key_dim; ++i) dot += real(query[i]) * real(key[i]);
-                dot *= scale;
-                scores[g * count + t - first] = softcap > 0 ? softcap * std::tanh(dot / softcap) : dot;
+                dot *= scoring.scale;
+                if (scoring.softcap > 0) dot = scoring.softcap * std::tanh(dot / scoring.softcap);
+                if (scoring.slopes) dot += scoring.slopes[head * groups + g] * real(t - length + 1);
+                scores[g * count + t - first] = dot;
             }
         }
     }
     for (int64_t g = 0; g < groups; ++g) {
         real *row = scores + g * count, top = -std::numeric_limits<real>::infinity(), total = 0;
         for (int64_t t = 0; t < count; ++t) top = std::max(top, row[t]);
+        if (scoring.sinks) {
+            real sink = scoring.sinks[head * groups + g];
+            top = std::max(top, sink);
+            total = std::exp(sink - top);
+        }
         for (int64_t t = 0; t < count; ++t) total += row[t] = std::exp(row[t] - top);
         real inverse = 1 / total;
         for (int64_t t = 0; t < count; ++t) row[t] *= inverse;
@@ -91,9 +104,10 @@ inline __attribute__((always_inline)) void attend(const scalar *q, char *const *
 #define LF_ATTEND_KERNEL(name, scalar)                                                                                                    \
     LF_SIMD void attend_##name(const scalar *q, char *const *key_blocks, char *const *value_blocks, const int32_t *table, int64_t head,    \
                                int64_t groups, int64_t key_dim, int64_t value_dim, int64_t block_size, int64_t first, int64_t length,     \
-                               double scale, double softcap, accumulated<scalar> *scores, accumulated<scalar> *sums, scalar *out) {       \
-        attend<scalar>(q, key_blocks, value_blocks, table, head, groups, key_dim, value_dim, block_size, first, length, scale, softcap,   \
-                       scores, sums, out);                                                                                                \
+                               const Scoring<accumulated<scalar>> &scoring, accumulated<scalar> *scores, accumulated<scalar> *sums,       \
+                               scalar *out) {                                                                                             \
+        attend<scalar>(q, key_blocks, value_blocks, table, head, groups, key_dim, value_dim, block_size, first, length, scoring, scores,  \
+                       sums, out);                                                                                                        \
     }
 LF_ATTEND_KERNEL(f32, float)
 LF_ATTEND_KERNEL(f64, double)
@@ -109,8 +123,12 @@ struct Rows {
 
 template <typename scalar, typename Kernel>
 void run_attention(Kernel kernel, const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const at::Tensor &q, at::Tensor &out, const Rows &rows,
-                   double scale, double softcap) {
+                   const AttentionOptions &options) {
     using real = accumulated<scalar>;
+    auto type = c10::CppTypeToScalarType<real>::value;
+    auto sinks = options.per_head(options.sinks, type), slopes = options.per_head(options.slopes, type);
+    Scoring<real> scoring{real(options.scale), real(options.softcap), sinks.defined() ? elements<real>(sinks) : nullptr,
+                          slopes.defined() ? elements<real>(slopes) : nullptr};
     int64_t kv_heads = layer.keys[0].size(1), groups = q.size(1) / kv_heads, key_dim = q.size(2), value_dim = out.size(2);
     int64_t longest = 0;
     for (int64_t i = 0; i < rows.count; ++i) longest = std::max(longest, rows.lengths[i] - rows.first(i));
@@ -121,15 +139,15 @@ void run_attention(Kernel kernel, const lf_kv_cache &cache, const lf_kv_cache::L
         for (int64_t task = begin; task < end; ++task) {
             int64_t row = task / kv_heads, head = task % kv_heads;
             kernel(queries + (row * kv_heads + head) * groups * key_dim, layer.key_blocks.data(), layer.value_blocks.data(),
-                   rows.blocks + rows.starts[row], head, groups, key_dim, value_dim, cache.block_size, rows.first(row), rows.lengths[row], scale,
-                   softcap, scores.data(), sums.data(), result + (row * kv_heads + head) * groups * value_dim);
+                   rows.blocks + rows.starts[row], head, groups, key_dim, value_dim, cache.block_size, rows.first(row), rows.lengths[row], scoring,
+                   scores.data(), sums.data(), result + (row * kv_heads + head) * groups * value_dim);
         }
     });
 }
 
 /// The same by libtorch's operations, for other devices and types: row by row.
 void explicit_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const at::Tensor &q, at::Tensor &out, const Rows &rows,
-                        double scale, double softcap) {
+                        const AttentionOptions &options) {
     int64_t heads = q.size(1), kv_heads = layer.keys[0].size(1), groups = heads / kv_heads;
     for (int64_t row = 0; row < rows.count; ++row) {
         int64_t first = rows.first(row), length = rows.lengths[row];
@@ -141,9 +159,10 @@ void explicit_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &laye
         }
         auto key = at::cat(keys, 1).narrow(1, first, length - first).to(at::kFloat);
         auto value = at::cat(values, 1).narrow(1, first, length - first).to(at::kFloat);
-        auto scores = at::matmul(q.select(0, row).view({kv_heads, groups, q.size(2)}).to(at::kFloat), key.transpose(1, 2)) * scale;
-        if (softcap > 0) scores = at::tanh(scores / softcap) * softcap;
-        out.select(0, row).copy_(at::matmul(at::softmax(scores, -1), value).reshape({heads, value.size(2)}));
+        auto products = at::matmul(q.select(0, row).view({kv_heads, groups, q.size(2)}).to(at::kFloat), key.transpose(1, 2));
+        auto distance = at::arange(first - length + 1, 1, products.options()).unsqueeze(0);
+        auto weights = options.weights(products.view({heads, 1, length - first}), distance, at::Tensor());
+        out.select(0, row).copy_(at::matmul(weights.view({kv_heads, groups, length - first}), value).reshape({heads, value.size(2)}));
     }
 }
 
@@ -325,7 +344,7 @@ lf_status lf_kv_cache_copy_block(lf_kv_cache_t cache, int64_t from, int64_t to) 
 }
 
 lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q, const int64_t *lengths, const int64_t *starts,
-                                const int32_t *blocks, size_t count, double scale, int64_t window, double softcap, lf_tensor_t *out) {
+                                const int32_t *blocks, size_t count, const lf_attention_options *options, lf_tensor_t *out) {
     return returning(out, [&] {
         WithoutGrad scope;
         auto query = q->value.contiguous();
@@ -335,7 +354,8 @@ lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q
         TORCH_CHECK(query.dim() == 3 && query.size(0) >= static_cast<int64_t>(count) && query.size(1) % key.size(1) == 0 &&
                         query.size(2) == key.size(3) && query.scalar_type() == key.scalar_type(),
                     "queries do not fit the cached keys");
-        Rows rows{lengths, starts, blocks, static_cast<int64_t>(count), window};
+        AttentionOptions how(*options, query.size(1));
+        Rows rows{lengths, starts, blocks, static_cast<int64_t>(count), how.window};
         for (size_t row = 0; row < count; ++row) {
             TORCH_CHECK(lengths[row] > 0, "a token sees at least itself");
             for (int64_t i = 0; i * cache->block_size < lengths[row]; ++i) {
@@ -344,11 +364,11 @@ lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q
             }
         }
         auto result = at::zeros({query.size(0), query.size(1), held.values[0].size(3)}, query.options());
-        if (!query.is_cpu()) explicit_attention(*cache, held, query, result, rows, scale, softcap);
-        else if (query.scalar_type() == at::kFloat) run_attention<float>(attend_f32, *cache, held, query, result, rows, scale, softcap);
-        else if (query.scalar_type() == at::kDouble) run_attention<double>(attend_f64, *cache, held, query, result, rows, scale, softcap);
-        else if (query.scalar_type() == at::kBFloat16) run_attention<c10::BFloat16>(attend_bf16, *cache, held, query, result, rows, scale, softcap);
-        else explicit_attention(*cache, held, query, result, rows, scale, softcap);
+        if (!query.is_cpu()) explicit_attention(*cache, held, query, result, rows, how);
+        else if (query.scalar_type() == at::kFloat) run_attention<float>(attend_f32, *cache, held, query, result, rows, how);
+        else if (query.scalar_type() == at::kDouble) run_attention<double>(attend_f64, *cache, held, query, result, rows, how);
+        else if (query.scalar_type() == at::kBFloat16) run_attention<c10::BFloat16>(attend_bf16, *cache, held, query, result, rows, how);
+        else explicit_attention(*cache, held, query, result, rows, how);
         return result;
     });
 }

@@ -19,15 +19,15 @@ struct ForwardContext {
     ///   - q: `[T, heads, d]`; `k` `[T, kvHeads, d]`; `v` `[T, kvHeads, e]`.
     ///   - layer: Index of the layer, which keys the cache.
     func attention(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, layer: Int, scale: Double, window: Int?
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, layer: Int, _ options: AttentionOptions
     ) throws(TorchError) -> Tensor {
         if let cached {
             try cached.store.write(layer: layer, k, v, slots: cached.slots)
             if let visible = cached.visible {
-                return try cached.store.attention(layer: layer, q, visible, scale: scale, window: window)
+                return try cached.store.attention(layer: layer, q, visible, options)
             }
         }
-        return try segmentAttention(q, k, v, stream.segments, scale: scale, window: window)
+        return try segmentAttention(q, k, v, stream.segments, options)
     }
 }
 
@@ -70,7 +70,7 @@ final class SelfAttention {
         q = try rope(q, cos: context.cos, sin: context.sin)
         k = try rope(k, cos: context.cos, sin: context.sin)
         let seen = try context.attention(
-            q, k, v, layer: layer, scale: 1 / Double(headDim).squareRoot(), window: window)
+            q, k, v, layer: layer, AttentionOptions(scale: 1 / Double(headDim).squareRoot(), window: window))
         return try oProj(seen.reshaped([tokens, headCount * headDim]))
     }
 }

@@ -45,13 +45,10 @@ public final class KeyValueStore {
 
     /// Attention of `q [T, heads, d]` over cached tokens, without gradient; rows beyond the listed ones give zeros.
     ///
-    /// - Parameters:
-    ///   - window: A row sees the last `window` of its tokens; nil sees all.
-    ///   - softcap: Scores become `softcap·tanh(score / softcap)`.
+    /// - Parameter options: As for `segmentAttention`; a row's place is that of its last visible token, which is itself.
     /// - Returns: `[T, heads, e]`.
     public func attention(
-        layer: Int, _ q: Tensor, _ visible: VisibleTokens, scale: Double, window: Int? = nil,
-        softcap: Double? = nil
+        layer: Int, _ q: Tensor, _ visible: VisibleTokens, _ options: AttentionOptions
     ) throws(TorchError) -> Tensor {
         guard visible.starts.count == visible.lengths.count else {
             throw TorchError(
@@ -66,10 +63,12 @@ public final class KeyValueStore {
                     message: "a row's table has too few blocks")
             }
         }
-        return try Tensor.make("cached attention") {
-            lf_kv_cache_attention(
-                handle, layer, q.handle, visible.lengths, visible.starts, visible.blocks,
-                visible.lengths.count, scale, Int64(window ?? 0), softcap ?? 0, $0)
+        return try Tensor.make("cached attention") { out in
+            options.withPlain {
+                lf_kv_cache_attention(
+                    handle, layer, q.handle, visible.lengths, visible.starts, visible.blocks,
+                    visible.lengths.count, $0, out)
+            }
         }
     }
 }

@@ -3,35 +3,7 @@ import LFTorch
 import Testing
 
 @Suite struct SegmentAttentionTests {
-    struct Shape: Sendable, CustomTestStringConvertible {
-        var name: String
-        var lengths: [Int]
-        var prefixes: [Int?]
-        var testDescription: String { name }
-
-        var tokens: Int { lengths.reduce(0, +) }
-        var ranges: [Range<Int>] {
-            var start = 0
-            return lengths.map { length in
-                defer { start += length }
-                return start..<start + length
-            }
-        }
-        /// For every token the tokens before it in its sequence, itself last.
-        var histories: [[Int]] {
-            var chains: [[Int]] = []
-            var result: [[Int]] = []
-            for (index, range) in ranges.enumerated() {
-                var chain = prefixes[index].map { chains[$0] } ?? []
-                for token in range {
-                    chain.append(token)
-                    result.append(chain)
-                }
-                chains.append(chain)
-            }
-            return result
-        }
-    }
+    typealias Shape = SegmentShape
 
     static let shapes = [
         Shape(name: "one token", lengths: [1], prefixes: [nil]),
@@ -42,24 +14,6 @@ import Testing
         Shape(name: "two pairs", lengths: [4, 3, 5, 2, 1, 6], prefixes: [nil, 0, 0, nil, 3, 3]),
         Shape(name: "a chain and a branch", lengths: [2, 3, 4, 1, 5], prefixes: [nil, 0, 1, 2, 1]),
     ]
-
-    /// All scores at once, those of tokens outside a history masked.
-    func writtenOut(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ shape: Shape, scale: Double, window: Int? = nil,
-        softcap: Double? = nil
-    ) throws -> Tensor {
-        let (heads, kvHeads, tokens) = (q.dim(1), k.dim(1), shape.tokens)
-        let head = try Tensor((0..<heads).map { Int64($0 * kvHeads / heads) })
-        let (keys, values) = try (k.selecting(head, dim: 1), v.selecting(head, dim: 1))
-        var hidden = [Double](repeating: -.infinity, count: tokens * tokens)
-        for (token, history) in shape.histories.enumerated() {
-            for seen in history.suffix(window ?? history.count) { hidden[token * tokens + seen] = 0 }
-        }
-        var scores = try q.transposed().matmul(keys.transposed().transposed(1, 2)) * scale
-        if let softcap { scores = try (scores / softcap).tanh() * softcap }
-        return try (scores + Tensor(hidden, [tokens, tokens])).softmax(dim: 2).matmul(values.transposed())
-            .transposed()
-    }
 
     func inputs(_ shape: Shape, heads: Int, kvHeads: Int) throws -> [Tensor] {
         try [
@@ -76,7 +30,7 @@ import Testing
             ) {
                 try segmentAttention($0[0], $0[1], $0[2], map, scale: 0.5)
             } _: {
-                try writtenOut($0[0], $0[1], $0[2], shape, scale: 0.5)
+                try denseAttention($0[0], $0[1], $0[2], shape, AttentionOptions(scale: 0.5))
             }
         }
     }
@@ -91,7 +45,9 @@ import Testing
             ) {
                 try segmentAttention($0[0], $0[1], $0[2], map, scale: 0.5, window: window, softcap: softcap)
             } _: {
-                try writtenOut($0[0], $0[1], $0[2], shape, scale: 0.5, window: window, softcap: softcap)
+                try denseAttention(
+                    $0[0], $0[1], $0[2], shape, AttentionOptions(scale: 0.5, window: window, softcap: softcap)
+                )
             }
         }
     }

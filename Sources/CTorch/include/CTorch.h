@@ -191,10 +191,20 @@ lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, lf_tensor_t *
 /// Segment i covers `[starts[i], ends[i])` of the stream and continues segment `prefixes[i]` (-1: none, else < i).
 lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, lf_segments_t *out);
 void lf_segments_free(lf_segments_t segments);
-/// Causal attention within segments and onto their prefixes. `q [T, heads, d]`, `k`, `v` `[T, kvHeads, d]`; returns `[T, heads, d]`.
-/// `window` > 0: a token sees itself and the window-1 tokens before it. `softcap` > 0: scores become `softcap·tanh(score / softcap)`.
-lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, double scale, int64_t window,
-                               double softcap, lf_tensor_t *out);
+/// What makes attention's weights of the products of queries and keys. A query at place i of its sequence and a key at place j ≤ i score
+/// `softcap·tanh(scale·q·k / softcap) + slope·(j − i)`; the softmax runs over the keys that are seen and the head's sink. 0 and NULL leave a part out.
+typedef struct {
+    double scale;
+    int64_t window;      // > 0: a token sees itself and the window-1 tokens before it
+    double softcap;      // > 0: bounds the scores
+    lf_tensor_t sinks;   // [heads]: a logit per head that takes its share of the weights and has no value; may be trained
+    lf_tensor_t slopes;  // [heads]: what a key loses per token of distance (ALiBi, Press et al. 2021, arXiv 2108.12409); gets no gradient
+} lf_attention_options;
+
+/// Causal attention within segments and onto their prefixes. `q [T, heads, d]`, `k [T, kvHeads, d]`, `v [T, kvHeads, e]`; kvHeads divides
+/// heads, and each key-value head serves consecutive heads. Returns `[T, heads, e]`.
+lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, const lf_attention_options *options,
+                               lf_tensor_t *out);
 
 // --- decoding --------------------------------------------------------------------------------------------------------
 
@@ -210,10 +220,10 @@ int64_t lf_kv_cache_blocks(lf_kv_cache_t cache);
 lf_status lf_kv_cache_write(lf_kv_cache_t cache, size_t layer, lf_tensor_t k, lf_tensor_t v, const int64_t *slots, size_t count);
 /// Copies a block in all layers.
 lf_status lf_kv_cache_copy_block(lf_kv_cache_t cache, int64_t from, int64_t to);
-/// Attention of `q [T, heads, d]` over cached tokens; returns `[T, heads, e]`, zeros from row `count` on. Row i sees the first `lengths[i]` tokens
-/// (with `window` > 0 the last `window` of them) of the blocks listed from `blocks[starts[i]]` on. Records nothing.
+/// Attention of `q [T, heads, d]` over cached tokens; returns `[T, heads, e]`, zeros from row `count` on. Row i is the last of the first `lengths[i]` tokens
+/// of the blocks listed from `blocks[starts[i]]` on, and sees them, with a window the last of them. Records nothing.
 lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q, const int64_t *lengths, const int64_t *starts,
-                                const int32_t *blocks, size_t count, double scale, int64_t window, double softcap, lf_tensor_t *out);
+                                const int32_t *blocks, size_t count, const lf_attention_options *options, lf_tensor_t *out);
 
 // --- head ------------------------------------------------------------------------------------------------------------
 
