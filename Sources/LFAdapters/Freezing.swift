@@ -1,7 +1,7 @@
 public import LFConfig
-import LFDiagnostics
-import LFNN
+public import LFDiagnostics
 public import LFModels
+import LFNN
 public import LFTorch
 
 extension LanguageModel {
@@ -14,27 +14,47 @@ extension LanguageModel {
     ///
     /// - Throws: `UserError` when a module is not found, listing those that are.
     public func trainLayers(_ freeze: FinetuningArguments.Freeze, dtype: DType) throws -> TrainableWeights {
-        var inside: Set<String> = [], outside: Set<String> = []
-        for parameter in parameters {
-            if let range = parameter.name.firstRange(of: ".0.") {
-                inside.insert(String(parameter.name[range.upperBound...].prefix { $0 != "." }))
-            }
-            if !isInLayer(parameter.name) { outside.insert(lastComponent(moduleName(parameter.name))) }
+        let names = try weightNames(of: freeze)
+        return try train(dtype, where: names.contains)
+    }
+
+    /// The weights that freeze tuning trains.
+    ///
+    /// - Throws: `UserError` when a module is not found, listing those that are.
+    public func weightNames(of freeze: FinetuningArguments.Freeze) throws(UserError) -> Set<String> {
+        let inside = Set(parameters.compactMap { Self.place(of: $0.name)?.module })
+        let outside = Set(
+            parameters.filter { !isInLayer($0.name) }.map { lastComponent(moduleName($0.name)) })
+        for module in freeze.trainableModules where module != "all" && !inside.contains(module) {
+            throw unknown(module, in: inside)
+        }
+        for module in freeze.extraModules where !outside.contains(module) {
+            throw unknown(module, in: outside)
         }
         let layers =
             freeze.trainableLayers > 0
             ? max(0, config.layerCount - freeze.trainableLayers)..<config.layerCount
             : 0..<min(-freeze.trainableLayers, config.layerCount)
-        var patterns: [String] = []
-        for module in freeze.trainableModules {
-            guard module == "all" || inside.contains(module) else { throw unknown(module, in: inside) }
-            patterns += layers.map { ".\($0).\(module == "all" ? "" : module)" }
-        }
-        for module in freeze.extraModules {
-            guard outside.contains(module) else { throw unknown(module, in: outside) }
-            patterns.append(module)
-        }
-        return try train(dtype) { name in patterns.contains { name.contains($0) } }
+        let modules = Set(freeze.trainableModules)
+        return Set(
+            parameters.map(\.name).filter { name in
+                guard let place = Self.place(of: name) else {
+                    return freeze.extraModules.contains(lastComponent(moduleName(name)))
+                }
+                // In a layer that is trained a name stands for all that hold it, as upstream has it everywhere.
+                return layers.contains(place.layer)
+                    && (modules.contains("all") || modules.contains(place.module)
+                        || freeze.extraModules.contains { name.contains($0) })
+            })
+    }
+
+    /// The layer and the module in it of `model.layers.3.mlp.up_proj.weight`: 3 and `mlp`; nil outside the layers.
+    private static func place(of name: String) -> (layer: Int, module: String)? {
+        let parts = name.split(separator: ".")
+        guard let index = parts.firstIndex(where: { $0.allSatisfy(\.isNumber) }), index + 1 < parts.count,
+            let layer = Int(parts[index])
+        else { return nil }
+        return (layer, String(parts[index + 1]))
     }
 
     private func train(_ dtype: DType, where chosen: (String) -> Bool) throws(TorchError) -> TrainableWeights
@@ -45,10 +65,6 @@ extension LanguageModel {
             trainable.entries.append(.init(name: parameter.name, parameter: parameter))
         }
         return trainable
-    }
-
-    private func isInLayer(_ name: String) -> Bool {
-        name.split(separator: ".").contains { $0.allSatisfy(\.isNumber) }
     }
 
     private func unknown(_ module: String, in names: Set<String>) -> UserError {

@@ -5,101 +5,63 @@ import LFNN
 public import LFTorch
 
 extension LanguageModel {
-    /// The names that `lora_target: all` stands for: the last components of all linear layers but the head.
-    public var allLinearNames: [String] {
-        Array(Set(linears.filter { $0.name != "lm_head" }.map { lastComponent($0.name) })).sorted()
-    }
-
-    /// Puts new adapters on the target layers, drawn as PEFT draws them: per layer A, then B, then A again, all Kaiming-uniform
-    /// with a = √5, and B set to zero.
+    /// Puts new adapters on the target modules, drawn as PEFT draws them. Per linear layer A, then B, then A again, all
+    /// Kaiming-uniform with a = √5, and B set to zero; for the embedding A, B and B again from N(0, 1), and A set to zero.
     ///
     /// - Parameters:
     ///   - generator: Seeded with the run's seed.
     ///   - dtype: What the adapters are trained in.
-    /// - Throws: `UserError` when a target names no layer.
+    /// - Throws: `UserError` when a target names no module.
     public func addLoRA(
         _ setup: LoRAAdapterConfig, generator: Generator, dtype: DType
     ) throws -> TrainableWeights {
+        try requireModules(of: setup)
         let bound: (Int) -> Double = { 1 / Double($0).squareRoot() }
-        return try attach(setup, dtype: dtype) { _, layer in
-            let a = try Tensor.zeros([setup.r, layer.inputSize])
-            let b = try Tensor.zeros([layer.outputSize, setup.r])
-            try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
-            try b.fillUniformInPlace(-bound(setup.r), bound(setup.r), generator)
-            try a.fillUniformInPlace(-bound(layer.inputSize), bound(layer.inputSize), generator)
+        return try attach(setup, dtype: dtype) { module throws(TorchError) in
+            let a = try Tensor.zeros([setup.r, module.inputSize])
+            let b = try Tensor.zeros([module.outputSize, setup.r])
+            if module.isEmbedding {
+                for matrix in [a, b, b] { try matrix.fillNormalInPlace(mean: 0, deviation: 1, generator) }
+            } else {
+                try a.fillUniformInPlace(-bound(module.inputSize), bound(module.inputSize), generator)
+                try b.fillUniformInPlace(-bound(setup.r), bound(setup.r), generator)
+                try a.fillUniformInPlace(-bound(module.inputSize), bound(module.inputSize), generator)
+            }
             // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
-            let weight = layer.weight.tensor
-            // B is 0, so the adapted weight's rows are the weight's.
+            let weight = try module.matrix(module.parameter.tensor)
+            // One factor is 0, so the adapted weight's rows are the weight's.
             let lengths =
                 setup.usesDoRA ? try weight.to(.float32).squared().sum(dim: 1).sqrt().to(weight.dtype) : nil
-            return LoRAMatrices(a: try a.to(weight.dtype), b: try b.zerosLike(), magnitude: lengths)
+            return LoRAMatrices(
+                a: module.isEmbedding ? try a.to(weight.dtype).zerosLike() : try a.to(weight.dtype),
+                b: module.isEmbedding ? try b.to(weight.dtype) : try b.to(weight.dtype).zerosLike(),
+                magnitude: lengths, isOfEmbedding: module.isEmbedding)
         }
     }
 
-    /// Puts saved adapters on their layers.
+    /// Puts saved adapters on their modules.
     ///
     /// - Throws: `UserError` naming a tensor that is missing, misshapen or belongs to no layer.
     public func loadLoRA(_ files: LoRAAdapterFiles, location: String, dtype: DType) throws -> TrainableWeights
     {
-        func fits(_ tensor: Tensor, _ name: String, _ shape: [Int]) throws -> Tensor {
-            guard tensor.shape == shape else {
-                let hasOtherTokens = embeddingNames.contains(name) && tensor.shape.last == shape.last
-                throw UserError(
-                    .failedRun,
-                    "The tensor \"\(name)\" has shape \(tensor.shape), but the model needs \(shape).",
-                    at: location,
-                    remedy: hasOtherTokens
-                        ? "Give add_tokens, add_special_tokens and resize_vocab as in the adapter's training."
-                        : "Use an adapter that was trained on this model.")
+        try requireFit(files, location: location)
+        let trainable = try attach(files.config, dtype: dtype) { module in
+            guard let matrices = files.matrices[module.name] else {
+                preconditionFailure("checked with the adapter's other tensors")
             }
-            return tensor
-        }
-        var unused = Set(files.matrices.keys)
-        let rank = files.config.r
-        let trainable = try attach(files.config, from: location, dtype: dtype) { name, layer in
-            guard let matrices = files.matrices[name] else {
-                throw UserError(
-                    .failedRun, "The adapter holds nothing for the layer \"\(name)\".", at: location,
-                    remedy: "Use an adapter that was trained on this model.")
-            }
-            unused.remove(name)
-            return LoRAMatrices(
-                a: try fits(matrices.a, name + ".lora_A", [rank, layer.inputSize]),
-                b: try fits(matrices.b, name + ".lora_B", [layer.outputSize, rank]),
-                magnitude: try matrices.magnitude.map {
-                    try fits($0, name + ".lora_magnitude_vector", [layer.outputSize])
-                })
-        }
-        for parameter in parameters where parameter.control != nil {
-            guard files.replacements.contains(where: { $0.name == parameter.name }) else {
-                throw UserError(
-                    .failedRun, "The adapter holds nothing for the module \"\(moduleName(parameter.name))\".",
-                    at: location, remedy: "Use an adapter whose modules_to_save were saved with it.")
-            }
+            return matrices
         }
         for (name, tensor) in files.replacements {
             if let parameter = parameters.first(where: { $0.name == name && $0.isTrainable }) {
-                try parameter.load(try fits(tensor, name, parameter.tensor.shape))
-            } else if embeddingNames.contains(name) {
+                try parameter.load(tensor)
+            } else {
                 // PEFT keeps resized embeddings with an adapter that does not train them.
                 let parameter = name == embedTokens.weight.name ? embedTokens.weight : head.weight
-                let values = try fits(tensor, name, parameter.tensor.shape)
-                try parameter.replace(with: values.to(parameter.tensor.dtype).to(device))
-            } else {
-                unused.insert(name)
+                try parameter.replace(with: tensor.to(parameter.tensor.dtype).to(device))
             }
-        }
-        if let stray = unused.min() {
-            throw UserError(
-                .failedRun, "The adapter holds \"\(stray)\", which belongs to no adapted layer of the model.",
-                at: location,
-                remedy: "Use an adapter that was trained on this model.")
         }
         return trainable
     }
-
-    /// The names of the embedding and the head in checkpoints.
-    private var embeddingNames: [String] { [embedTokens.weight.name, "lm_head.weight"] }
 
     /// The adapters that are on, as PEFT's files hold them.
     ///
@@ -109,11 +71,11 @@ extension LanguageModel {
         _ config: LoRAAdapterConfig, includingEmbeddings: Bool = false
     ) throws(TorchError) -> LoRAAdapterFiles {
         var matrices: [String: LoRAMatrices] = [:]
-        for (name, layer) in linears {
-            guard let adapter = layer.adapter else { continue }
-            matrices[name] = LoRAMatrices(
+        for module in adaptedModules {
+            guard let adapter = module.adapter else { continue }
+            matrices[module.name] = LoRAMatrices(
                 a: try adapter.a.tensor.detached(), b: try adapter.b.tensor.detached(),
-                magnitude: try adapter.magnitude?.tensor.detached())
+                magnitude: try adapter.magnitude?.tensor.detached(), isOfEmbedding: module.isEmbedding)
         }
         var replacements: [NamedTensor] = []
         for parameter in parameters where parameter.control != nil {
@@ -130,50 +92,34 @@ extension LanguageModel {
 
     static var adapterPrefix: String { "base_model.model." }
 
+    /// Gives modules their adapters, and modules that are trained whole a trainable copy.
     private func attach(
-        _ setup: LoRAAdapterConfig, from location: String? = nil, dtype: DType,
-        make: (String, Linear) throws -> LoRAMatrices
-    ) throws -> TrainableWeights {
+        _ setup: LoRAAdapterConfig, dtype: DType, make: (AdaptedModule) throws(TorchError) -> LoRAMatrices
+    ) throws(TorchError) -> TrainableWeights {
         var trainable = TrainableWeights()
-        let targets = Set(setup.targetModules)
-        for target in setup.targetModules where !linears.contains(where: { matches($0.name, target) }) {
-            let names = Set(linears.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
-            throw UserError(
-                .failedRun,
-                "\(location == nil ? "lora_target" : "target_modules") names \"\(target)\", but the model has no such linear layer.",
-                at: location.map { $0 + "/adapter_config.json" },
-                remedy: location == nil
-                    ? "Choose from \(names)."
-                    : "Use an adapter that was trained on this model, whose layers are \(names).")
-        }
-        for (name, layer) in linears where targets.contains(where: { matches(name, $0) }) {
-            let matrices = try make(name, layer)
+        for module in modules(for: setup.targetModules) {
+            let matrices = try make(module)
             func trained(_ tensor: Tensor, _ part: String) throws(TorchError) -> Parameter {
                 let parameter = Parameter(
-                    name: Self.adapterPrefix + name + part, tensor: try tensor.to(device))
+                    name: Self.adapterPrefix + module.name + part, tensor: try tensor.to(device))
                 try parameter.makeTrainable(dtype)
                 trainable.entries.append(.init(name: parameter.name, parameter: parameter))
                 return parameter
             }
-            layer.adapter = LoRAAdapter(
-                a: try trained(matrices.a, ".lora_A.weight"), b: try trained(matrices.b, ".lora_B.weight"),
-                magnitude: try matrices.magnitude.map { try trained($0, ".lora_magnitude_vector") },
-                scale: setup.scaling, control: adapters)
+            let suffixes = LoRAMatrices.suffixes(ofEmbedding: module.isEmbedding)
+            var magnitude: Parameter?
+            let (a, b) = (try trained(matrices.a, suffixes.a), try trained(matrices.b, suffixes.b))
+            if let lengths = matrices.magnitude {
+                magnitude = try trained(lengths, ".lora_magnitude_vector")
+            }
+            module.adapter = LoRAAdapter(
+                a: a, b: b, magnitude: magnitude, scale: setup.scaling, control: adapters)
         }
         for module in setup.modulesToSave ?? [] {
+            let names = Set(weightNames(ofWhole: module))
             // PEFT trains a copy of each module, so that what was tied parts.
-            if embeddingNames.contains(where: { moduleName($0).hasSuffix(module) }) { separateHead() }
-            // PEFT's rule for these: any name that ends so, `input_layernorm` too where `norm` is asked for.
-            let found = parameters.filter { moduleName($0.name).hasSuffix(module) }
-            guard !found.isEmpty else {
-                let names = Set(parameters.map { lastComponent(moduleName($0.name)) }).sorted().joined(
-                    separator: ", ")
-                throw UserError(
-                    .failedRun,
-                    "\(location == nil ? "additional_target" : "modules_to_save") names \"\(module)\", but the model has no such module.",
-                    at: location.map { $0 + "/adapter_config.json" }, remedy: "Choose from \(names).")
-            }
-            for parameter in found where parameter.control == nil {
+            if embeddingNames.contains(where: names.contains) { separateHead() }
+            for parameter in parameters where names.contains(parameter.name) && parameter.control == nil {
                 try parameter.makeTrainable(dtype, keepingOriginalFor: adapters)
                 trainable.entries.append(
                     .init(name: Self.adapterPrefix + parameter.name, parameter: parameter))
@@ -183,13 +129,17 @@ extension LanguageModel {
     }
 
     /// Adds the adapters to the weights they sit on and takes them off.
+    ///
+    /// A tied weight parts where an adapter changes one of its two ends: the other stays as it was.
     public func mergeLoRA() throws(TorchError) {
+        separateAdaptedHead()
         try withoutGrad { () throws(TorchError) in
-            for (_, layer) in linears {
-                guard let adapter = layer.adapter else { continue }
-                let base = layer.weight.tensor
-                layer.weight.replace(with: try adapter.merged(into: base).to(base.dtype))
-                layer.adapter = nil
+            for module in adaptedModules {
+                guard let adapter = module.adapter else { continue }
+                let base = module.parameter.tensor
+                let merged = try module.matrix(adapter.merged(into: module.matrix(base)))
+                module.parameter.replace(with: try merged.to(base.dtype).contiguous())
+                module.adapter = nil
             }
             for parameter in parameters where parameter.control != nil {
                 parameter.keepTrained()
@@ -197,12 +147,9 @@ extension LanguageModel {
             }
         }
     }
-}
 
-func lastComponent(_ name: String) -> String { name.split(separator: ".").last.map(String.init) ?? name }
-func moduleName(_ parameter: String) -> String {
-    parameter.split(separator: ".").dropLast().joined(separator: ".")
+    /// Parts embedding and head where an adapter acts on one of them.
+    func separateAdaptedHead() {
+        if embedTokens.adapter != nil || head.adapter != nil { separateHead() }
+    }
 }
-
-/// PEFT's rule: a target is a whole module name or the end of one, at a dot.
-func matches(_ name: String, _ target: String) -> Bool { name == target || name.hasSuffix("." + target) }

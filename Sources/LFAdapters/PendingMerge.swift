@@ -8,13 +8,14 @@ public import LFTorch
 /// A model whose weights lie on mapped files is merged and written without ever being in memory as a whole. Sums are made in
 /// float32, of all adapters together; PEFT, which merges one adapter after another, rounds to the model's type in between.
 public struct PendingMerge {
-    private var adapters: [ObjectIdentifier: [LoRAAdapter]] = [:]
+    private var adapters: [ObjectIdentifier: [(module: AdaptedModule, adapter: LoRAAdapter)]] = [:]
 
     public init() {}
 
     /// Adds an adapter behind those that are there, and checks that it fits the model.
     ///
-    /// Modules that it replaces as a whole are replaced at once, and what earlier adapters would have added to them is void.
+    /// Modules that it replaces as a whole are replaced at once, and what earlier adapters would have added to them is void. A tied
+    /// weight parts where the adapter changes one of its two ends.
     ///
     /// - Throws: `UserError` naming a tensor that is missing, misshapen or belongs to no layer.
     public mutating func add(
@@ -26,10 +27,11 @@ public struct PendingMerge {
             parameter.replace(with: try parameter.tensor.detached())
             adapters[ObjectIdentifier(parameter)] = nil
         }
-        for (_, layer) in model.linears {
-            guard let adapter = layer.adapter else { continue }
-            adapters[ObjectIdentifier(layer.weight), default: []].append(adapter)
-            layer.adapter = nil
+        model.separateAdaptedHead()
+        for module in model.adaptedModules {
+            guard let adapter = module.adapter else { continue }
+            adapters[ObjectIdentifier(module.parameter), default: []].append((module, adapter))
+            module.adapter = nil
         }
     }
 
@@ -38,8 +40,10 @@ public struct PendingMerge {
         guard let adapters = adapters[ObjectIdentifier(parameter)] else { return parameter.tensor }
         return try withoutGrad { () throws(TorchError) in
             var weight = parameter.tensor
-            for adapter in adapters { weight = try adapter.merged(into: weight) }
-            return weight
+            for (module, adapter) in adapters {
+                weight = try module.matrix(adapter.merged(into: module.matrix(weight)))
+            }
+            return try weight.contiguous()
         }
     }
 }

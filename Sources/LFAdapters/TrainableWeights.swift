@@ -22,10 +22,16 @@ public struct TrainableWeights {
 
     /// Gives the second factors of adapters, and vectors, a learning rate of their own: LoRA+ (Hayou et al. 2024,
     /// arXiv 2402.12354).
-    public mutating func scaleLearningRates(by ratio: Double) {
-        for index in entries.indices
-        where entries[index].name.contains("lora_B") || entries[index].parameter.tensor.rank == 1 {
-            entries[index].learningRateScale = ratio
+    ///
+    /// - Parameter embedding: The second factor of an adapted embedding has another one, as upstream has it.
+    public mutating func scaleLearningRates(by ratio: Double, embedding: Double) {
+        for index in entries.indices {
+            let entry = entries[index]
+            if entry.name.hasSuffix("lora_embedding_B") {
+                entries[index].learningRateScale = embedding
+            } else if entry.name.contains("lora_B") || entry.parameter.tensor.rank == 1 {
+                entries[index].learningRateScale = ratio
+            }
         }
     }
 

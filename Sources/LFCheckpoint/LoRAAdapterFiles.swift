@@ -2,19 +2,27 @@ import Glibc
 public import LFDiagnostics
 public import LFTorch
 
-/// The two matrices that adapt one linear layer.
+/// The two matrices that adapt one linear layer, or the embedding.
 public struct LoRAMatrices {
-    /// `[r, in]`.
+    /// `[r, in]`; `[r, vocab]` of the embedding.
     public let a: Tensor
-    /// `[out, r]`.
+    /// `[out, r]`; `[hidden, r]` of the embedding.
     public let b: Tensor
-    /// The lengths of the adapted weight's rows, `[out]`, of a DoRA adapter.
+    /// The lengths of the adapted weight's rows, `[out]`, of a DoRA adapter; of the embedding's columns, `[hidden]`.
     public let magnitude: Tensor?
+    /// Whether they adapt an embedding, whose matrices have names of their own in PEFT's files.
+    public let isOfEmbedding: Bool
 
-    public init(a: Tensor, b: Tensor, magnitude: Tensor? = nil) {
+    public init(a: Tensor, b: Tensor, magnitude: Tensor? = nil, isOfEmbedding: Bool = false) {
         self.a = a
         self.b = b
         self.magnitude = magnitude
+        self.isOfEmbedding = isOfEmbedding
+    }
+
+    /// How the names of the two matrices end in files.
+    public static func suffixes(ofEmbedding: Bool) -> (a: String, b: String) {
+        ofEmbedding ? (".lora_embedding_A", ".lora_embedding_B") : (".lora_A.weight", ".lora_B.weight")
     }
 }
 
@@ -48,7 +56,7 @@ public struct LoRAAdapterFiles {
         config = try LoRAAdapterConfig(directory: folder)
         let path = folder + "/" + Self.weightsFileName
         let store = try WeightStore.open(file: path)
-        var halves: [String: (a: Tensor?, b: Tensor?)] = [:]
+        var halves: [String: Halves] = [:]
         var magnitudes: [String: Tensor] = [:]
         replacements = []
         for name in store.names {
@@ -58,12 +66,13 @@ public struct LoRAAdapterFiles {
             if inner.hasSuffix(".original_module.weight") || inner.hasSuffix(".modules_to_save.weight") {
                 continue
             }
-            if let module = inner.droppingSuffix(".lora_A.weight") {
-                halves[module, default: (nil, nil)].a = try store.tensor(name)
-            } else if let module = inner.droppingSuffix(".lora_B.weight") {
-                halves[module, default: (nil, nil)].b = try store.tensor(name)
+            if let (module, half) = Self.half(inner) {
+                halves[module, default: Halves()][keyPath: half] = try store.tensor(name)
             } else if config.usesDoRA, let module = inner.droppingSuffix(".lora_magnitude_vector") {
                 magnitudes[module] = try store.tensor(name)
+            } else if let module = inner.droppingSuffix(".base_layer.weight") {
+                // PEFT writes what an adapted embedding or head stands on, too.
+                replacements.append((module + ".weight", try store.tensor(name)))
             } else if inner.contains("lora_") || inner.isEmpty {
                 throw Self.unknown(name, path)
             } else {
@@ -71,7 +80,9 @@ public struct LoRAAdapterFiles {
             }
         }
         matrices = [:]
-        for (module, (a, b)) in halves.sorted(by: { $0.key < $1.key }) {
+        for (module, halves) in halves.sorted(by: { $0.key < $1.key }) {
+            let isOfEmbedding = halves.embeddingA != nil || halves.embeddingB != nil
+            let (a, b) = isOfEmbedding ? (halves.embeddingA, halves.embeddingB) : (halves.a, halves.b)
             guard let a, let b else {
                 throw UserError(
                     .failedRun, "module \"\(module)\" has lora_\(a == nil ? "B" : "A") only.", at: path,
@@ -89,7 +100,8 @@ public struct LoRAAdapterFiles {
                     at: path,
                     remedy: "Take both files from the same adapter.")
             }
-            matrices[module] = LoRAMatrices(a: a, b: b, magnitude: magnitudes.removeValue(forKey: module))
+            matrices[module] = LoRAMatrices(
+                a: a, b: b, magnitude: magnitudes.removeValue(forKey: module), isOfEmbedding: isOfEmbedding)
         }
         if let stray = magnitudes.keys.min() {
             throw Self.unknown(Self.prefix + stray + ".lora_magnitude_vector", path)
@@ -100,10 +112,16 @@ public struct LoRAAdapterFiles {
     ///
     /// - Throws: `UserError` naming a file; `TorchError` when a tensor cannot be read.
     public func write(to directory: String) throws {
-        var tensors: [NamedTensor] = replacements.map { (Self.prefix + $0.name, $0.tensor) }
+        // PEFT looks for the weight of an adapted module behind the adapter.
+        var tensors: [NamedTensor] = replacements.map { name, tensor in
+            let module = Substring(name).droppingSuffix(".weight")
+            let isAdapted = module.map { matrices[$0] != nil } ?? false
+            return (Self.prefix + (isAdapted ? "\(module ?? "").base_layer.weight" : name), tensor)
+        }
         for (module, matrices) in matrices {
-            tensors.append(("\(Self.prefix)\(module).lora_A.weight", matrices.a))
-            tensors.append(("\(Self.prefix)\(module).lora_B.weight", matrices.b))
+            let suffixes = LoRAMatrices.suffixes(ofEmbedding: matrices.isOfEmbedding)
+            tensors.append((Self.prefix + module + suffixes.a, matrices.a))
+            tensors.append((Self.prefix + module + suffixes.b, matrices.b))
             if let magnitude = matrices.magnitude {
                 tensors.append(("\(Self.prefix)\(module).lora_magnitude_vector", magnitude))
             }
@@ -112,10 +130,31 @@ public struct LoRAAdapterFiles {
         try writeFileAtomically(config.serialized(), to: directory + "/" + LoRAAdapterConfig.fileName)
     }
 
+    /// What a file holds of one module's matrices.
+    private struct Halves {
+        var a: Tensor?, b: Tensor?, embeddingA: Tensor?, embeddingB: Tensor?
+    }
+
+    /// The module and the place of a matrix by the end of its name; nil for other tensors.
+    private static func half(_ name: Substring) -> (String, WritableKeyPath<Halves, Tensor?>)? {
+        let (linear, embedding) = (
+            LoRAMatrices.suffixes(ofEmbedding: false), LoRAMatrices.suffixes(ofEmbedding: true)
+        )
+        for (suffix, place) in [
+            (linear.a, \Halves.a), (linear.b, \Halves.b), (embedding.a, \Halves.embeddingA),
+            (embedding.b, \Halves.embeddingB),
+        ] {
+            if let module = name.droppingSuffix(suffix) { return (module, place) }
+        }
+        return nil
+    }
+
     private static func unknown(_ name: String, _ path: String) -> UserError {
         UserError(
             .failedRun, "tensor \"\(name)\" is no part of a plain LoRA adapter.", at: path,
-            remedy: "Use a LoRA adapter of linear layers, or merge this one into its base model with PEFT.")
+            remedy:
+                "Use a LoRA adapter of linear layers and embeddings, or merge this one into its base model with PEFT."
+        )
     }
 
     private static func requireFiles(in folder: String) throws(UserError) {

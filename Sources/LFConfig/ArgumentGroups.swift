@@ -116,6 +116,7 @@ extension FinetuningArguments.LoRA {
         createNewAdapter = arguments.bool("create_new_adapter")
         usesDoRA = arguments.bool("use_dora")
         plusLearningRateRatio = arguments.optionalDouble("loraplus_lr_ratio")
+        plusEmbeddingRate = arguments.double("loraplus_lr_embedding")
     }
 }
 

@@ -16,6 +16,8 @@ public struct FinetuningArguments: Sendable, Equatable {
         public var usesDoRA = false
         /// LoRA+: the second factor's learning rate relative to the first's.
         public var plusLearningRateRatio: Double?
+        /// Under LoRA+ the learning rate of the second factor of an adapted embedding.
+        public var plusEmbeddingRate = 1e-6
         public init() {}
     }
 

@@ -91,16 +91,17 @@ public final class LanguageModel {
 
     /// Log-probabilities of the stream's targets, `[N]` in nats, float32.
     public func logProbs(_ hidden: Tensor, _ stream: DeviceStream) throws(TorchError) -> Tensor {
-        try headLogProbs(hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs)
+        let (hidden, weight) = try head.factors(hidden)
+        return try headLogProbs(hidden, weight, rows: stream.targetRows, ids: stream.targetIDs)
     }
 
     /// The same, with what else the head can say about the targets.
     public func tokenScores(
         _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil
     ) throws(TorchError) -> TokenScores {
-        try headScores(
-            hidden, head.effectiveWeight(), rows: stream.targetRows, ids: stream.targetIDs,
-            accuracy: accuracy,
+        let (hidden, weight) = try head.factors(hidden)
+        return try headScores(
+            hidden, weight, rows: stream.targetRows, ids: stream.targetIDs, accuracy: accuracy,
             entropyOfTop: entropyOfTop)
     }
 
@@ -109,7 +110,8 @@ public final class LanguageModel {
     public func divergence(
         _ hidden: Tensor, from reference: (hidden: Tensor, head: Tensor), _ stream: DeviceStream
     ) throws(TorchError) -> Tensor {
-        try headDivergence(hidden, head.effectiveWeight(), from: reference, rows: stream.targetRows)
+        let (hidden, weight) = try head.factors(hidden)
+        return try headDivergence(hidden, weight, from: reference, rows: stream.targetRows)
     }
 
     /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.

@@ -145,6 +145,29 @@ public final class Linear {
             + update * rows
     }
 
+    /// An input and a weight whose product is the layer's output for `x`, the bias left out.
+    ///
+    /// Where inputs of the adapter are dropped no single weight does it, and its share stands in columns of its own:
+    /// `[x, scale·dropped(x)·Aᵀ]·[W, B]ᵀ`; under DoRA `[x, dropped(x), scale·dropped(x)·Aᵀ]·[W, (s - 1)·W, s·B]ᵀ` with the rows' factors s.
+    public func factors(_ x: Tensor) throws(TorchError) -> (x: Tensor, weight: Tensor) {
+        guard let adapter, adapter.control.isEnabled, let dropout = adapter.control.dropout else {
+            return (x, try effectiveWeight())
+        }
+        let kept = try x * x.dropoutMask(dropout.probability, dropout.generator)
+        let down = try linear(kept, adapter.a.tensor) * adapter.scale
+        let (w, b) = (weight.tensor, try adapter.b.tensor.to(weight.tensor.dtype))
+        guard let rowScale = try adapter.rowScale(of: w) else {
+            return (
+                try .concatenated([x, down.to(x.dtype)], dim: 1), try .concatenated([w, b], dim: 1)
+            )
+        }
+        let rows = try rowScale.to(w.dtype).reshaped([outputSize, 1])
+        return (
+            try .concatenated([x, kept, down.to(x.dtype)], dim: 1),
+            try .concatenated([w, w * (rows - 1), b * rows], dim: 1)
+        )
+    }
+
     /// The weight that the layer multiplies with: with an adapter that is on, `W + scale·B·A`, its rows scaled under DoRA.
     public func effectiveWeight() throws(TorchError) -> Tensor {
         guard let adapter, adapter.control.isEnabled else { return weight.tensor }
@@ -172,10 +195,13 @@ public final class RMSNorm {
     }
 }
 
-/// Token embeddings.
+/// Token embeddings with a slot for an adapter.
 public final class Embedding {
     /// `[vocab, hidden]`
     public let weight: Parameter
+    /// Adapts the table as a linear layer that multiplies one-hot vectors: A is `[rank, vocab]` and B `[hidden, rank]`, as in PEFT.
+    /// There is no input to drop, so dropout does not reach it.
+    public var adapter: LoRAAdapter?
 
     public init(_ vocabSize: Int, _ hiddenSize: Int, _ weights: WeightScope) throws {
         weight = try weights.parameter("weight", [vocabSize, hiddenSize], .matrix)
@@ -183,6 +209,13 @@ public final class Embedding {
 
     /// - Parameter ids: int64 `[tokens]`; returns `[tokens, hidden]`.
     public func callAsFunction(_ ids: Tensor) throws(TorchError) -> Tensor {
-        try weight.tensor.embedding(ids)
+        let rows = try weight.tensor.embedding(ids)
+        guard let adapter, adapter.control.isEnabled else { return rows }
+        let update = try linear(adapter.a.tensor.transposed().embedding(ids), adapter.b.tensor)
+        let sum = try rows + update * adapter.scale
+        guard let scale = try adapter.rowScale(of: weight.tensor.transposed()) else {
+            return try sum.to(rows.dtype)
+        }
+        return try (sum * scale).to(rows.dtype)
     }
 }

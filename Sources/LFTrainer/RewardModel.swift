@@ -1,3 +1,4 @@
+import LFAdapters
 import LFData
 public import LFModels
 public import LFNN
@@ -19,7 +20,7 @@ public final class RewardModel: AnswerScoring {
 
     /// - Parameters:
     ///   - model: A model of its own, or the policy.
-    ///   - adapters: One per linear layer of the policy, put in the place of its own while it scores; nil for a model of its own.
+    ///   - adapters: As the policy's `adapterSlots` lists them, put in the place of its own while it scores; nil for a model of its own.
     public init(_ model: LanguageModel, head: ValueHead, adapters: [LoRAAdapter?]? = nil) {
         self.model = model
         self.head = head
@@ -49,22 +50,14 @@ public final class RewardModel: AnswerScoring {
 }
 
 extension LanguageModel {
-    /// Runs `body` with other adapters in the layers' slots.
+    /// Runs `body` with other adapters in the modules' slots.
     ///
-    /// - Parameter adapters: One per linear layer, in the order of `linears`.
+    /// - Parameter adapters: As `adapterSlots` lists them.
     func exchangingAdapters<Result>(
         _ adapters: [LoRAAdapter?], _ body: () throws(TorchError) -> Result
     ) throws(TorchError) -> Result {
         let own = exchangeAdapters(adapters)
         defer { exchangeAdapters(own) }
         return try body()
-    }
-
-    /// Puts other adapters into the layers' slots and returns those that were there.
-    @discardableResult
-    public func exchangeAdapters(_ adapters: [LoRAAdapter?]) -> [LoRAAdapter?] {
-        let own = linears.map(\.layer.adapter)
-        for ((_, layer), adapter) in zip(linears, adapters) { layer.adapter = adapter }
-        return own
     }
 }

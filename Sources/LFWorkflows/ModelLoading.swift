@@ -131,7 +131,9 @@ struct ModelLoader {
                 remedy: "Raise freeze_trainable_layers, or name freeze_extra_modules.")
         }
         if let ratio = config.finetuning.lora.plusLearningRateRatio {
-            trainable.scaleLearningRates(by: ratio)
+            let rate = config.training.learningRate
+            trainable.scaleLearningRates(
+                by: ratio, embedding: rate == 0 ? 0 : config.finetuning.lora.plusEmbeddingRate / rate)
             logger.info("Using LoRA+ optimizer with loraplus lr ratio \(ratio).")
         }
         let all = baseCount + newParameters(trainable, model)
@@ -267,7 +269,7 @@ struct ModelLoader {
         }
         let adapter = LoRAAdapterConfig(
             r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
-            targetModules: lora.target == ["all"] ? model.allLinearNames : lora.target,
+            targetModules: Self.targets(lora.target, of: model),
             modulesToSave: wholeModules.isEmpty ? nil : wholeModules,
             usesRSLoRA: lora.usesRSLoRA, usesDoRA: lora.usesDoRA,
             baseModelNameOrPath: config.model.modelNameOrPath)
@@ -275,6 +277,14 @@ struct ModelLoader {
             try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
         }
         return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)
+    }
+
+    /// What `lora_target` names, `all` spelled out, which may stand beside others (`all,lm_head`).
+    static func targets(_ names: [String], of model: LanguageModel) -> [String] {
+        var targets: [String] = []
+        for name in names.flatMap({ $0 == "all" ? model.allLinearNames : [$0] })
+        where !targets.contains(name) { targets.append(name) }
+        return targets
     }
 
     /// Adds an adapter to the weights for good.

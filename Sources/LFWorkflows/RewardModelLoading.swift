@@ -37,10 +37,10 @@ extension ModelLoader {
                 remedy: "Merge it into its model and set `reward_model_type: full`.")
         }
         let model = prepared.model
-        let own = model.exchangeAdapters(model.linears.map { _ in nil })
+        let own = model.exchangeAdapters([])
         defer { model.exchangeAdapters(own) }
         _ = try model.loadLoRA(files, location: folder, dtype: prepared.plan.trainedDType)
-        let adapters = model.linears.map(\.layer.adapter)
+        let adapters = model.adapterSlots
         logger.info("Loaded the reward adapter \(name)")
         return RewardModel(model, head: try savedValueHead(folder, for: model), adapters: adapters)
     }

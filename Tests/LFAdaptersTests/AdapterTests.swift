@@ -86,7 +86,7 @@ import Testing
             try self.model().addLoRA(setup(["proj"]), generator: Generator(seed: 1), dtype: .float32)
         }
         #expect(error?.problem == #"lora_target names "proj", but the model has no such linear layer."#)
-        #expect(error?.remedy.contains("down_proj, gate_proj") == true)
+        #expect(error?.remedy.contains("down_proj, embed_tokens, gate_proj") == true)
     }
 
     @Test(arguments: [["q_proj", "down_proj"], ["lm_head", "v_proj"]])
@@ -212,6 +212,142 @@ import Testing
         expectSame(try logProbs(loaded), expected, within: 2e-5)
     }
 
+    /// Either end of a tied weight, or both, adapted: the same model trained, loaded, merged at once and merged when written.
+    @Test(
+        arguments: [
+            ["lm_head"], ["embed_tokens"], ["embed_tokens", "lm_head"], ["q_proj", "lm_head"],
+            ["model.embed_tokens", "down_proj"],
+        ], [(false, false), (true, false), (true, true)])
+    func adaptedEndsOfTiedWeightsPart(_ targets: [String], _ kind: (isTied: Bool, isDoRA: Bool)) throws {
+        func fresh() throws -> LanguageModel { try model(["tie_word_embeddings": .bool(kind.isTied)]) }
+        var setup = setup(targets)
+        setup.usesDoRA = kind.isDoRA
+        let trained = try fresh()
+        let before = try logProbs(trained)
+        let trainable = try trained.addLoRA(setup, generator: Generator(seed: 1), dtype: .float32)
+        expectSame(try logProbs(trained), before, within: kind.isDoRA ? 1e-5 : 0)
+        try fill(trainable)
+        let expected = try logProbs(trained)
+        #expect(zip(expected, before).contains { abs($0 - $1) > 0.1 })
+        #expect(try trained.adapters.disabled { try logProbs(trained) } == before)
+
+        let files = try trained.adapterFiles(setup)
+        let loaded = try fresh()
+        _ = try loaded.loadLoRA(files, location: "adapter", dtype: .float32)
+        expectSame(try logProbs(loaded), expected, within: 0)
+        try loaded.mergeLoRA()
+        expectSame(try logProbs(loaded), expected, within: 2e-5)
+        #expect(loaded.adapterSlots.allSatisfy { $0 == nil })
+        let hasAdaptedEnd = targets.contains { $0.hasSuffix("lm_head") || $0.hasSuffix("embed_tokens") }
+        #expect(loaded.sharesHead == (kind.isTied && !hasAdaptedEnd))
+
+        let written = try fresh()
+        let old = try written.embedTokens.weight.tensor.doubles()
+        var merge = PendingMerge()
+        try merge.add(files, location: "adapter", to: written)
+        for parameter in loaded.parameters {
+            let other = try #require(written.parameters.first { $0.name == parameter.name })
+            let merged = try merge.merged(other)
+            #expect(merged.shape == parameter.tensor.shape)
+            #expect(try (merged - parameter.tensor).abs().max().item() < 1e-6, "\(parameter.name)")
+        }
+        if !targets.contains(where: { $0.hasSuffix("embed_tokens") }) {
+            #expect(try merge.merged(written.embedTokens.weight).doubles() == old)
+        }
+    }
+
+    /// Two adapters, one on the head and one on the embedding, in either order.
+    @Test(arguments: [["lm_head", "embed_tokens"], ["embed_tokens", "lm_head"], ["lm_head", "lm_head"]])
+    func adaptersOfBothEndsAddUp(_ order: [String]) throws {
+        func tied() throws -> LanguageModel { try model(["tie_word_embeddings": true]) }
+        let (merged, written) = (try tied(), try tied())
+        var merge = PendingMerge()
+        for (index, target) in order.enumerated() {
+            let maker = try tied()
+            let trainable = try maker.addLoRA(setup([target]), generator: Generator(seed: 1), dtype: .float32)
+            let generator = try Generator(seed: UInt64(20 + index))
+            for entry in trainable.entries {
+                try entry.parameter.tensor.fillNormalInPlace(mean: 0, deviation: 0.5, generator)
+            }
+            let files = try maker.adapterFiles(setup([target]))
+            _ = try merged.loadLoRA(files, location: "adapter", dtype: .float32)
+            try merged.mergeLoRA()
+            try merge.add(files, location: "adapter", to: written)
+        }
+        #expect(merged.parameters.map(\.name) == written.parameters.map(\.name))
+        for (one, other) in zip(merged.parameters, written.parameters) {
+            #expect(try (one.tensor - merge.merged(other)).abs().max().item() < 1e-6, "\(one.name)")
+        }
+        let base = try tied().embedTokens.weight.tensor
+        let isSame = try merged.embedTokens.weight.tensor.doubles() == base.doubles()
+        #expect(isSame == !order.contains("embed_tokens"))
+    }
+
+    /// Files of PEFT hold what an adapted head stands on, too.
+    @Test func aSlotOfTheEmbeddingIsExchangedWithTheOthers() throws {
+        let model = try model(["tie_word_embeddings": true])
+        let before = try logProbs(model)
+        try fill(
+            model.addLoRA(
+                setup(["embed_tokens", "lm_head"]), generator: Generator(seed: 1), dtype: .float32))
+        let after = try logProbs(model)
+        let own = model.exchangeAdapters([])
+        #expect(own.count == model.linears.count + 1 && own.count { $0 != nil } == 2)
+        #expect(try logProbs(model) == before)
+        model.exchangeAdapters(own)
+        #expect(try logProbs(model) == after)
+    }
+
+    // MARK: Modules trained whole
+
+    /// A module that holds others is trained with all that is in it, as PEFT does.
+    @Test(arguments: [
+        ("mlp", 9), ("self_attn", 24), ("layers.1", 13), ("layers.1.mlp", 3), ("v_proj", 6), ("norm", 7),
+        ("model.norm", 1), ("embed_tokens", 1),
+    ])
+    func containersAreTrainedWhole(_ module: String, _ count: Int) throws {
+        let target = module.contains("mlp") ? "q_proj" : module == "layers.1" ? "lm_head" : "down_proj"
+        let setup = setup([target], saving: [module])
+        let trained = try model()
+        let trainable = try trained.addLoRA(setup, generator: Generator(seed: 1), dtype: .float32)
+        #expect(trainable.entries.count { !$0.name.contains("lora_") } == count)
+        try fill(trainable)
+        let expected = try logProbs(trained)
+        let files = try trained.adapterFiles(setup)
+        #expect(files.replacements.count == count)
+        let loaded = try model()
+        _ = try loaded.loadLoRA(files, location: "adapter", dtype: .float32)
+        expectSame(try logProbs(loaded), expected, within: 0)
+        try loaded.mergeLoRA()
+        expectSame(try logProbs(loaded), expected, within: 2e-5)
+    }
+
+    @Test(arguments: [
+        ("layers", "additional_target names \"layers\", and model.layers holds all layers."),
+        ("model", "additional_target names \"model\", and model holds all layers."),
+        (
+            "mlp",
+            "additional_target names \"mlp\", and lora_target puts an adapter on model.layers.0.mlp.up_proj, which is part of it."
+        ),
+        (
+            "lm_head",
+            "additional_target names \"lm_head\", and lora_target puts an adapter on lm_head, which is part of it."
+        ),
+        ("bananas", "additional_target names \"bananas\", but the model has no such module."),
+    ])
+    func modulesThatCannotBeTrainedWholeAreRefused(_ module: String, _ problem: String) throws {
+        let error = #expect(throws: UserError.self) {
+            try model().requireModules(of: setup(["up_proj", "lm_head"], saving: [module]))
+        }
+        #expect(error?.problem == problem)
+        if module == "bananas" {
+            #expect(
+                error?.remedy
+                    == "Choose from down_proj, embed_tokens, gate_proj, input_layernorm, k_proj, lm_head, mlp, norm, o_proj, post_attention_layernorm, q_proj, self_attn, up_proj, v_proj."
+            )
+        }
+    }
+
     /// Embeddings with new rows belong to an adapter that does not train them, as in PEFT's files.
     @Test(arguments: [false, true]) func resizedEmbeddingsAreKeptWithTheAdapter(isTied: Bool) throws {
         func fresh() throws -> LanguageModel { try model(["tie_word_embeddings": .bool(isTied)]) }
@@ -259,6 +395,29 @@ import Testing
         #expect(
             try trained(1, ["input_layernorm"]) == ["model.layers.2.input_layernorm.weight"])
         #expect(try trained(1, ["mlp"], extra: ["lm_head"]).count == 4)
+    }
+
+    /// Names of modules outside the layers do not reach into layers that stay frozen.
+    @Test func extraModulesAreOutsideTheLayers() throws {
+        #expect(
+            try trained(1, ["mlp"], extra: ["norm"])
+                == [
+                    "model.layers.2.post_attention_layernorm.weight", "model.layers.2.mlp.gate_proj.weight",
+                    "model.layers.2.mlp.up_proj.weight", "model.layers.2.mlp.down_proj.weight",
+                    "model.layers.2.input_layernorm.weight", "model.norm.weight",
+                ].sorted { order($0) < order($1) })
+        #expect(
+            try trained(-1, ["input_layernorm"], extra: ["embed_tokens", "lm_head"]) == [
+                "model.embed_tokens.weight", "model.layers.0.input_layernorm.weight", "lm_head.weight",
+            ])
+        let all = try trained(1, ["all"], extra: ["norm"])
+        #expect(all.count == 14 && all.allSatisfy { $0.contains("layers.2.") || $0 == "model.norm.weight" })
+        // No layer at all.
+        #expect(try trained(0, ["all"], extra: ["norm"]) == ["model.norm.weight"])
+    }
+
+    private func order(_ name: String) -> Int {
+        (try? model().parameters.firstIndex { $0.name == name }) ?? -1
     }
 
     @Test func unknownModulesAreRefused() throws {

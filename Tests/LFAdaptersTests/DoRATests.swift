@@ -78,4 +78,29 @@ import Testing
         made.control.dropout = (0, try Generator(seed: 1))
         #expect(try (made.layer(x) - plain).abs().max().item() < 1e-9)
     }
+
+    /// A head's input is dropped for its adapter as any layer's is: one product says the same as the layer.
+    @Test(arguments: [0.0, 0.5], [false, true])
+    func aProductOfFactorsIsTheLayer(_ probability: Double, _ hasMagnitude: Bool) throws {
+        let made = try Self.setup()
+        let magnitude = hasMagnitude ? made.adapter.magnitude : nil
+        let layer = try Linear(
+            6, 5,
+            WeightScope(
+                .init(FreshWeights(Generator(seed: 1), deviation: 0.5), dtype: .float64, device: .cpu)) / "h")
+        layer.adapter = LoRAAdapter(
+            a: made.adapter.a, b: made.adapter.b, magnitude: magnitude, scale: 0.5, control: made.control)
+        let x = try Self.random([40, 6], 9)
+        made.control.dropout = (probability, try Generator(seed: 3))
+        let expected = try layer(x)
+        made.control.dropout = (probability, try Generator(seed: 3))
+        let factors = try layer.factors(x)
+        let product = try factors.x.matmul(factors.weight.transposed())
+        #expect(try (product - expected).abs().max().item() < 1e-9)
+        made.control.dropout = nil
+        let undropped = try layer.factors(x)
+        #expect(undropped.x === x)
+        let difference = try (layer(x) - expected).abs().max().item()
+        #expect((difference > 1e-3) == (probability > 0))
+    }
 }

@@ -143,7 +143,9 @@ private let recorded =
         #expect(
             try problem(tensors: [(prefix + "lora_A.weight", b), (prefix + "lora_B.weight", a)]).hasPrefix(
                 #"module "m.q" has lora_A [3, 2] and lora_B [2, 3], which do not have the rank r = 2"#))
-        for name in ["m.q.lora_A.weight", prefix + "lora_magnitude_vector", prefix + "lora_embedding_A"] {
+        for name in [
+            "m.q.lora_A.weight", prefix + "lora_magnitude_vector", prefix + "lora_embedding_A.weight",
+        ] {
             #expect(
                 try problem(tensors: [(name, a)]) == "tensor \"\(name)\" is no part of a plain LoRA adapter.")
         }

@@ -29,12 +29,12 @@ extension ArgumentCatalogue {
         lora_rank | int >=1 <=65536 | 8 | yes | Rank of the two factors whose product is added to a weight.
         lora_alpha | int? >=0 | - | yes | The product is multiplied by alpha / rank; twice the rank when unset.
         lora_dropout | float >=0 <1 | 0.0 | yes | Share of an adapter's inputs dropped while training.
-        lora_target | names | all | yes | Modules that get an adapter; `all` is every linear layer but the language-model head.
+        lora_target | names | all | yes | Modules that get an adapter: linear layers or `embed_tokens`; `all` is every linear layer but the language-model head.
         additional_target | names? | - | yes | Modules trained whole and saved with the adapter.
         use_rslora | bool | false | yes | Multiply by alpha / √rank instead of alpha / rank.
         use_dora | bool | false | yes | Split weights into length and direction (DoRA).
         loraplus_lr_ratio | float? >0 | - | yes | Learning rate of the second factor, relative to the first (LoRA+).
-        loraplus_lr_embedding | float >=0 | 1e-06 | no effect | Learning rate of embedding adapters under LoRA+. Only linear layers get adapters.
+        loraplus_lr_embedding | float >=0 | 1e-06 | yes | Learning rate of the second factor of an adapted embedding under LoRA+.
         pissa_init | bool | false | no | Start the factors from the weight's largest singular vectors (PiSSA).
         pissa_iter | int >=-1 | 16 | no | Iterations of PiSSA's fast decomposition; -1 is the exact one.
         pissa_convert | bool | false | no | Save a PiSSA adapter as an ordinary one.

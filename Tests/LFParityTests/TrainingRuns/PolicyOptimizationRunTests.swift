@@ -109,7 +109,7 @@ import Testing
         let rewardFolder = try #require(config.finetuning.policyOptimization.rewardModel)
         _ = try model.loadLoRA(
             LoRAAdapterFiles(directory: rewardFolder), location: rewardFolder, dtype: .float32)
-        let rewardAdapters = model.exchangeAdapters(model.linears.map { _ in nil })
+        let rewardAdapters = model.exchangeAdapters([])
         let policyFolder = config.model.adapterNameOrPath[0]
         _ = try model.loadLoRA(
             LoRAAdapterFiles(directory: policyFolder), location: policyFolder, dtype: .float32)

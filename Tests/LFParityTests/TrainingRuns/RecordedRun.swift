@@ -76,6 +76,8 @@ struct RecordedRun: Sendable, CustomTestStringConvertible {
             let values = try #require(value["value"]?.array).compactMap(\.double)
             return Sample(
                 name: name.replacingOccurrences(of: ".default.", with: ".")
+                    .replacingOccurrences(of: "_A.default", with: "_A")
+                    .replacingOccurrences(of: "_B.default", with: "_B")
                     .replacingOccurrences(of: "pretrained_model.", with: "")
                     .replacingOccurrences(of: "lora_magnitude_vector.weight", with: "lora_magnitude_vector"),
                 shape: try #require(value["shape"]?.array).compactMap(\.int),
