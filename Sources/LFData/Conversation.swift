@@ -10,6 +10,8 @@ package struct Conversation: Sendable, Equatable {
     package var system = ""
     /// A JSON list of tools, or nothing.
     package var tools = ""
+    /// Whether the tools are described on a line of their own behind the system text (upstream's OpenAI format).
+    package var describesToolsOnNewLine = false
     /// What the row has besides text (upstream's `_images`, `_videos`, `_audios`); kinds that it lacks are left out.
     package var media: [Media] = []
 }

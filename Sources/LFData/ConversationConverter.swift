@@ -122,55 +122,10 @@ struct ConversationConverter: Sendable {
         return try conversation(row, turns, system: system ?? "", tools: tools(row))
     }
 
-    // MARK: OpenAI
-
-    /// As ShareGPT, with tool calls as JSON and the answers of several tools in one turn.
-    ///
-    /// Upstream also writes "detailed thinking off" into the system text of every conversation without tools, a
-    /// leftover of one model family that alters all others' data; that is not copied.
-    private func openai(_ row: RawRow) throws(UserError) -> ConvertedRow {
-        var (messages, system) = try messagesAndSystem(row)
-        var turns: [Message] = []
-        var toolAnswers: [String] = []
-        for message in messages {
-            guard var role = role(of: message) else { return .dropped(.wrongRole) }
-            if role == .observation {
-                toolAnswers.append(try content(of: message))
-                continue
-            }
-            if !toolAnswers.isEmpty {
-                let joined = toolAnswers.joined(separator: "\n</tool_response>\n<tool_response>\n")
-                turns.append(Message(.observation, joined))
-                toolAnswers = []
-            }
-            let calls = role.isAsking ? [] : message["tool_calls"]?.array ?? []
-            if calls.isEmpty {
-                turns.append(Message(role, try content(of: message)))
-            } else {
-                role = .function
-                var functions: [JSONValue] = []
-                for call in calls {
-                    guard let function = call["function"] else {
-                        throw wrongValue("tool_calls", call, "functions")
-                    }
-                    functions.append(function)
-                }
-                turns.append(Message(role, JSONValue.array(functions).serialized(ensureASCII: false)))
-            }
-        }
-        messages = []
-        guard turns.enumerated().allSatisfy({ $1.role.fits(turn: $0) }) else { return .dropped(.wrongRole) }
-        if system == nil { system = try text(row, entry.columns.system) }
-        let tools = try tools(row)
-        var systemText = system ?? ""
-        if !systemText.isEmpty, !tools.isEmpty { systemText += "\n" }
-        return try conversation(row, turns, system: systemText, tools: tools)
-    }
-
     // MARK: Parts
 
     /// Splits checked turns into question and answer.
-    private func conversation(
+    func conversation(
         _ row: RawRow, _ turns: [Message], system: String, tools: String
     ) throws(UserError) -> ConvertedRow {
         guard (turns.count % 2 == 0) != entry.isRanking else { return .dropped(.wrongMessageCount) }
@@ -186,16 +141,13 @@ struct ConversationConverter: Sendable {
                 chosenRole.fits(turn: 1), rejectedRole.fits(turn: 1)
             else { return .dropped(.wrongRole) }
             conversation.prompt = turns
-            conversation.response = [
-                Message(chosenRole, try content(of: chosen)),
-                Message(rejectedRole, try content(of: rejected)),
-            ]
+            conversation.response = [try turn(chosenRole, chosen), try turn(rejectedRole, rejected)]
         }
         return .conversation(conversation)
     }
 
     /// The messages without a leading system message, and its text.
-    private func messagesAndSystem(_ row: RawRow) throws(UserError) -> ([JSONValue], String?) {
+    func messagesAndSystem(_ row: RawRow) throws(UserError) -> ([JSONValue], String?) {
         let column = entry.columns.messages ?? ""
         let given = row[column] ?? .null
         guard let messages = given.array else { throw wrongValue(column, given, "a list of messages") }
@@ -203,7 +155,7 @@ struct ConversationConverter: Sendable {
         return (Array(messages.dropFirst()), try content(of: first))
     }
 
-    private func role(of message: JSONValue) -> Role? {
+    func role(of message: JSONValue) -> Role? {
         guard let name = message[entry.tags.role]?.string else { return nil }
         switch name {
         case entry.tags.system: return .system
@@ -215,7 +167,7 @@ struct ConversationConverter: Sendable {
         }
     }
 
-    private func content(of message: JSONValue) throws(UserError) -> String {
+    func content(of message: JSONValue) throws(UserError) -> String {
         let content = message[entry.tags.content] ?? .null
         guard let text = content.string else { throw wrongValue(entry.tags.content, content, "text") }
         return text
@@ -230,20 +182,26 @@ struct ConversationConverter: Sendable {
     private func value(_ row: RawRow, _ column: String?) -> JSONValue? { column.flatMap { row[$0] } }
 
     /// The text of a column; nothing where it is null or missing.
-    private func text(_ row: RawRow, _ column: String?) throws(UserError) -> String {
+    func text(_ row: RawRow, _ column: String?) throws(UserError) -> String {
         guard let column, let value = row[column], !value.isNull else { return "" }
         guard let text = value.string else { throw wrongValue(column, value, "text") }
         return text
     }
 
-    /// The tools as JSON text; a list is written out.
-    private func tools(_ row: RawRow) throws(UserError) -> String {
+    /// The tools as JSON text; a list is written out, and an empty one is none.
+    func tools(_ row: RawRow) throws(UserError) -> String {
         guard let column = entry.columns.tools, let value = row[column], !value.isNull else { return "" }
         switch value {
-        case .string(let text): return text
+        case .string(let text): return text.utf8.count < 16 && Self.isEmptyList(text) ? "" : text
+        case .array(let tools) where tools.isEmpty: return ""
         case .array, .object: return value.serialized(ensureASCII: false)
         default: throw wrongValue(column, value, "a JSON list of tools")
         }
+    }
+
+    /// `[]`, with or without white space.
+    private static func isEmptyList(_ text: String) -> Bool {
+        text.utf8.filter { !" \t\r\n".utf8.contains($0) } == Array("[]".utf8)
     }
 
     /// The images, videos and sounds of a row; one that stands alone is a list of one.
@@ -268,7 +226,7 @@ struct ConversationConverter: Sendable {
         return found
     }
 
-    private func wrongValue(_ column: String, _ value: JSONValue, _ expected: String) -> UserError {
+    func wrongValue(_ column: String, _ value: JSONValue, _ expected: String) -> UserError {
         UserError(
             .failedRun, "\"\(column)\" holds \(value.kind) instead of \(expected).",
             remedy: "Correct the row.")

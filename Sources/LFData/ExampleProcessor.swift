@@ -36,6 +36,10 @@ struct ExampleProcessor: Sendable {
     /// - Throws: A `UserError` without location when the template cannot express the conversation, or it has media.
     func process(_ conversation: Conversation, neighbour: Conversation? = nil) throws -> Processed {
         try refuseMedia(of: conversation)
+        var conversation = conversation
+        if conversation.describesToolsOnNewLine, !conversation.system.isEmpty, !conversation.tools.isEmpty {
+            conversation.system += template.lineFeedBeforeTools
+        }
         switch form {
         case .pretraining: return try pretraining(conversation)
         case .supervised:
@@ -89,7 +93,7 @@ struct ExampleProcessor: Sendable {
         var turns = try template.encodeMultiTurn(
             conversation.prompt + conversation.response, system: conversation.system,
             tools: conversation.tools,
-            discardsHistoryThoughts: data.maskHistory && !template.preservesThinking, with: tokenizer)
+            masksHistory: data.maskHistory, with: tokenizer)
         // With `mask_history` the last turns have the first claim on the room.
         if data.maskHistory { turns.reverse() }
         var used = template.usesEfficientEOS ? 1 : 0

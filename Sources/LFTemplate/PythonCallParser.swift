@@ -43,7 +43,7 @@ struct PythonCallParser {
             arguments[key] = try argument()
             guard skip(",") || peek() == ")" else { throw Malformed() }
         }
-        return FunctionCall(name: name, arguments: JSONValue.object(arguments).compactText)
+        return FunctionCall(name: name, arguments: .object(arguments))
     }
 
     /// A value; besides Python's, JSON's `true`, `false` and `null` are taken outside of lists and dictionaries.

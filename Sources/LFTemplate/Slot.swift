@@ -36,6 +36,10 @@ public struct Slots: Sendable, Equatable {
         return Slots(a.pieces.dropLast() + [.text(end + start)] + b.pieces.dropFirst())
     }
 
+    var opensWithLineFeed: Bool {
+        if case .text(let text)? = pieces.first { text.hasBytePrefix("\n") } else { false }
+    }
+
     /// Puts a message into the text pieces.
     ///
     /// Each text piece takes the content at its first mark and then, where a turn number is given, that number at the

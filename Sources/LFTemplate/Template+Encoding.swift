@@ -24,15 +24,15 @@ extension Template {
 
     /// The ids of a conversation turn by turn (upstream `encode_multiturn`).
     ///
-    /// - Parameter discardsHistoryThoughts: Only the last answer keeps its thought.
+    /// - Parameter masksHistory: As for `renderMultiTurn`.
     /// - Throws: As `renderMultiTurn`, and when the tokenizer lacks a token that the template needs.
     public func encodeMultiTurn(
         _ messages: [Message], system: String? = nil, tools: String? = nil,
-        discardsHistoryThoughts: Bool = false,
+        masksHistory: Bool = false,
         with tokenizer: Tokenizer
     ) throws -> [EncodedTurn] {
         try renderMultiTurn(
-            messages, system: system, tools: tools, discardsHistoryThoughts: discardsHistoryThoughts
+            messages, system: system, tools: tools, masksHistory: masksHistory
         ).map { try encode($0, with: tokenizer) }
     }
 

@@ -14,48 +14,37 @@ extension Template {
     ///   - messages: Turns of alternating speakers, the last one the answer.
     ///   - system: System text; empty or nil takes the template's default.
     ///   - tools: A JSON list of tools; empty or nil for none.
-    /// - Throws: A `UserError` when tools or a tool call are not what the format can write.
+    /// - Throws: A `UserError` when tools, calls, their answers or a thought are not what the template can write.
     public func renderOneTurn(
         _ messages: [Message], system: String? = nil, tools: String? = nil
     ) throws(UserError) -> RenderedTurn {
-        var messages = messages
-        if isReasoning, !preservesThinking {
-            for i in stride(from: 1, to: messages.count - 2, by: 2) { removeThought(&messages[i]) }
-        }
-        if isReasoning, enableThinking == false, !messages.isEmpty {
-            removeThought(&messages[messages.count - 1])
-        }
-        var turn = oneTurn(try render(messages, system: system, tools: tools))
-        if isReasoning, let answer = messages.last, !mentionsThought(answer) { addEmptyThought(&turn) }
+        let utterances = try utterances(messages, keepsHistoryThoughts: preservesThinking)
+        var turn = oneTurn(try render(utterances, system: system, tools: tools))
+        if isReasoning, let answer = utterances.last, !hasThought(answer.text) { addEmptyThought(&turn) }
         return turn
     }
 
     /// Renders a conversation as its turns, as for supervised fine-tuning.
     ///
-    /// - Parameter discardsHistoryThoughts: Only the last answer keeps its thought (`mask_history`).
+    /// - Parameter masksHistory: Only the last answer is learned (`mask_history`), so that what comes before it is as in
+    ///   a prompt: without thoughts before the last question, unless they are preserved, and without empty ones.
     /// - Throws: As `renderOneTurn`, and when the number of messages is odd.
     public func renderMultiTurn(
-        _ messages: [Message], system: String? = nil, tools: String? = nil,
-        discardsHistoryThoughts: Bool = false
+        _ messages: [Message], system: String? = nil, tools: String? = nil, masksHistory: Bool = false
     ) throws(UserError) -> [RenderedTurn] {
         guard messages.count % 2 == 0 else {
             throw UserError(
                 .failedRun, "A conversation of \(messages.count) messages does not end with an answer.",
                 remedy: "Give every question an answer.")
         }
-        var messages = messages
-        if isReasoning, enableThinking == false {
-            for i in stride(from: 1, to: messages.count, by: 2) { removeThought(&messages[i]) }
-        }
-        if isReasoning, discardsHistoryThoughts {
-            for i in stride(from: 1, to: messages.count - 2, by: 2) { removeThought(&messages[i]) }
-        }
-        let rendered = try render(messages, system: system, tools: tools)
+        let utterances = try utterances(
+            messages, keepsHistoryThoughts: masksHistory ? preservesThinking : enableThinking != false)
+        let rendered = try render(utterances, system: system, tools: tools)
         var turns: [RenderedTurn] = []
         for i in stride(from: 0, to: rendered.count, by: 2) {
             var turn = RenderedTurn(prompt: rendered[i], response: rendered[i + 1])
             let isLast = i + 2 == rendered.count
-            if isReasoning, isLast || !discardsHistoryThoughts, !mentionsThought(messages[i + 1]) {
+            if isReasoning, isLast || !masksHistory, !hasThought(utterances[i + 1].text) {
                 addEmptyThought(&turn)
             }
             turns.append(turn)
@@ -67,18 +56,6 @@ extension Template {
         RenderedTurn(prompt: Array(rendered.dropLast().joined()), response: rendered.last ?? [])
     }
 
-    private func removeThought(_ message: inout Message) {
-        message.content =
-            message.content.removingSpans(thoughtWords.opening, thoughtWords.closing)
-            .trimmingLeadingLineFeeds()
-    }
-
-    /// Whether an answer holds either thought word, white space around the words aside.
-    private func mentionsThought(_ message: Message) -> Bool {
-        message.content.containsBytes(of: thoughtWords.opening.trimmingWhitespace())
-            || message.content.containsBytes(of: thoughtWords.closing.trimmingWhitespace())
-    }
-
     /// With thinking on, the model learns to write the empty thought; otherwise it is given one.
     private func addEmptyThought(_ turn: inout RenderedTurn) {
         if enableThinking == true {
@@ -88,9 +65,58 @@ extension Template {
         }
     }
 
+    /// A message with its thought where it is written, and with its calls read.
+    private struct Utterance {
+        var role: Role
+        /// What is said, a thought included.
+        var text: String
+        var calls: [FunctionCall] = []
+        /// Whether text and calls stand together as in the row, which wrote them as one text.
+        var joinsCalls = false
+        var answers: [ToolAnswer] = []
+    }
+
+    /// Reads the calls of messages and decides which thoughts stay: those behind the last question, where the model may
+    /// be in the middle of a loop of calls and answers, and the earlier ones where the history keeps them.
+    private func utterances(
+        _ messages: [Message], keepsHistoryThoughts: Bool
+    ) throws(UserError) -> [Utterance] {
+        let lastQuestion = messages.lastIndex { $0.role == .user } ?? 0
+        var utterances: [Utterance] = []
+        utterances.reserveCapacity(messages.count)
+        for (i, message) in messages.enumerated() {
+            var utterance = Utterance(
+                role: message.role, text: message.content, calls: message.calls, answers: message.answers)
+            if message.role == .function, message.calls.isEmpty {
+                let written = try writtenCalls(message.content)
+                (utterance.text, utterance.calls, utterance.joinsCalls) = (written.text, written.calls, true)
+            }
+            if message.role == .assistant || message.role == .function {
+                let isKept = i > lastQuestion ? enableThinking != false : keepsHistoryThoughts
+                if isReasoning, !isKept {
+                    utterance.text = withoutThoughts(utterance.text)
+                } else if isReasoning || enableThinking != false {
+                    utterance.text = try text(utterance.text, withThought: message.thought)
+                }
+            }
+            utterances.append(utterance)
+        }
+        return utterances
+    }
+
+    /// The calls of a turn that holds them as text. In formats without a turn for the system text nothing else may
+    /// stand there, as upstream has it.
+    private func writtenCalls(_ content: String) throws(UserError) -> WrittenCalls {
+        let none = Markers("", "")
+        return kind == .systemInUser
+            ? try WrittenCalls(content, thoughtWords: none, toolCallWords: none)
+            : try WrittenCalls(content, thoughtWords: thoughtWords, toolCallWords: toolCallWords)
+    }
+
     /// Each message's slots; the first one's hold the prefix and the system text too.
-    private func render(_ messages: [Message], system: String?, tools: String?) throws(UserError) -> [[Slot]]
-    {
+    private func render(
+        _ messages: [Utterance], system: String?, tools: String?
+    ) throws(UserError) -> [[Slot]] {
         let system = system.flatMap { $0.isEmpty ? nil : $0 } ?? defaultSystem
         let tools = tools ?? ""
         var rendered: [[Slot]] = []
@@ -117,14 +143,14 @@ extension Template {
             case .user:
                 slots +=
                     kind == .systemInUser
-                    ? user.filled(content: systemText + message.content)
-                    : user.filled(content: message.content, turn: i / 2)
+                    ? user.filled(content: systemText + message.text)
+                    : user.filled(content: message.text, turn: i / 2)
             case .assistant:
-                slots += assistant.filled(content: message.content)
+                slots += assistant.filled(content: message.text)
             case .observation:
-                slots += observation.filled(content: message.content)
+                slots += observation.filled(content: try answerText(message))
             case .function:
-                slots += function.filled(content: try callText(message.content))
+                slots += try callSlots(message)
             case .system:
                 throw UserError(
                     .failedRun, "A system message stands at position \(i + 1) of a conversation.",
@@ -133,6 +159,63 @@ extension Template {
             rendered.append(slots.filter { $0 != .text("") })
         }
         return rendered
+    }
+
+    /// What tools answered, as the format gives it to the model.
+    private func answerText(_ message: Utterance) throws(UserError) -> String {
+        guard message.answers.count > 1 else { return message.answers.first?.content ?? message.text }
+        guard let parallelAnswers else {
+            throw UserError(
+                .failedRun,
+                "The template \"\(name)\" has no words for the answers of \(message.answers.count) tools at once.",
+                remedy: "Call one tool per turn, or choose a template that knows parallel calls.")
+        }
+        return parallelAnswers.opening
+            + message.answers.map(\.content).joined(separator: parallelAnswers.separator)
+            + parallelAnswers.closing
+    }
+
+    /// The slots of a turn that calls tools, with what is said beside the calls.
+    private func callSlots(_ message: Utterance) throws(UserError) -> [Slot] {
+        let calls = try toolFormat.write(message.calls)
+        if message.text.isEmpty { return function.filled(content: calls) }
+        if message.joinsCalls { return function.filled(content: message.text + calls) }
+        var start: Slots = []
+        for piece in assistant.pieces {
+            guard case .text(let text) = piece, let mark = text.firstRange(ofBytes: Slot.contentMark) else {
+                start.pieces.append(piece)
+                continue
+            }
+            start.pieces.append(.text(text[..<mark.lowerBound] + message.text))
+            break
+        }
+        let saysSomething = !withoutThoughts(message.text).isEmpty
+        let separator = saysSomething ? toolFormat.textSeparator : ""
+        guard function != assistant, case .text(let opening)? = function.pieces.first else {
+            return function.filled(content: message.text + separator + calls)
+        }
+        if !opening.hasBytePrefix(Slot.contentMark) {
+            // The text stands before the mark of calls.
+        } else if saysSomething, toolFormat == .glm4, start.opensWithLineFeed {
+            // A call is a message of its own, with the tool's name where others have nothing.
+            start = start + answerStart
+        } else {
+            start = start + Slots([.text(separator)])
+        }
+        return (start + Slots(function.filled(content: calls))).pieces
+    }
+
+    /// What begins an answer: the end of a question's slots.
+    private var answerStart: Slots {
+        var pieces: [Slot] = []
+        for piece in user.pieces {
+            if case .text(let text) = piece, let mark = text.firstRange(ofBytes: Slot.contentMark) {
+                pieces = mark.upperBound == text.endIndex ? [] : [.text(String(text[mark.upperBound...]))]
+            } else {
+                pieces.append(piece)
+            }
+        }
+        return Slots(pieces)
     }
 
     /// The text that describes a JSON list of tools.
@@ -145,41 +228,6 @@ extension Template {
                 remedy: "Give a JSON list of tools.")
         }
         return list.isEmpty ? "" : try toolFormat.describe(list, today: today ?? .today)
-    }
-
-    /// The text of a turn that calls tools, from its JSON.
-    ///
-    /// A tool call may stand between the tool-call words with other text around it, or behind a thought.
-    private func callText(_ content: String) throws(UserError) -> String {
-        if kind == .systemInUser { return try toolFormat.write(functionCalls(content)) }
-        if let call = content.firstSpan(toolCallWords.opening, toolCallWords.closing) {
-            let others = content.replacingAll(String(content[call.whole]), with: "")
-            return others + (try toolFormat.write(functionCalls(String(content[call.inner]))))
-        }
-        guard let thought = content.firstSpan(thoughtWords.opening, thoughtWords.closing) else {
-            return try toolFormat.write(functionCalls(content))
-        }
-        let thoughtText = String(content[thought.whole])
-        return thoughtText
-            + (try toolFormat.write(functionCalls(content.replacingAll(thoughtText, with: ""))))
-    }
-
-    private func functionCalls(_ text: String) throws(UserError) -> [FunctionCall] {
-        guard let json = try? JSONValue.parse(text, source: "tool call") else {
-            throw UserError(
-                .failedRun, "The tool call is not JSON: \(excerpt(text)).",
-                remedy: #"Write {"name": …, "arguments": {…}} or a list of such calls."#)
-        }
-        var calls: [FunctionCall] = []
-        for call in json.array ?? [json] {
-            guard let name = call["name"]?.string, let arguments = call["arguments"] else {
-                throw UserError(
-                    .failedRun, "The tool call has no name or no arguments: \(excerpt(text)).",
-                    remedy: #"Write {"name": …, "arguments": {…}} or a list of such calls."#)
-            }
-            calls.append(FunctionCall(name: name, arguments: arguments.serialized(ensureASCII: false)))
-        }
-        return calls
     }
 }
 

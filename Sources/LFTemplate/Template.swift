@@ -26,6 +26,21 @@ public struct Template: Sendable, Equatable {
         }
     }
 
+    /// What stands around and between the answers of several tools where the observation has one.
+    public struct ParallelAnswers: Sendable, Equatable, ExpressibleByStringLiteral {
+        public var opening = ""
+        public var separator: String
+        public var closing = ""
+
+        public init(opening: String, separator: String, closing: String) {
+            self.opening = opening
+            self.separator = separator
+            self.closing = closing
+        }
+
+        public init(stringLiteral separator: String) { self.separator = separator }
+    }
+
     public var name: String
     public var kind: Kind
     /// Before everything else.
@@ -36,6 +51,8 @@ public struct Template: Sendable, Equatable {
     public var assistant: Slots
     /// A tool's answer with the start of the model's.
     public var observation: Slots
+    /// How the answers of several tools, called in one turn, are given; nil where the format has no words for that.
+    public var parallelAnswers: ParallelAnswers?
     /// A turn that calls tools.
     public var function: Slots
     /// How tools are described and their calls written.
@@ -72,7 +89,7 @@ public struct Template: Sendable, Equatable {
     public init(
         _ name: String, _ kind: Kind = .plain, prefix: Slots = [], system: Slots = "{{content}}",
         user: Slots = "{{content}}", assistant: Slots? = nil, observation: Slots? = nil,
-        function: Slots? = nil,
+        parallelAnswers: ParallelAnswers? = nil, function: Slots? = nil,
         tools: ToolFormat = .default, toolJSON: Slots? = nil, defaultSystem: String = "",
         stopWords: [String] = [],
         thoughtWords: Markers = Markers("<think>\n", "\n</think>\n\n"),
@@ -87,6 +104,7 @@ public struct Template: Sendable, Equatable {
         self.user = user
         self.assistant = assistant
         self.observation = observation ?? user
+        self.parallelAnswers = parallelAnswers
         self.function = function ?? assistant
         self.toolFormat = tools
         self.toolJSON = toolJSON

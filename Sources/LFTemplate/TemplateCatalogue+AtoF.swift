@@ -18,6 +18,7 @@ extension TemplateCatalogue {
             "bailing", system: "<role>SYSTEM</role>{{content}}",
             user: "<role>HUMAN</role>{{content}}<role>ASSISTANT</role>",
             observation: "<role>OBSERVATION</role>{{content}}<role>ASSISTANT</role>",
+            parallelAnswers: "<role>OBSERVATION</role>",
             stopWords: ["<|endoftext|>"], efficientEOS: true),
         Template(
             "bailing_v2", system: "<role>SYSTEM</role>{{content}}<|role_end|>",
@@ -26,6 +27,7 @@ extension TemplateCatalogue {
             observation:
                 "<role>OBSERVATION</role>\n<tool_response>\n{{content}}\n</tool_response>"
                 + "<|role_end|><role>ASSISTANT</role>",
+            parallelAnswers: .toolResponses,
             tools: .ling, stopWords: ["<|endoftext|>"], efficientEOS: true),
         Template("breeze", prefix: [.bos], user: "[INST] {{content}} [/INST] ", efficientEOS: true),
         Template(
@@ -94,6 +96,7 @@ extension TemplateCatalogue {
             user: "<|im_start|>user\n{{content}}<|im_end|>\n\n<|im_start|>assistant\n",
             assistant: "{{content}}<|im_end|>\n\n",
             observation: "<|im_start|>tool\n{{content}}<|im_end|>\n\n<|im_start|>assistant\n",
+            parallelAnswers: "<|im_end|>\n\n<|im_start|>tool\n",
             defaultSystem: "<global_setting>\nthink_mode=True\n</global_setting>", stopWords: ["<|im_end|>"]),
         Template(
             "ernie_nothink", prefix: "<|begin_of_sentence|>", system: "{{content}}\n",

@@ -9,6 +9,7 @@ extension TemplateCatalogue {
             "gemma4", .reasoning, prefix: [.bos], system: "<|turn>system\n<|think|>{{content}}<turn|>\n",
             user: "<|turn>user\n{{content}}<turn|>\n<|turn>model\n", assistant: "{{content}}<turn|>\n",
             observation: "<|turn>tool\n{{content}}<turn|>\n<|turn>model\n",
+            parallelAnswers: "<turn|>\n<|turn>tool\n",
             function: "<|tool>{{content}}<tool|>", tools: .gemma4,
             defaultSystem: "You are a helpful assistant.", stopWords: ["<turn|>"],
             thoughtWords: Markers("<|channel>thought\n", "<channel|>"), replacesEOS: true, media: .gemma4),
@@ -16,6 +17,7 @@ extension TemplateCatalogue {
             "gemma4n", .reasoning, prefix: [.bos], system: "<|turn>system\n<|think|>{{content}}<turn|>\n",
             user: "<|turn>user\n{{content}}<turn|>\n<|turn>model\n", assistant: "{{content}}<turn|>\n",
             observation: "<|turn>tool\n{{content}}<turn|>\n<|turn>model\n",
+            parallelAnswers: "<turn|>\n<|turn>tool\n",
             function: "<|tool>{{content}}<tool|>", tools: .gemma4,
             defaultSystem: "You are a helpful assistant.", stopWords: ["<turn|>"],
             thoughtWords: Markers("<|channel>thought\n", "<channel|>"), replacesEOS: true, media: .gemma4),
@@ -57,6 +59,7 @@ extension TemplateCatalogue {
             observation:
                 "<|start_of_role|>tool<|end_of_role|>{{content}}<|end_of_text|>\n"
                 + "<|start_of_role|>assistant\n",
+            parallelAnswers: "<|end_of_text|>\n<|start_of_role|>tool<|end_of_role|>",
             defaultSystem: "You are Granite, developed by IBM. You are a helpful AI assistant.",
             stopWords: ["<|end_of_text|>"]),
         Template(

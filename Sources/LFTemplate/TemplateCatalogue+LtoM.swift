@@ -6,6 +6,7 @@ extension TemplateCatalogue {
             observation:
                 "<|im_start|>tool\n<|tool_response_start|>{{content}}<|tool_response_end|>"
                 + "<|im_end|>\n<|im_start|>assistant\n",
+            parallelAnswers: "<|tool_response_end|><|im_end|>\n<|im_start|>tool\n<|tool_response_start|>",
             tools: .lfm2, defaultSystem: "You are a helpful AI assistant.",
             toolCallWords: Markers("<|tool_call_start|>", "<|tool_call_end|>"), replacesEOS: true),
         .chatML(
@@ -13,6 +14,7 @@ extension TemplateCatalogue {
             observation:
                 "<|im_start|>tool\n<|tool_response_start|>{{content}}<|tool_response_end|>"
                 + "<|im_end|>\n<|im_start|>assistant\n",
+            parallelAnswers: "<|tool_response_end|><|im_end|>\n<|im_start|>tool\n<|tool_response_start|>",
             tools: .lfm2, defaultSystem: "You are a helpful multimodal assistant by Liquid AI.",
             toolCallWords: Markers("<|tool_call_start|>", "<|tool_call_end|>"), replacesEOS: true,
             media: .lfm2Vl),
@@ -33,6 +35,7 @@ extension TemplateCatalogue {
             observation:
                 "<|header_start|>ipython<|header_end|>\n\n{{content}}<|eot|><|header_start|>"
                 + "assistant<|header_end|>\n\n",
+            parallelAnswers: "<|eot|><|header_start|>ipython<|header_end|>\n\n",
             tools: .llama3, stopWords: ["<|eot|>", "<|eom|>"], replacesEOS: true, media: .llama4),
         .vicuna("llava", media: .llava),
         .vicuna("llava_next", media: .llavaNext),
@@ -41,6 +44,7 @@ extension TemplateCatalogue {
             "llava_next_mistral", .systemInUser, prefix: [.bos], system: "{{content}}\n\n",
             user: "[INST] {{content}}[/INST]", assistant: [" {{content}}", .eos],
             observation: "[TOOL_RESULTS] {\"content\": {{content}}}[/TOOL_RESULTS]",
+            parallelAnswers: "}[/TOOL_RESULTS][TOOL_RESULTS] {\"content\": ",
             function: ["[TOOL_CALLS] {{content}}", .eos], tools: .mistral, media: .llavaNext),
         .chatML(
             "llava_next_qwen", observation: .chatMLToolResponse, tools: .qwen,
@@ -50,6 +54,7 @@ extension TemplateCatalogue {
             "llava_next_video_mistral", .systemInUser, prefix: [.bos], system: "{{content}}\n\n",
             user: "[INST] {{content}}[/INST]", assistant: [" {{content}}", .eos],
             observation: "[TOOL_RESULTS] {\"content\": {{content}}}[/TOOL_RESULTS]",
+            parallelAnswers: "}[/TOOL_RESULTS][TOOL_RESULTS] {\"content\": ",
             function: ["[TOOL_CALLS] {{content}}", .eos], tools: .mistral, media: .llavaNextVideo),
         .chatML("llava_next_video_yi", media: .llavaNextVideo),
         .chatML("llava_next_yi", media: .llavaNext),
@@ -87,7 +92,8 @@ extension TemplateCatalogue {
         Template(
             "minimax2", .reasoning, system: "]~!b[]~b]system\n{{content}}[e~[\n",
             user: "]~b]user\n{{content}}[e~[\n]~b]ai\n", assistant: "{{content}}[e~[\n",
-            observation: "]~b]tool\n<response>{{content}}</response>[e~[\n]~b]ai\n", tools: .minimax2,
+            observation: "]~b]tool\n<response>{{content}}</response>[e~[\n]~b]ai\n",
+            parallelAnswers: "</response>\n<response>", tools: .minimax2,
             defaultSystem:
                 "You are a helpful assistant. Your name is MiniMax-M2.1 and is built by MiniMax.",
             stopWords: ["[e~["]),
@@ -95,21 +101,25 @@ extension TemplateCatalogue {
             "ministral", .systemInUser, prefix: [.bos], system: "{{content}}\n\n",
             user: "[INST]{{content}}[/INST]",
             observation: "[TOOL_RESULTS]{\"content\": {{content}}}[/TOOL_RESULTS]",
+            parallelAnswers: "}[/TOOL_RESULTS][TOOL_RESULTS]{\"content\": ",
             function: ["[TOOL_CALLS]{{content}}", .eos], tools: .mistral),
         Template(
             "ministral3", .systemInUser, prefix: [.bos], system: "{{content}}\n\n",
             user: "[INST]{{content}}[/INST]",
             observation: "[TOOL_RESULTS]{\"content\": {{content}}}[/TOOL_RESULTS]",
+            parallelAnswers: "}[/TOOL_RESULTS][TOOL_RESULTS]{\"content\": ",
             function: ["[TOOL_CALLS]{{content}}", .eos], tools: .mistral, media: .pixtral),
         Template(
             "mistral", .systemInUser, prefix: [.bos], system: "{{content}}\n\n",
             user: "[INST] {{content}}[/INST]", assistant: [" {{content}}", .eos],
             observation: "[TOOL_RESULTS] {\"content\": {{content}}}[/TOOL_RESULTS]",
+            parallelAnswers: "}[/TOOL_RESULTS][TOOL_RESULTS] {\"content\": ",
             function: ["[TOOL_CALLS] {{content}}", .eos], tools: .mistral),
         Template(
             "mistral_small", prefix: [.bos], system: "[SYSTEM_PROMPT]{{content}}[/SYSTEM_PROMPT]",
             user: "[INST]{{content}}[/INST]",
             observation: "[TOOL_RESULTS]{\"content\": {{content}}}[/TOOL_RESULTS]",
+            parallelAnswers: "}[/TOOL_RESULTS][TOOL_RESULTS]{\"content\": ",
             function: ["[TOOL_CALLS]{{content}}", .eos], tools: .mistral, media: .pixtral),
         .llama3("mllama", media: .mllama),
         Template(

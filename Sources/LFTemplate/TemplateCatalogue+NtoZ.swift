@@ -20,6 +20,7 @@ extension TemplateCatalogue {
             user: "<start_of_turn>user\n{{content}}<end_of_turn>\n<start_of_turn>model\n",
             assistant: "{{content}}<end_of_turn>\n",
             observation: "<start_of_turn>tool\n{{content}}<end_of_turn>\n<start_of_turn>model\n",
+            parallelAnswers: "<end_of_turn>\n<start_of_turn>tool\n",
             stopWords: ["<end_of_turn>"], replacesEOS: true, media: .paligemma),
         Template(
             "phi", system: "<|system|>\n{{content}}<|end|>\n",
@@ -41,6 +42,7 @@ extension TemplateCatalogue {
             "pixtral", .systemInUser, prefix: [.bos], system: "{{content}}\n\n",
             user: "[INST]{{content}}[/INST]",
             observation: "[TOOL_RESULTS]{\"content\": {{content}}}[/TOOL_RESULTS]",
+            parallelAnswers: "}[/TOOL_RESULTS][TOOL_RESULTS]{\"content\": ",
             function: ["[TOOL_CALLS]{{content}}", .eos], tools: .mistral, media: .pixtral),
         .chatML(
             "qwen", observation: .chatMLToolResponse, tools: .qwen,
@@ -134,6 +136,7 @@ extension TemplateCatalogue {
             "youtu", .reasoning, prefix: [.bos], user: "<|User|>{{content}}<|Assistant|>",
             assistant: "{{content}}<|end_of_text|>",
             observation: "<tool_response>\n{{content}}\n</tool_response><|Assistant|>",
+            parallelAnswers: .toolResponses,
             function: "{{content}}", stopWords: ["<|end_of_text|>"], replacesEOS: true),
         Template(
             "youtu_vl", system: "<|begin_of_text|>system\n{{content}}<|end_of_text|>\n",

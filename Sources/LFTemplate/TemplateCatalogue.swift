@@ -38,20 +38,39 @@ extension Slots {
     static let chatMLToolRole: Slots = "<|im_start|>tool\n{{content}}<|im_end|>\n<|im_start|>assistant\n"
 }
 
+extension Template.ParallelAnswers {
+    /// Each answer in `tool_response` tags of its own, within one turn.
+    static let toolResponses: Self = "\n</tool_response>\n<tool_response>\n"
+    /// As `toolResponses`, in a turn that has no tags for a single answer.
+    static let taggedToolResponses = Self(
+        opening: "<tool_response>\n", separator: "\n</tool_response>\n<tool_response>\n",
+        closing: "\n</tool_response>")
+    /// Each answer in a ChatML turn of its own.
+    static let chatMLToolRole: Self = "<|im_end|>\n<|im_start|>tool\n"
+}
+
 extension Template {
     /// ChatML: `<|im_start|>role`, the text, `<|im_end|>`.
     static func chatML(
         _ name: String, _ kind: Kind = .plain, prefix: Slots = [], observation: Slots? = nil,
-        tools: ToolFormat = .default, defaultSystem: String = "", stopWords: [String] = ["<|im_end|>"],
+        parallelAnswers: ParallelAnswers? = nil, tools: ToolFormat = .default, defaultSystem: String = "",
+        stopWords: [String] = ["<|im_end|>"],
         thoughtWords: Markers = Markers("<think>\n", "\n</think>\n\n"),
         toolCallWords: Markers = Markers("<tool_call>", "</tool_call>"), replacesEOS: Bool = false,
         replacesChatTemplate: Bool = false, media: MediaPlugin? = nil
     ) -> Template {
-        Template(
+        let common: ParallelAnswers? =
+            switch observation {
+            case Slots.chatMLToolResponse: .toolResponses
+            case Slots.chatMLToolRole: .chatMLToolRole
+            default: nil
+            }
+        return Template(
             name, kind, prefix: prefix, system: "<|im_start|>system\n{{content}}<|im_end|>\n",
             user: "<|im_start|>user\n{{content}}<|im_end|>\n<|im_start|>assistant\n",
-            assistant: "{{content}}<|im_end|>\n", observation: observation, tools: tools,
-            defaultSystem: defaultSystem, stopWords: stopWords, thoughtWords: thoughtWords,
+            assistant: "{{content}}<|im_end|>\n", observation: observation,
+            parallelAnswers: parallelAnswers ?? common, tools: tools, defaultSystem: defaultSystem,
+            stopWords: stopWords, thoughtWords: thoughtWords,
             toolCallWords: toolCallWords, replacesEOS: replacesEOS,
             replacesChatTemplate: replacesChatTemplate,
             media: media)
@@ -66,7 +85,9 @@ extension Template {
         Template(
             name, kind, prefix: "[gMASK]<sop>", system: "<|system|>\n{{content}}",
             user: "<|user|>\n{{content}}<|assistant|>", assistant: "\n{{content}}",
-            observation: "<|observation|>\n{{content}}<|assistant|>", function: "{{content}}", tools: tools,
+            observation: "<|observation|>\n{{content}}<|assistant|>",
+            parallelAnswers: tools == .glm4MoE ? .taggedToolResponses : "<|observation|>\n",
+            function: "{{content}}", tools: tools,
             defaultSystem: defaultSystem, stopWords: stopWords, thoughtWords: thoughtWords,
             efficientEOS: true,
             media: media)
@@ -82,6 +103,7 @@ extension Template {
             user: "<start_of_turn>user\n{{content}}<end_of_turn>\n<start_of_turn>model\n",
             assistant: "{{content}}<end_of_turn>\n",
             observation: "<start_of_turn>tool\n{{content}}<end_of_turn>\n<start_of_turn>model\n",
+            parallelAnswers: "<end_of_turn>\n<start_of_turn>tool\n",
             stopWords: stopWords, efficientEOS: efficientEOS, replacesEOS: replacesEOS, media: media)
     }
 
@@ -95,6 +117,7 @@ extension Template {
             assistant: "{{content}}<|eot_id|>",
             observation: "<|start_header_id|>ipython<|end_header_id|>\n\n{{content}}<|eot_id|>"
                 + "<|start_header_id|>assistant<|end_header_id|>\n\n",
+            parallelAnswers: "<|eot_id|><|start_header_id|>ipython<|end_header_id|>\n\n",
             tools: .llama3, stopWords: ["<|eot_id|>", "<|eom_id|>"], replacesEOS: true, media: media)
     }
 

@@ -107,7 +107,7 @@ extension Template {
         do {
             let turns = try renderMultiTurn(
                 conversation.messages, system: conversation.system, tools: conversation.tools,
-                discardsHistoryThoughts: discardsHistoryThoughts)
+                masksHistory: discardsHistoryThoughts)
             let one = try renderOneTurn(
                 conversation.messages, system: conversation.system, tools: conversation.tools)
             return .object(["multiturn": .array(turns.map(\.report)), "oneturn": one.report])

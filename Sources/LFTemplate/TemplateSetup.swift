@@ -52,8 +52,8 @@ public struct TemplateSetup: Sendable {
             notes.append("Using the tool format \(name).")
         }
         if let system = data.defaultSystem { template.defaultSystem = system }
+        template.enableThinking = data.enableThinking
         if template.isReasoning {
-            template.enableThinking = data.enableThinking
             template.preservesThinking = data.preserveThinking
             if let plain = TemplateCatalogue.template(named: template.name + "_nothink") {
                 notes.append(

@@ -87,6 +87,9 @@ extension String {
     /// Without leading line feeds; Python's `lstrip("\n")`.
     func trimmingLeadingLineFeeds() -> String { String(decoding: utf8.drop { $0 == 0x0A }, as: UTF8.self) }
 
+    /// Without line feeds at both ends; Python's `strip("\n")`.
+    func trimmingLineFeeds() -> String { trimming("\n") }
+
     /// Without white space at both ends; Python's `strip()`.
     func trimmingWhitespace() -> String {
         let scalars = unicodeScalars

@@ -2,13 +2,23 @@ public import LFDiagnostics
 import LFJSON
 
 extension ToolFormat {
+    /// What stands between the text of an answer and its calls, as the formats' models write it.
+    var textSeparator: String {
+        switch self {
+        case .gemma4, .lfm2, .glm4MoE: ""
+        case .qwen35: "\n\n"
+        case .default, .glm4, .llama3, .minimax1, .minimax2, .mistral, .qwen, .seedOSS, .ling: "\n"
+        }
+    }
+
     /// The text of an answer that calls tools.
     ///
     /// - Throws: A `UserError` when the format cannot express the calls.
     public func write(_ calls: [FunctionCall]) throws(UserError) -> String {
         switch self {
         case .default:
-            return calls.map { "Action: \($0.name)\nAction Input: \($0.arguments)" }.joined(separator: "\n")
+            return calls.map { "Action: \($0.name)\nAction Input: \($0.arguments.compactText)" }.joined(
+                separator: "\n")
         case .gemma4: return calls.map(gemmaCall).joined()
         case .glm4:
             guard let call = calls.first, calls.count == 1 else {
@@ -16,7 +26,7 @@ extension ToolFormat {
                     .failedRun, "The tool format glm4 cannot write \(calls.count) calls in one turn.",
                     remedy: "Call one tool per turn, or choose another tool_format.")
             }
-            return "\(call.name)\n\(call.arguments)"
+            return "\(call.name)\n\(call.arguments.compactText)"
         case .llama3:
             let objects = calls.map { object(for: $0, argumentsKey: "parameters") }
             return (objects.count == 1 ? objects[0] : .array(objects)).compactText
@@ -72,7 +82,7 @@ extension ToolFormat {
     private func object(for call: FunctionCall, argumentsKey: String = "arguments") -> JSONValue {
         .object(
             JSONObject([
-                (key: "name", value: .string(call.name)), (key: argumentsKey, value: call.argumentsValue()),
+                (key: "name", value: .string(call.name)), (key: argumentsKey, value: call.arguments),
             ]))
     }
 
@@ -81,10 +91,10 @@ extension ToolFormat {
     }
 
     private func arguments(of call: FunctionCall) throws(UserError) -> JSONObject {
-        guard let arguments = call.argumentsValue().object else {
+        guard let arguments = call.arguments.object else {
             throw UserError(
                 .failedRun,
-                "The arguments of the call of \(call.name) are no object: \(excerpt(call.arguments)).",
+                "The arguments of the call of \(call.name) are no object: \(excerpt(call.arguments.compactText)).",
                 remedy: "The tool format \(rawValue) writes arguments by name; give an object.")
         }
         return arguments
@@ -104,12 +114,11 @@ extension ToolFormat {
     }
 
     private func gemmaCall(_ call: FunctionCall) -> String {
-        let arguments = call.argumentsValue()
         let text: String
-        switch arguments {
+        switch call.arguments {
         case .object(let members): text = gemmaMembers(members)
         case .string(let written): text = written
-        default: text = gemmaArgument(arguments)
+        default: text = gemmaArgument(call.arguments)
         }
         return "<|tool_call>call:\(call.name){\(text)}<tool_call|>"
     }

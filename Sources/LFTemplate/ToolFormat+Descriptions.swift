@@ -1,6 +1,17 @@
 public import LFDiagnostics
 public import LFJSON
 
+extension Template {
+    /// A line feed, unless the description of tools begins with one, or is the tools' JSON between marks.
+    package var lineFeedBeforeTools: String {
+        guard toolJSON == nil else { return "" }
+        switch toolFormat {
+        case .qwen, .qwen35, .glm4MoE, .minimax2: return ""
+        case .default, .gemma4, .glm4, .llama3, .lfm2, .minimax1, .mistral, .seedOSS, .ling: return "\n"
+        }
+    }
+}
+
 extension ToolFormat {
     /// The text that tells the model about its tools, for the system turn.
     ///

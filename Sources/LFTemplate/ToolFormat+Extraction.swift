@@ -38,7 +38,7 @@ extension ToolFormat {
         for match in matches {
             let input = String(match.2).trimmingWhitespace().trimming("\"").trimming("`")
             guard let arguments = json(input) else { return nil }
-            calls.append(FunctionCall(name: String(match.1), arguments: arguments.compactText))
+            calls.append(FunctionCall(name: String(match.1), arguments: arguments))
         }
         return calls
     }
@@ -48,7 +48,7 @@ extension ToolFormat {
         guard let end = content.firstRange(ofBytes: "\n"),
             let arguments = json(String(content[end.upperBound...]))
         else { return nil }
-        return [FunctionCall(name: String(content[..<end.lowerBound]), arguments: arguments.compactText)]
+        return [FunctionCall(name: String(content[..<end.lowerBound]), arguments: arguments)]
     }
 
     /// One call or a list of calls, as JSON and nothing else.
@@ -61,7 +61,7 @@ extension ToolFormat {
         var calls: [FunctionCall] = []
         for object in objects {
             guard let name = object["name"]?.string, let arguments = object[argumentsKey] else { return nil }
-            calls.append(FunctionCall(name: name, arguments: arguments.compactText))
+            calls.append(FunctionCall(name: name, arguments: arguments))
         }
         return calls
     }
@@ -113,13 +113,13 @@ extension ToolFormat {
     /// The parameters of one call as a JSON object; what is no JSON is a string.
     private func parameters(
         _ text: String, _ pattern: Regex<(Substring, Substring, Substring)>, trims: Bool
-    ) -> String {
+    ) -> JSONValue {
         var arguments = JSONObject()
         for match in text.matches(of: pattern.matchingSemantics(.unicodeScalar)) {
             let raw = String(match.2)
             arguments[String(match.1)] = json(raw) ?? .string(trims ? raw.trimmingWhitespace() : raw)
         }
-        return JSONValue.object(arguments).compactText
+        return .object(arguments)
     }
 
     /// `call:NAME{key:value,…}` between Gemma's tool-call tokens.
@@ -133,9 +133,9 @@ extension ToolFormat {
         }
     }
 
-    private func gemmaArguments(_ text: String) -> String {
+    private func gemmaArguments(_ text: String) -> JSONValue {
         let text = text.trimmingWhitespace()
-        guard !text.isEmpty else { return "{}" }
+        guard !text.isEmpty else { return .object(JSONObject()) }
         // Gemma's quotation marks become JSON's, and bare keys get some.
         var object = ""
         var rest = "{\(text)}"
@@ -147,8 +147,7 @@ extension ToolFormat {
         object += rest
         let keys = #/(^|[{\s,])([A-Za-z_][A-Za-z0-9_]*)(\s*:)/#.matchingSemantics(.unicodeScalar)
         object = object.replacing(keys) { "\($0.1)\"\($0.2)\"\($0.3)" }
-        guard let value = json(object) ?? json(text) else { return text }
-        return value.string ?? value.compactText
+        return json(object) ?? json(text) ?? .string(text)
     }
 
     private func json(_ text: String) -> JSONValue? {

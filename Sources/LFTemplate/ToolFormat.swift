@@ -1,22 +1,6 @@
 public import LFDiagnostics
 import LFJSON
 
-/// A call of a tool: its name and its arguments as JSON text.
-public struct FunctionCall: Sendable, Equatable {
-    public var name: String
-    public var arguments: String
-
-    public init(name: String, arguments: String) {
-        self.name = name
-        self.arguments = arguments
-    }
-
-    /// The arguments as a value; text that is no JSON is a string.
-    func argumentsValue() -> JSONValue {
-        (try? JSONValue.parse(arguments, source: "arguments")) ?? .string(arguments)
-    }
-}
-
 /// How a model family is told about tools and how it writes their calls; upstream's names.
 public enum ToolFormat: String, Sendable, CaseIterable {
     case `default`

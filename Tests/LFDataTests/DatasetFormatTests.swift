@@ -73,7 +73,7 @@ import Testing
         #expect(
             texts(try folder.load("cutoff_len=512")) == [
                 "[system]s|[user]q|[assistant]{\"name\": \"f\", \"parameters\": {\"a\": 1}}|"
-                    + "[ipython]1\n</tool_response>\n<tool_response>\n2|[assistant]done|"
+                    + "[ipython]1|[ipython]2|[assistant]done|"
             ])
     }
 

@@ -198,7 +198,7 @@ import Testing
         .refused(
             "a call without function", .openAI,
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [{"id": 1}]}]}"#,
-            #""tool_calls" holds an object instead of functions."#),
+            #"A tool call has no name: "{\"id\": 1}"."#),
         .refused(
             "an answer without content", .openAI,
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant"}]}"#,

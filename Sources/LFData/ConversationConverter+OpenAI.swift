@@ -1,0 +1,102 @@
+import LFDiagnostics
+import LFJSON
+import LFTemplate
+
+extension ConversationConverter {
+    /// As ShareGPT, with thoughts and tool calls beside the text, and the answers of several tools in one turn.
+    ///
+    /// Upstream also writes "detailed thinking off" into the system text of every conversation without tools, a
+    /// leftover of one model family that alters all others' data; that is not copied.
+    func openai(_ row: RawRow) throws(UserError) -> ConvertedRow {
+        var (messages, system) = try messagesAndSystem(row)
+        var turns: [Message] = []
+        var answers: [ToolAnswer] = []
+        for message in messages {
+            guard let role = role(of: message) else { return .dropped(.wrongRole) }
+            if role == .observation {
+                answers.append(try toolAnswer(message, behind: turns))
+                continue
+            }
+            if !answers.isEmpty {
+                turns.append(Message(answers: answers))
+                answers = []
+            }
+            turns.append(try turn(role, message))
+        }
+        if !answers.isEmpty { turns.append(Message(answers: answers)) }
+        messages = []
+        guard turns.enumerated().allSatisfy({ $1.role.fits(turn: $0) }) else { return .dropped(.wrongRole) }
+        if system == nil { system = try text(row, entry.columns.system) }
+        let converted = try conversation(row, turns, system: system ?? "", tools: try tools(row))
+        guard case .conversation(var conversation) = converted else { return converted }
+        conversation.describesToolsOnNewLine = true
+        return .conversation(conversation)
+    }
+
+    /// A message of anybody but a tool.
+    ///
+    /// - Throws: A `UserError` when its text, thought or calls are not what they can be.
+    func turn(_ role: Role, _ message: JSONValue) throws(UserError) -> Message {
+        guard entry.formatting == .openai else { return Message(role, try content(of: message)) }
+        let calls = try toolCalls(of: message)
+        let thought = try thought(of: message)
+        guard !role.isAsking, role != .system else {
+            guard calls.isEmpty, thought == nil else {
+                let key = calls.isEmpty ? "a thought" : "tool_calls"
+                throw UserError(
+                    .failedRun,
+                    "A message of the \(role.rawValue) has \(key), which only the model's can have.",
+                    remedy: "Correct the row.")
+            }
+            return Message(role, try content(of: message))
+        }
+        guard !calls.isEmpty else {
+            var turn = Message(role, try content(of: message))
+            turn.thought = thought
+            return turn
+        }
+        let isSilent = message[entry.tags.content].map(\.isNull) ?? true
+        return Message(calls: calls, content: isSilent ? "" : try content(of: message), thought: thought)
+    }
+
+    /// The calls of a message: `tool_calls`, or the one call of the older `function_call`.
+    private func toolCalls(of message: JSONValue) throws(UserError) -> [FunctionCall] {
+        var calls: [FunctionCall] = []
+        if let call = message["function_call"], !call.isNull {
+            guard call.object != nil else { throw wrongValue("function_call", call, "a call") }
+            calls.append(try FunctionCall(openAI: call))
+        }
+        if let given = message["tool_calls"], !given.isNull {
+            guard let list = given.array else { throw wrongValue("tool_calls", given, "a list of calls") }
+            for call in list {
+                guard call.object != nil else { throw wrongValue("tool_calls", call, "functions") }
+                calls.append(try FunctionCall(openAI: call))
+            }
+        }
+        return calls
+    }
+
+    /// The thought of a message, by any of the names in use; an empty one is none.
+    private func thought(of message: JSONValue) throws(UserError) -> String? {
+        var found: (key: String, text: String)?
+        for key in ["reasoning_content", "reasoning", "thinking"] {
+            guard let value = message[key], !value.isNull, value.string != "" else { continue }
+            guard let text = value.string else { throw wrongValue(key, value, "text") }
+            if let found, found.text != text {
+                throw UserError(
+                    .failedRun, "\"\(found.key)\" and \"\(key)\" of a message hold two thoughts.",
+                    remedy: "Keep one of the two.")
+            }
+            found = (key, text)
+        }
+        return found?.text
+    }
+
+    /// What a tool answered; its name may be known from the call that it answers.
+    private func toolAnswer(_ message: JSONValue, behind turns: [Message]) throws(UserError) -> ToolAnswer {
+        let id = message["tool_call_id"]?.string
+        let name =
+            message["name"]?.string ?? id.flatMap { id in turns.last?.calls.first { $0.id == id }?.name }
+        return ToolAnswer(try content(of: message), name: name, callID: id)
+    }
+}
