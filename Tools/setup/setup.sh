@@ -1,62 +1,103 @@
 #!/usr/bin/env bash
-# Installs what the build needs and is missing: system libraries with apt, libtorch and Apache Arrow out of their Python wheels into .deps.
-# usage: setup.sh cpu|cuda. Does nothing the second time. LIBTORCH=FOLDER uses a libtorch (2.11 or newer) that is already there.
+# Installs what the build needs and is missing: system packages with apt, Swift into .deps/swift, libtorch and Apache Arrow
+# out of their Python wheels into .deps. Does nothing the second time; a run that was stopped is repaired by the next one.
+#
+# usage: setup.sh [cpu|cuda]      cuda: the CUDA build of libtorch; without a word the installed one stays, else the CPU's comes.
+#   LIBTORCH=FOLDER               a libtorch (2.11 or newer) that is already there
+#   TORCH_WHEEL=cpu|plain         take only PyTorch's own CPU wheel, or only the plain one; unset: the first that can be had
+#   SWIFT=COMMAND                 a Swift (6.3 or newer) that is already there
+#   SWIFT_DOWNLOADS=URL           a mirror of https://download.swift.org
+#   SWIFT_SHA256=DIGEST           what the mirror's archive must hash to, instead of being signed
+#   SWIFT_KEY=FINGERPRINT         the key that signs the mirror's archives, instead of Swift's release key
+#   SETUP_SYSTEM=FOLDER           for Tools/setup/test.sh: looks for /usr and /etc in there
+# shellcheck disable=SC1091,SC2034    # the parts are checked themselves, and share variables
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-variant=${1:-cpu}
-version=2.13.0
-arrow_version=26.0.1
+variant=${1:-}
+system=${SETUP_SYSTEM:-}
+downloaded=0        # bytes, of all steps together
+step="looking around"
+work=               # the temporary folder of the running step, in .deps so that a rename completes the step
+fetches_swift=      # set once there is known to be no Swift
+explained=          # set once the sentence about a failure has been said
 
-packages=()
-for entry in simdjson.h:libsimdjson-dev oniguruma.h:libonig-dev cairo/cairo.h:libcairo2-dev \
-    zlib.h:zlib1g-dev zstd.h:libzstd-dev; do
-    [ -e "/usr/include/${entry%%:*}" ] || packages+=("${entry##*:}")
-done
-for entry in pkg-config:pkg-config unzip:unzip; do
-    command -v "${entry%%:*}" >/dev/null || packages+=("${entry##*:}")
-done
-if [ ${#packages[@]} -gt 0 ]; then
-    echo "setup: installing ${packages[*]} with apt-get"
-    as_root=(); [ "$(id -u)" = 0 ] || as_root=(sudo)
-    "${as_root[@]}" apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${packages[@]}" >/dev/null
-fi
+say() { echo "setup: $*"; }
 
-fetch() { python3 -m pip download -q --disable-pip-version-check --no-deps --dest "$work" "$1"; }
-work=; trap '[ -z "$work" ] || rm -rf "$work"' EXIT
-mkdir -p .deps
+# Says in one sentence what cannot be done, and ends: fail SENTENCE [STATUS].
+fail() {
+    echo "setup: $1" >&2
+    explained=yes
+    exit "${2:-69}"
+}
 
-if [ "$(cat .deps/arrow/version 2>/dev/null)" != "$arrow_version" ]; then
-    echo "setup: fetching Apache Arrow from the pyarrow $arrow_version wheel into .deps/arrow"
+finish() {
+    local status=$?
+    [ -z "$work" ] || rm -rf "$work"
+    [ "$status" = 0 ] || [ -n "$explained" ] ||
+        echo "setup: stopped while $step (status $status); nothing half-written is kept, and 'make setup' begins this step again." >&2
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# An empty temporary folder for the next step: new_work.
+new_work() {
+    [ -z "$work" ] || rm -rf "$work"
     work=$(mktemp -d .deps/setup.XXXXXX)
-    fetch "pyarrow==$arrow_version"
-    unzip -q "$work"/pyarrow-*.whl 'pyarrow/include/arrow/*' 'pyarrow/include/parquet/*' 'pyarrow/libarrow.so.*' 'pyarrow/libparquet.so.*' -d "$work"
-    rm -rf .deps/arrow
-    mkdir -p .deps/arrow/include .deps/arrow/lib
-    mv "$work"/pyarrow/include/* .deps/arrow/include/
-    mv "$work"/pyarrow/lib*.so.* .deps/arrow/lib/
-    for library in arrow parquet; do ln -s "$(basename .deps/arrow/lib/lib$library.so.*)" ".deps/arrow/lib/lib$library.so"; done
-    echo "$arrow_version" > .deps/arrow/version
-    rm -rf "$work"
-fi
+}
 
-if [ -n "${LIBTORCH:-}" ]; then
-    [ -e "$LIBTORCH/include/torch/csrc/api/include/torch/torch.h" ] || {
-        echo "setup: LIBTORCH=$LIBTORCH holds no include/torch; point it at a libtorch folder or unset it." >&2; exit 64; }
-    exit 0
-fi
-if [ -e .deps/libtorch/version ] && [ "$(cat .deps/libtorch/version)" = "$version $variant" ]; then exit 0; fi
+# Refuses to begin what the disk cannot hold: needs_room MEGABYTES WHAT.
+needs_room() {
+    local free
+    free=$(df -Pm .deps | awk 'NR == 2 { print $4 }')
+    [ "$free" -ge "$1" ] ||
+        fail "$2 needs $1 MB while it is unpacked, and the disk of $PWD/.deps has $free MB left; free some space and run 'make setup' again."
+}
 
-echo "setup: fetching libtorch $version ($variant) from the PyTorch wheel into .deps/libtorch"
-work=$(mktemp -d .deps/setup.XXXXXX)
-if [ "$variant" = cpu ]; then
-    fetch "torch==$version+cpu" 2>/dev/null || fetch "torch==$version"
-else
-    fetch "torch==$version"
+# Adds files to what was downloaded, and sets $counted to their size: count FILE...
+count() { count_bytes "$(stat -c %s "$@" | awk '{ sum += $1 } END { printf "%d", sum }')"; }
+
+count_bytes() {
+    downloaded=$((downloaded + $1))
+    counted="$((($1 + 500000) / 1000000)) MB"
+}
+
+check_machine() {
+    local kernel machine glibc
+    kernel=$(uname -s) machine=$(uname -m)
+    [ "$kernel" = Linux ] || fail "this project builds on Linux; this is $kernel."
+    case $machine in
+        x86_64 | aarch64) ;;
+        *) fail "libtorch and Swift are published for x86_64 and aarch64, and this processor is $machine." ;;
+    esac
+    glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || fail "libtorch needs glibc 2.28 or newer, and this system has another C library."
+    glibc=${glibc#glibc }
+    at_least 2.28 "$glibc" || fail "libtorch needs glibc 2.28 or newer, and this system has glibc $glibc; a newer release of it is needed."
+}
+
+# Whether version $2 is $1 or newer.
+at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+
+source Tools/setup/packages.sh
+source Tools/setup/swift.sh
+source Tools/setup/wheels.sh
+
+case $variant in '' | cpu | cuda) ;; *) fail "'$variant' is not a variant of libtorch; say cpu or cuda." 64 ;; esac
+case ${TORCH_WHEEL:-} in '' | cpu | plain) ;; *) fail "TORCH_WHEEL=$TORCH_WHEEL is not a wheel; say cpu or plain, or unset it." 64 ;; esac
+[ -z "${LIBTORCH:-}" ] || [ -e "$LIBTORCH/include/torch/csrc/api/include/torch/torch.h" ] ||
+    fail "LIBTORCH=$LIBTORCH holds no include/torch; point it at a libtorch folder or unset it." 64
+
+check_machine
+mkdir -p .deps 2>/dev/null || true
+[[ -d .deps && -w .deps ]] || fail "$PWD/.deps cannot be written; run 'make setup' as the owner of this folder."
+exec 9>.deps/lock
+flock -n 9 || { say "waiting for another 'make setup' in this folder"; flock 9; }
+rm -rf .deps/setup.*
+
+install_packages
+install_swift
+install_arrow
+[ -n "${LIBTORCH:-}" ] || install_libtorch
+if [ "$downloaded" != 0 ]; then
+    say "done; $(((downloaded + 500000) / 1000000)) MB were downloaded in all"
 fi
-unzip -q "$work"/torch-*.whl 'torch/lib/*' 'torch/include/*' -d "$work"
-rm -rf .deps/libtorch
-mkdir -p .deps/libtorch
-mv "$work/torch/lib" "$work/torch/include" .deps/libtorch/
-rm -f .deps/libtorch/lib/libtorch_python.so
-echo "$version $variant" > .deps/libtorch/version
