@@ -77,12 +77,13 @@ let package = Package(
         .target(
             name: "CTorch",
             cxxSettings: [
+                .headerSearchPath("gloo-declarations"),
                 // clang forgets to emit (and to inline) constructors that it would call by an alias from
                 // `target_clones` functions: conversions to bfloat16 would not link.
                 .unsafeFlags([
                     "-I\(libtorch)/include", "-I\(libtorch)/include/torch/csrc/api/include", "-O3", "-fPIC",
                     "-w", "-Xclang", "-mno-constructor-aliases",
-                ])
+                ]),
             ],
             linkerSettings: [
                 .unsafeFlags([

@@ -52,6 +52,33 @@ bool lf_grad_mode(void);
 bool lf_grad_mode_set(bool enabled);
 lf_status lf_synchronize(lf_device_type device);
 
+// --- several processes -----------------------------------------------------------------------------------------------
+
+typedef struct lf_process_group *lf_process_group_t;  // processes that train together
+
+/// Where a process stands among those that train together.
+typedef struct {
+    int rank, size;
+    const char *master_address;  // where process 0's store answers
+    int master_port;
+    bool serves_store;              // whether process 0 opens the store itself; torchrun's agent may hold it
+    const char *network_interface;  // such as eth0; NULL takes the one that leads to the master
+    const char *run_name;           // keys of one attempt; a restart takes another
+    double timeout_seconds;         // of meeting, and of every exchange
+} lf_process_place;
+
+/// Meets the other processes; returns when all are there.
+lf_status lf_process_group_join(const lf_process_place *place, lf_process_group_t *out);
+void lf_process_group_free(lf_process_group_t group);
+/// Replaces each tensor by its sum over all processes. All processes pass tensors of the same types and shapes in the same order.
+lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tensors, size_t count);
+/// Replaces the tensor by that of process `root`.
+lf_status lf_process_group_broadcast(lf_process_group_t group, lf_tensor_t tensor, int root);
+/// The tensors of all processes, which have one shape: `[…]` gives `[size, …]`.
+lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, lf_tensor_t *out);
+/// Waits until all processes are here.
+lf_status lf_process_group_barrier(lf_process_group_t group);
+
 // --- random streams --------------------------------------------------------------------------------------------------
 
 lf_status lf_generator_create(uint64_t seed, lf_generator_t *out);

@@ -1,0 +1,169 @@
+// Several processes that train together: c10d's groups over Gloo, out of libtorch.
+#define USE_C10D_GLOO 1
+#include "Internal.hpp"
+
+#include <netdb.h>
+#include <sys/socket.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <unistd.h>
+
+struct lf_process_group {
+    c10::intrusive_ptr<c10d::Store> store;
+    c10::intrusive_ptr<c10d::ProcessGroup> value;
+};
+
+namespace lf {
+namespace {
+
+/// Messages are about this large: small gradients travel together, large ones in pieces that are in flight at once.
+constexpr int64_t bucket_bytes = 25 << 20;
+
+/// This host's address on the way to the first process. Gloo's own choice is what the host's name resolves to, which on Debian
+/// is a loopback address that no other host reaches.
+std::string address_towards(const std::string &host, int port) {
+    addrinfo hints{}, *found = nullptr;
+    hints.ai_socktype = SOCK_DGRAM;
+    if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return {};
+    std::string result;
+    for (auto *entry = found; entry && result.empty(); entry = entry->ai_next) {
+        int probe = socket(entry->ai_family, SOCK_DGRAM, 0);
+        if (probe < 0) continue;
+        // Connecting a datagram socket sends nothing; it only chooses the route.
+        sockaddr_storage own{};
+        socklen_t size = sizeof own;
+        char text[NI_MAXHOST];
+        if (connect(probe, entry->ai_addr, entry->ai_addrlen) == 0 &&
+            getsockname(probe, reinterpret_cast<sockaddr *>(&own), &size) == 0 &&
+            getnameinfo(reinterpret_cast<sockaddr *>(&own), size, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0)
+            result = text;
+        close(probe);
+    }
+    freeaddrinfo(found);
+    return result;
+}
+
+c10::intrusive_ptr<c10d::Backend> gloo_backend(
+    const c10::intrusive_ptr<c10d::Store> &store, const lf_process_place &place, std::chrono::milliseconds limit) {
+    using Gloo = c10d::ProcessGroupGloo;
+    auto options = Gloo::Options::create(limit);
+    options->threads = 2;
+    if (place.network_interface) {
+        options->devices.push_back(Gloo::createDeviceForInterface(place.network_interface));
+    } else {
+        auto address = address_towards(place.master_address, place.master_port);
+        TORCH_CHECK(!address.empty(), "no route to ", place.master_address);
+        options->devices.push_back(Gloo::createDeviceForHostname(address));
+    }
+    return c10::make_intrusive<Gloo>(store, place.rank, place.size, options);
+}
+
+/// Adds up a list of tensors of one type over all processes: copied into messages, sent, copied back.
+void sum_of_one_type(c10d::ProcessGroup &group, const std::vector<at::Tensor> &tensors) {
+    struct Message {
+        std::vector<at::Tensor> flat;
+        std::vector<at::Tensor> parts;
+        c10::intrusive_ptr<c10d::Work> work;
+    };
+    std::vector<Message> messages;
+    auto send = [&](std::vector<at::Tensor> parts) {
+        std::vector<at::Tensor> rows;
+        for (const auto &part : parts) rows.push_back(part.reshape({-1}));
+        Message message{{rows.size() == 1 && parts[0].is_contiguous() ? rows[0] : at::cat(rows)}, std::move(parts), {}};
+        message.work = group.allreduce(message.flat);
+        messages.push_back(std::move(message));
+    };
+    std::vector<at::Tensor> waiting;
+    int64_t bytes = 0;
+    for (const auto &tensor : tensors) {
+        if (bytes > 0 && bytes + int64_t(tensor.nbytes()) > bucket_bytes) {
+            send(std::exchange(waiting, {}));
+            bytes = 0;
+        }
+        waiting.push_back(tensor);
+        bytes += tensor.nbytes();
+    }
+    if (!waiting.empty()) send(std::move(waiting));
+    for (auto &message : messages) {
+        message.work->wait();
+        int64_t start = 0;
+        for (auto &part : message.parts) {
+            auto sum = message.flat[0].narrow(0, start, part.numel());
+            start += part.numel();
+            if (sum.data_ptr() != part.data_ptr()) part.copy_(sum.view(part.sizes()));
+        }
+    }
+}
+
+}  // namespace
+}  // namespace lf
+
+using namespace lf;
+
+lf_status lf_process_group_join(const lf_process_place *place, lf_process_group_t *out) {
+    return guarded([&] {
+        auto limit = std::chrono::milliseconds(int64_t(place->timeout_seconds * 1000));
+        c10d::TCPStoreOptions options;
+        options.port = uint16_t(place->master_port);
+        options.isServer = place->rank == 0 && place->serves_store;
+        options.numWorkers = place->size;
+        options.waitWorkers = place->serves_store;  // every process reports to the store, process 0 counts
+        options.timeout = limit;
+        auto store = c10::make_intrusive<c10d::TCPStore>(place->master_address, options);
+        auto named = c10::make_intrusive<c10d::PrefixStore>(place->run_name, store);
+        auto group = c10::make_intrusive<c10d::ProcessGroup>(named, place->rank, place->size);
+        group->setBackend(
+            c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo_backend(named, *place, limit));
+        group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
+        group->setGroupName("default");
+        *out = new lf_process_group{std::move(named), std::move(group)};
+    });
+}
+
+void lf_process_group_free(lf_process_group_t group) { delete group; }
+
+lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tensors, size_t count) {
+    return guarded([&] {
+        WithoutGrad scope;
+        std::vector<std::pair<at::ScalarType, std::vector<at::Tensor>>> kinds;
+        for (auto &tensor : list(tensors, count)) {
+            auto plain = tensor.detach();
+            auto type = plain.scalar_type();
+            auto place = std::find_if(kinds.begin(), kinds.end(), [&](auto &kind) { return kind.first == type; });
+            if (place == kinds.end()) place = kinds.insert(kinds.end(), {type, {}});
+            place->second.push_back(plain);
+        }
+        for (auto &kind : kinds) sum_of_one_type(*group->value, kind.second);
+    });
+}
+
+lf_status lf_process_group_broadcast(lf_process_group_t group, lf_tensor_t tensor, int root) {
+    return guarded([&] {
+        WithoutGrad scope;
+        auto plain = tensor->value.detach();
+        std::vector<at::Tensor> message{plain.contiguous()};
+        c10d::BroadcastOptions options;
+        options.rootRank = root;
+        group->value->broadcast(message, options)->wait();
+        if (message[0].data_ptr() != plain.data_ptr()) plain.copy_(message[0]);
+    });
+}
+
+lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, lf_tensor_t *out) {
+    return returning(out, [&] {
+        WithoutGrad scope;
+        auto own = tensor->value.detach().contiguous();
+        auto sizes = own.sizes().vec();
+        sizes.insert(sizes.begin(), group->value->getSize());
+        auto all = at::empty(sizes, own.options());
+        auto flat = all.view({-1}), part = own.view({-1});
+        group->value->_allgather_base(flat, part)->wait();
+        return all;
+    });
+}
+
+lf_status lf_process_group_barrier(lf_process_group_t group) {
+    return guarded([&] { group->value->barrier()->wait(); });
+}

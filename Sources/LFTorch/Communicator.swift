@@ -1,0 +1,50 @@
+/// What the processes of a run say to one another. A run of one process talks to nobody and pays nothing for it.
+///
+/// All processes call the same functions in the same order, with tensors of the same shapes and types.
+public protocol Communicator: AnyObject {
+    /// This process, counted from 0; process 0 writes the files.
+    var rank: Int { get }
+    /// How many processes there are.
+    var size: Int { get }
+    /// Replaces each tensor by its sum over all processes; every process gets the same bits.
+    func sum(_ tensors: [Tensor]) throws(TorchError)
+    /// Replaces the tensor by that of process `root`.
+    func broadcast(_ tensor: Tensor, from root: Int) throws(TorchError)
+    /// The tensors of all processes: `[…]` gives `[size, …]`.
+    func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor
+    /// Waits until all processes are here.
+    func barrier() throws(TorchError)
+}
+
+extension Communicator {
+    /// Whether this process writes files and the console.
+    public var isMain: Bool { rank == 0 }
+
+    /// The sums of some numbers over all processes, in float64.
+    public func sum(_ values: [Double]) throws(TorchError) -> [Double] {
+        guard size > 1, !values.isEmpty else { return values }
+        let tensor = try Tensor(values)
+        try sum([tensor])
+        return try tensor.doubles()
+    }
+
+    /// Whether any process says yes: all stop when one is asked to.
+    public func agree(_ flag: Bool) throws(TorchError) -> Bool {
+        guard size > 1 else { return flag }
+        return try sum([flag ? 1 : 0])[0] > 0
+    }
+}
+
+/// The only process of a run.
+public final class SingleProcess: Communicator {
+    public let rank = 0
+    public let size = 1
+
+    public init() {}
+    public func sum(_ tensors: [Tensor]) {}
+    public func broadcast(_ tensor: Tensor, from root: Int) {}
+    public func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor {
+        try tensor.detached().reshaped([1] + tensor.shape)
+    }
+    public func barrier() {}
+}

@@ -1,0 +1,88 @@
+internal import CTorch
+
+/// Where a process stands among those that train together.
+public struct ProcessPlace: Sendable, Equatable {
+    public var rank: Int
+    public var size: Int
+    /// Where process 0's store answers.
+    public var masterAddress: String
+    public var masterPort: Int
+    /// Whether process 0 opens the store itself; torchrun's agent may hold it.
+    public var servesStore: Bool
+    /// The network interface to talk through, such as `eth0`; nil takes the one that leads to the master.
+    public var networkInterface: String?
+    /// Names one attempt: processes of another attempt do not meet these.
+    public var runName: String
+    /// Seconds to wait for the others when meeting, and in every exchange.
+    public var timeout: Double
+
+    public init(
+        rank: Int, size: Int, masterAddress: String, masterPort: Int, servesStore: Bool = true,
+        networkInterface: String? = nil, runName: String = "run", timeout: Double = 1800
+    ) {
+        self.rank = rank
+        self.size = size
+        self.masterAddress = masterAddress
+        self.masterPort = masterPort
+        self.servesStore = servesStore
+        self.networkInterface = networkInterface
+        self.runName = runName
+        self.timeout = timeout
+    }
+}
+
+/// Processes that exchange tensors with one another: Gloo on the CPU, out of libtorch.
+///
+/// All processes call the same functions in the same order. A process that is gone makes every exchange of the others throw.
+public final class ProcessGroup: Communicator {
+    public let rank: Int
+    public let size: Int
+    private let handle: lf_process_group_t
+
+    /// Meets the other processes; returns when all are there.
+    ///
+    /// - Throws: `TorchError` when one is missing after the time-out, or the port is taken.
+    public init(joining place: ProcessPlace) throws(TorchError) {
+        (rank, size) = (place.rank, place.size)
+        var raw: lf_process_group_t?
+        let status = place.masterAddress.withCString { address in
+            place.runName.withCString { name in
+                withOptionalCString(place.networkInterface) { interface in
+                    var place = lf_process_place(
+                        rank: Int32(place.rank), size: Int32(place.size), master_address: address,
+                        master_port: Int32(place.masterPort), serves_store: place.servesStore,
+                        network_interface: interface, run_name: name, timeout_seconds: place.timeout)
+                    return lf_process_group_join(&place, &raw)
+                }
+            }
+        }
+        try check("join processes", status)
+        guard let raw else { preconditionFailure("a successful join yields a handle") }
+        handle = raw
+    }
+
+    deinit { lf_process_group_free(handle) }
+
+    public func sum(_ tensors: [Tensor]) throws(TorchError) {
+        guard !tensors.isEmpty else { return }
+        let handles: [lf_tensor_t?] = tensors.map(\.handle)
+        try check(
+            "sum over processes",
+            handles.withUnsafeBufferPointer { lf_process_group_sum(handle, $0.baseAddress, $0.count) })
+    }
+
+    public func broadcast(_ tensor: Tensor, from root: Int) throws(TorchError) {
+        try check("broadcast", lf_process_group_broadcast(handle, tensor.handle, Int32(root)))
+    }
+
+    public func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor {
+        try Tensor.make("gather from processes") { lf_process_group_gather(handle, tensor.handle, $0) }
+    }
+
+    public func barrier() throws(TorchError) { try check("barrier", lf_process_group_barrier(handle)) }
+}
+
+private func withOptionalCString<R>(_ text: String?, _ body: (UnsafePointer<CChar>?) -> R) -> R {
+    guard let text else { return body(nil) }
+    return text.withCString { body($0) }
+}

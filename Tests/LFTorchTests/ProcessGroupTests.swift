@@ -1,0 +1,123 @@
+import Foundation
+import LFTorch
+import Synchronization
+import Testing
+
+/// Groups whose members are threads of this process: they talk over loopback as processes do.
+@Suite(.serialized) struct ProcessGroupTests {
+    /// Runs `body` as every member of a group and returns what each yielded, by rank.
+    static func members<R: Sendable>(
+        _ size: Int, timeout: Double = 20, joining present: Int? = nil,
+        _ body: @escaping @Sendable (ProcessGroup) throws -> R
+    ) throws -> [Result<R, any Error>] {
+        let port = try freePort()
+        let results = Mutex<[Int: Result<R, any Error>]>([:])
+        let done = DispatchSemaphore(value: 0)
+        let count = present ?? size
+        for rank in 0..<count {
+            Thread.detachNewThread {
+                let result = Result {
+                    try body(
+                        ProcessGroup(
+                            joining: ProcessPlace(
+                                rank: rank, size: size, masterAddress: "127.0.0.1", masterPort: port,
+                                timeout: timeout)))
+                }
+                results.withLock { $0[rank] = result }
+                done.signal()
+            }
+        }
+        for _ in 0..<count { done.wait() }
+        return results.withLock { all in (0..<count).compactMap { all[$0] } }
+    }
+
+    static func freePort() throws -> Int {
+        let probe = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(probe) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(probe, $0, size) == 0 && getsockname(probe, $0, &size) == 0
+            }
+        }
+        try #require(isBound)
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    @Test(arguments: [2, 3]) func sumsAreTheSameEverywhere(_ size: Int) throws {
+        let results = try Self.members(size) { group in
+            let rank = Float(group.rank)
+            let small = try Tensor([rank, 2, -rank])
+            let wide = try Tensor([Double(rank) + 0.5])
+            let matrix = try Tensor([rank, 1, 2, 3, 4, 5], [2, 3])
+            // A view with strides, as a gradient may be.
+            let turned = try matrix.transposed()
+            try group.sum([small, wide, turned])
+            return try (small.floats(), wide.doubles(), matrix.floats())
+        }
+        let ranks = Float((0..<size).reduce(0, +))
+        let count = Float(size)
+        for result in results {
+            let (small, wide, matrix) = try result.get()
+            #expect(small == [ranks, 2 * count, -ranks])
+            #expect(wide == [Double(ranks) + 0.5 * Double(size)])
+            #expect(matrix == [ranks, count, 2 * count, 3 * count, 4 * count, 5 * count])
+        }
+    }
+
+    /// More than one message's worth, in both floating-point types.
+    @Test func largeTensorsTravelInPieces() throws {
+        let results = try Self.members(2) { group in
+            let tensors = try (0..<5).map { index in
+                try Tensor.zeros([3_000_000]) + Double(index + group.rank)
+            }
+            let half = try (Tensor.zeros([70_001]) + Double(1 + group.rank)).to(.bfloat16)
+            try group.sum(tensors + [half])
+            return try tensors.map { try $0.min().item() } + tensors.map { try $0.max().item() }
+                + [half.to(.float32).min().item(), half.to(.float32).max().item()]
+        }
+        for result in results {
+            #expect(try result.get() == [1, 3, 5, 7, 9, 1, 3, 5, 7, 9, 3, 3])
+        }
+    }
+
+    @Test func broadcastGatherAndAgreement() throws {
+        let results = try Self.members(3) { group in
+            let tensor = try Tensor([Int64(group.rank), 7])
+            let all = try group.gathered(tensor).int64s()
+            try group.broadcast(tensor, from: 2)
+            try group.barrier()
+            let answers = try [group.agree(group.rank == 1), group.agree(false)]
+            return try (all, tensor.int64s(), answers, group.sum([1, Double(group.rank)]), group.isMain)
+        }
+        for (rank, result) in results.enumerated() {
+            let (all, tensor, answers, sums, isMain) = try result.get()
+            #expect(all == [0, 7, 1, 7, 2, 7] && tensor == [2, 7])
+            #expect(answers == [true, false] && sums == [3, 3] && isMain == (rank == 0))
+        }
+    }
+
+    @Test func anAbsentMemberIsAnError() throws {
+        let results = try Self.members(2, timeout: 1, joining: 1) { _ in true }
+        #expect(throws: TorchError.self) { try results[0].get() }
+    }
+
+    @Test func aMemberThatLeavesIsAnErrorOfTheOthers() throws {
+        let results = try Self.members(2, timeout: 5) { group in
+            if group.rank == 1 { return 0.0 }
+            return try group.sum([1])[0]
+        }
+        #expect(throws: TorchError.self) { try results[0].get() }
+    }
+
+    @Test func aSingleProcessTalksToNobody() throws {
+        let alone = SingleProcess()
+        let tensor = try Tensor([1, 2] as [Float])
+        alone.sum([tensor])
+        #expect(try tensor.floats() == [1, 2] && alone.gathered(tensor).shape == [1, 2])
+        #expect(try alone.agree(true) && !alone.agree(false) && alone.sum([3]) == [3])
+    }
+}
