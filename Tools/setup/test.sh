@@ -247,7 +247,7 @@ test_plain_wheel() {
     rm -r "$deps/libtorch"
     setup PIP_FIND_LINKS="$world/plain"; expect 0 "installed libtorch $torch_version \(plain\)"
     holds "PyTorch's index was asked" has "torch==$torch_version+cpu .*--index-url https://download.pytorch.org/whl/cpu" "$BOX/log"
-    holds "just these libraries" [ "$(cd "$deps/libtorch/lib" && echo *)" = "libc10.so libcudart.so.13 libcupti.so.13 libtorch.so libtorch_cpu.so" ]
+    holds "just these libraries" [ "$(cd "$deps/libtorch/lib" && echo *)" = "libc10.so libcudart.so.13 libcupti.so.13 libnvpl_blas_core.so.0 libtorch.so libtorch_cpu.so" ]
     holds "libtorch.so is the CPU's half" [ "$(readlink "$deps/libtorch/lib/libtorch.so")" = libtorch_cpu.so ]
     holds "headers are whole" [ -e "$deps/libtorch/include/ATen/cuda/nvrtc_stub/ATenNVRTC.h" ]
     setup; expect 0

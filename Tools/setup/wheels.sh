@@ -96,7 +96,7 @@ install_libtorch() {
     local wheel=("$work"/torch-*.whl)
     mkdir -p "$work/torch/lib"
     if [ "$kind" = plain ]; then
-        unpack "${wheel[0]}" 'torch/lib/*' 'torch/include/*' -x 'torch/lib/*cuda*' 'torch/lib/*nv*' '*_python.so'
+        unpack "${wheel[0]}" 'torch/lib/*' 'torch/include/*' -x 'torch/lib/*cuda*' 'torch/lib/*nvrtc*' 'torch/lib/*nvshmem*' '*_python.so'
         for wheel in "$work"/nvidia_*.whl; do
             unzip -q -o -j "$wheel" 'nvidia/*/lib/libcupti.so.*' 'nvidia/*/lib/libcudart.so.*' -d "$work/torch/lib" 2>/dev/null || true
         done

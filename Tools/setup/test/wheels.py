@@ -23,7 +23,7 @@ def wheel(name, version, files, requires=(), extras=()):
         archive.writestr(f"{stem}.dist-info/RECORD", "")
 
 
-both = ["libtorch.so", "libtorch_cpu.so", "libc10.so", "libtorch_python.so"]
+both = ["libtorch.so", "libtorch_cpu.so", "libc10.so", "libnvpl_blas_core.so.0", "libtorch_python.so"]
 half = ["libtorch_cuda.so", "libtorch_cuda_linalg.so", "libc10_cuda.so", "libtorch_nvshmem.so", "libcaffe2_nvrtc.so"]
 headers = ["torch/include/torch/csrc/api/include/torch/torch.h", "torch/include/ATen/cuda/nvrtc_stub/ATenNVRTC.h"]
 wheel("pyarrow", arrow, ["pyarrow/include/arrow/api.h", "pyarrow/include/parquet/api.h", "pyarrow/libarrow.so.2600", "pyarrow/libparquet.so.2600"])
