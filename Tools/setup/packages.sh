@@ -78,8 +78,10 @@ install_packages() {
     step="installing packages with apt-get"
     say "installing ${missing[*]} with apt-get"
     new_work
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=120) log=$work/apt.log
-    "${apt[@]}" update >"$log" 2>&1 || true    # what it lacks is told by the installation
+    local quietly=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive) log=$work/apt.log
+    local apt=("${quietly[@]}" apt-get -y -o DPkg::Lock::Timeout=120)
+    "${quietly[@]}" dpkg --configure -a >"$log" 2>&1 || true    # where an earlier installation was stopped
+    "${apt[@]}" update >>"$log" 2>&1 || true                     # what it lacks is told by the installation
     "${apt[@]}" install --no-install-recommends "${missing[@]}" >>"$log" 2>&1 || apt_failed "$log"
     count_apt "$log"
     local asked="${missing[*]}"

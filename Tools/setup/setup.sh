@@ -34,7 +34,7 @@ finish() {
     local status=$?
     [ -z "$work" ] || rm -rf "$work"
     [ "$status" = 0 ] || [ -n "$explained" ] ||
-        echo "setup: stopped while $step (status $status); nothing half-written is kept, and 'make setup' begins this step again." >&2
+        echo "setup: stopped while $step (status $status); nothing half-written was installed. Run 'make setup' again to go on." >&2
 }
 trap finish EXIT
 trap 'exit 130' INT

@@ -84,6 +84,8 @@ printf "Filesystem\n/dev/x 1 1 %s 1%% /\n" "$(cat "$BOX/free")"'
 sed "s/$/ (libc6) => somewhere/" "$BOX/libraries"'
     stub ldd <<<'#!/bin/bash
 cat "$BOX/lacking"'
+    stub dpkg <<<'#!/bin/bash
+echo "dpkg $*" >>"$BOX/log"'
     stub apt-get <"$project/Tools/setup/test/apt-get"
     fake_swift "$swift_version" | stub swift
     fetches_swift=yes standard_library=libstdc++-12-dev python=3.11
