@@ -146,15 +146,19 @@ struct ExampleProcessor: Sendable {
             rejected.append(eos)
         }
         let lengths = sharedLengths(
-            source: turns[0].prompt.count, target: max(chosen.count, rejected.count), cutoff: data.cutoffLen)
-        let prompt = turns[0].prompt.prefix(lengths.source)
-        func sequence(_ answer: [Int32]) -> LabeledSequence {
+            source: max(turns[0].prompt.count, turns[1].prompt.count),
+            target: max(chosen.count, rejected.count), cutoff: data.cutoffLen)
+        // The prompt of an answer without a thought may end with an empty one, which the other's has not.
+        func sequence(_ answer: [Int32], behind prompt: [Int32]) -> LabeledSequence {
+            let prompt = prompt.prefix(lengths.source)
             let answer = answer.prefix(lengths.target)
             return LabeledSequence(
                 inputIDs: Array(prompt) + answer,
                 labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
         }
-        return .pairwise(chosen: sequence(chosen), rejected: sequence(rejected))
+        return .pairwise(
+            chosen: sequence(chosen, behind: turns[0].prompt),
+            rejected: sequence(rejected, behind: turns[1].prompt))
     }
 
     // MARK: Prompts

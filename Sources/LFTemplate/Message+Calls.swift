@@ -77,6 +77,10 @@ extension FunctionCall {
             }
             calls.append(FunctionCall(name: name, arguments: arguments.decodedOnce))
         }
+        guard !calls.isEmpty else {
+            throw UserError(
+                .failedRun, "The turn that calls tools has an empty list of calls.", remedy: remedy)
+        }
         return calls
     }
 

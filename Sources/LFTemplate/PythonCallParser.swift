@@ -12,8 +12,8 @@ struct PythonCallParser {
 
     /// The calls between LFM2's tool-call tokens; nil where there are none or they are malformed.
     static func calls(in content: String) -> [FunctionCall]? {
-        guard let span = content.firstSpan("<|tool_call_start|>", "<|tool_call_end|>") else { return nil }
-        var parser = PythonCallParser(String(content[span.inner]).trimmingWhitespace())
+        guard let start = content.firstRange(ofBytes: "<|tool_call_start|>") else { return nil }
+        var parser = PythonCallParser(String(content[start.upperBound...]))
         guard let calls = try? parser.calls(), !calls.isEmpty else { return nil }
         return calls
     }
@@ -29,13 +29,16 @@ struct PythonCallParser {
             calls.append(try call())
         }
         skipSpace()
-        guard position == text.count else { throw Malformed() }
+        guard text[position...].starts(with: "<|tool_call_end|>".unicodeScalars) else { throw Malformed() }
         return calls
     }
 
     private mutating func call() throws -> FunctionCall {
-        let name = try identifier()
-        guard skip("(") else { throw Malformed() }
+        skipSpace()
+        let start = position
+        while position < text.count, isNameCharacter(text[position]) { position += 1 }
+        let name = String(String.UnicodeScalarView(text[start..<position]))
+        guard !name.isEmpty, skip("(") else { throw Malformed() }
         var arguments = JSONObject()
         while !skip(")") {
             let key = try identifier()
@@ -108,6 +111,9 @@ struct PythonCallParser {
         var digits = String(String.UnicodeScalarView(text[start..<position])).replacingAll("_", with: "")
         if digits.hasBytePrefix("+") { digits.removeFirst() }
         if let integer = Int64(digits) { return .int(integer) }
+        if case .bigInteger(let integer)? = try? JSONValue.parse(digits, source: "number") {
+            return .bigInteger(integer)
+        }
         guard let number = Double(digits),
             digits.utf8.allSatisfy({ $0 != UInt8(ascii: "x") && $0 != UInt8(ascii: "n") })
         else { throw Malformed() }
@@ -182,6 +188,11 @@ struct PythonCallParser {
 
     private func isWordCharacter(_ scalar: Unicode.Scalar) -> Bool {
         scalar == "_" || scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
+    }
+
+    /// The names of tools may have more characters than Python's.
+    private func isNameCharacter(_ scalar: Unicode.Scalar) -> Bool {
+        isWordCharacter(scalar) || scalar == "." || scalar == "-" || scalar == "/"
     }
 
     private mutating func skipSpace() {

@@ -119,6 +119,7 @@ extension Template {
     ) throws(UserError) -> [[Slot]] {
         let system = system.flatMap { $0.isEmpty ? nil : $0 } ?? defaultSystem
         let tools = tools ?? ""
+        let declared = messages.contains { !$0.calls.isEmpty } ? toolList(tools) : []
         var rendered: [[Slot]] = []
         rendered.reserveCapacity(messages.count)
         for (i, message) in messages.enumerated() {
@@ -150,7 +151,7 @@ extension Template {
             case .observation:
                 slots += observation.filled(content: try answerText(message))
             case .function:
-                slots += try callSlots(message)
+                slots += try callSlots(message, tools: declared)
             case .system:
                 throw UserError(
                     .failedRun, "A system message stands at position \(i + 1) of a conversation.",
@@ -176,8 +177,8 @@ extension Template {
     }
 
     /// The slots of a turn that calls tools, with what is said beside the calls.
-    private func callSlots(_ message: Utterance) throws(UserError) -> [Slot] {
-        let calls = try toolFormat.write(message.calls)
+    private func callSlots(_ message: Utterance, tools: [JSONValue]) throws(UserError) -> [Slot] {
+        let calls = try toolFormat.write(message.calls, tools: tools)
         if message.text.isEmpty { return function.filled(content: calls) }
         if message.joinsCalls { return function.filled(content: message.text + calls) }
         var start: Slots = []
@@ -216,6 +217,12 @@ extension Template {
             }
         }
         return Slots(pieces)
+    }
+
+    /// The tools that say what the arguments of calls are.
+    private func toolList(_ tools: String) -> [JSONValue] {
+        guard !tools.isEmpty, toolFormat.writesBareTexts else { return [] }
+        return (try? JSONValue.parse(tools, source: "tools"))?.array ?? []
     }
 
     /// The text that describes a JSON list of tools.

@@ -1,60 +1,108 @@
-import LFJSON
+public import LFJSON
 
 extension ToolFormat {
     /// The calls in an answer; nil when it holds none that can be read, which makes it an ordinary answer.
-    public func extract(_ content: String) -> [FunctionCall]? {
-        switch self {
-        case .default: defaultCalls(content)
-        case .gemma4: gemmaCalls(content)
-        case .glm4: nameAndArguments(content)
-        case .llama3: objectCalls(content, argumentsKey: "parameters")
-        case .lfm2: PythonCallParser.calls(in: content)
-        case .minimax1: lineCalls(content)
-        case .minimax2: invokeCalls(content)
-        case .mistral: objectCalls(content, argumentsKey: "arguments")
-        case .qwen, .ling, .glm4MoE: taggedCalls(content)
-        case .qwen35:
-            parameterCalls(
-                content,
-                calls: #/<tool_call>\s*<function=\s*([^\s<>]+)\s*(.*?)\s*</function>\s*</tool_call>/#
-                    .dotMatchesNewlines(),
-                trims: true)
-        case .seedOSS:
-            parameterCalls(
-                content,
-                calls: #/<seed:tool_call>\s*<function=\s*([^\s<]+)\s*(.*?)\s*</function>\s*</seed:tool_call>/#
-                    .dotMatchesNewlines(),
-                trims: false)
-        }
+    ///
+    /// What `write` writes is read back: names, the types of arguments, every character of texts.
+    ///
+    /// - Parameter tools: The tools that the model was given. Formats without quotation marks tell text from numbers by
+    ///   what the tools declare; without it, what reads like JSON is JSON.
+    public func extract(_ content: String, tools: [JSONValue] = []) -> [FunctionCall]? {
+        let calls: [FunctionCall]? =
+            switch self {
+            case .default: defaultCalls(content)
+            case .gemma4: GemmaCallParser.calls(in: content)
+            case .glm4: nameAndArguments(content)
+            case .llama3: objectCalls(content, mark: "<|python_tag|>", argumentsKey: "parameters")
+            case .lfm2: PythonCallParser.calls(in: content)
+            case .minimax1: lineCalls(content)
+            case .minimax2: invokeCalls(content, ToolSchemas(tools))
+            case .mistral: objectCalls(content, mark: "[TOOL_CALLS]", argumentsKey: "arguments")
+            case .qwen, .ling: closingCalls(content) { taggedObject(&$0) }
+            case .glm4MoE:
+                closingCalls(content) { [schemas = ToolSchemas(tools)] in
+                    taggedObject(&$0) ?? keysAndValues(&$0, schemas)
+                }
+            case .qwen35: functionCalls(content, tag: "tool_call", framesValues: true, ToolSchemas(tools))
+            case .seedOSS:
+                functionCalls(content, tag: "seed:tool_call", framesValues: false, ToolSchemas(tools))
+            }
+        return calls?.isEmpty == true ? nil : calls
     }
 
-    /// `Action: NAME`, `Action Input: JSON`, as often as there are calls.
+    /// `Action: NAME`, `Action Input: JSON`, as often as there are calls, and nothing behind them.
     private func defaultCalls(_ content: String) -> [FunctionCall]? {
-        let pattern = #/Action:\s*([a-zA-Z0-9_]+)\s*Action Input:\s*(.+?)(?=\s*Action:|\s*$)/#
-            .dotMatchesNewlines()
-        let matches = content.matches(of: pattern.matchingSemantics(.unicodeScalar))
-        guard !matches.isEmpty else { return nil }
         var calls: [FunctionCall] = []
-        for match in matches {
-            let input = String(match.2).trimmingWhitespace().trimming("\"").trimming("`")
-            guard let arguments = json(input) else { return nil }
-            calls.append(FunctionCall(name: String(match.1), arguments: arguments))
+        var scanner = AnswerScanner(content)
+        while scanner.text(until: "Action:") != nil {
+            var input = scanner
+            guard let name = input.text(until: "Action Input:")?.trimmingWhitespace(),
+                Self.isName(name)
+            else {
+                if calls.isEmpty { continue }
+                return nil
+            }
+            scanner = input
+            scanner.skipSpace()
+            guard let arguments = defaultInput(&scanner) else { return nil }
+            calls.append(FunctionCall(name: name, arguments: arguments))
         }
         return calls
     }
 
-    /// A name, a line feed, the arguments.
-    private func nameAndArguments(_ content: String) -> [FunctionCall]? {
-        guard let end = content.firstRange(ofBytes: "\n"),
-            let arguments = json(String(content[end.upperBound...]))
-        else { return nil }
-        return [FunctionCall(name: String(content[..<end.lowerBound]), arguments: arguments)]
+    /// JSON up to the next call or the end; quotation marks and backticks around it are left out.
+    private func defaultInput(_ scanner: inout AnswerScanner) -> JSONValue? {
+        func isQuote(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "`") }
+        func isClosed(_ scanner: inout AnswerScanner) -> Bool {
+            _ = scanner.word { !isQuote($0) && $0 > 0x20 }
+            var ahead = scanner
+            return scanner.isAtEnd || ahead.skip("Action:")
+        }
+        var whole = scanner
+        if let value = whole.json(), isClosed(&whole) {
+            scanner = whole
+            return value
+        }
+        _ = scanner.word { !isQuote($0) }
+        scanner.skipSpace()
+        guard let value = scanner.json(), isClosed(&scanner) else { return nil }
+        return value
     }
 
-    /// One call or a list of calls, as JSON and nothing else.
-    private func objectCalls(_ content: String, argumentsKey: String) -> [FunctionCall]? {
-        guard let value = json(content) else { return nil }
-        return calls(value.array ?? [value], argumentsKey: argumentsKey)
+    /// A name on a line of its own, the arguments to the end; text may stand before them, in a message of its own or on
+    /// lines of its own.
+    private func nameAndArguments(_ content: String) -> [FunctionCall]? {
+        var messages = AnswerScanner(content)
+        repeat {
+            var scanner = AnswerScanner(messages.rest.trimmingWhitespace())
+            while let line = scanner.text(until: "\n")?.trimmingWhitespace() {
+                guard Self.isName(line), let arguments = ToolSchemas.json(scanner.rest),
+                    arguments.object != nil
+                else { continue }
+                return [FunctionCall(name: line, arguments: arguments)]
+            }
+        } while messages.text(until: "<|assistant|>") != nil
+        return nil
+    }
+
+    /// One call or a list of calls, as JSON to the end: behind a mark, or behind lines of text.
+    private func objectCalls(_ content: String, mark: String, argumentsKey: String) -> [FunctionCall]? {
+        let content = content.trimmingWhitespace()
+        func read(_ text: String) -> [FunctionCall]? {
+            guard let value = ToolSchemas.json(text) else { return nil }
+            return calls(value.array ?? [value], argumentsKey: argumentsKey)
+        }
+        if let calls = read(content) { return calls }
+        var scanner = AnswerScanner(content)
+        while scanner.text(until: mark) != nil {
+            if let calls = read(scanner.rest) { return calls }
+        }
+        scanner.position = 0
+        while scanner.text(until: "\n") != nil {
+            guard !scanner.isAtEnd, "[{".utf8.contains(scanner.bytes[scanner.position]) else { continue }
+            if let calls = read(scanner.rest) { return calls }
+        }
+        return nil
     }
 
     private func calls(_ objects: [JSONValue], argumentsKey: String = "arguments") -> [FunctionCall]? {
@@ -66,91 +114,56 @@ extension ToolFormat {
         return calls
     }
 
-    /// Calls between `tool_call` tags, at the answer's end.
-    private func taggedCalls(_ content: String) -> [FunctionCall]? {
-        let pattern = #/<tool_call>(.+?)</tool_call>(?=\s*<tool_call>|\s*$)/#.dotMatchesNewlines()
-        let matches = content.matches(of: pattern.matchingSemantics(.unicodeScalar))
-        var objects: [JSONValue] = []
-        for match in matches {
-            guard let object = json(String(match.1)) else { return nil }
-            objects.append(object)
-        }
-        return objects.isEmpty ? nil : calls(objects)
-    }
-
-    /// One call per line between `tool_calls` tags; lines that are no JSON are skipped.
+    /// One call after the other between `tool_calls` tags; lines that are not JSON are skipped.
     private func lineCalls(_ content: String) -> [FunctionCall]? {
-        guard let span = content.firstSpan("<tool_calls>", "</tool_calls>") else { return nil }
-        let inner = String(content[span.inner]).trimmingWhitespace()
-        return inner.isEmpty ? nil : calls(inner.split(byBytes: "\n").compactMap { json($0) })
-    }
-
-    /// `<invoke name="…">` with parameters, between `minimax:tool_call` tags.
-    private func invokeCalls(_ content: String) -> [FunctionCall]? {
-        guard let span = content.firstSpan("<minimax:tool_call>", "</minimax:tool_call>") else { return nil }
-        let pattern = #/<invoke name="(.*?)">(.*?)</invoke>/#.dotMatchesNewlines()
-        let parameters = #/<parameter name="(.*?)">(.*?)</parameter>/#.dotMatchesNewlines()
-        return String(content[span.inner]).matches(of: pattern.matchingSemantics(.unicodeScalar)).map {
-            match in
-            FunctionCall(
-                name: String(match.1).trimmingWhitespace(),
-                arguments: self.parameters(String(match.2), parameters, trims: false))
+        var scanner = AnswerScanner(content)
+        guard scanner.text(until: "<tool_calls>") != nil else { return nil }
+        var objects: [JSONValue] = []
+        while !scanner.skipSpaced("</tool_calls>") {
+            scanner.skipSpace()
+            if let object = scanner.json() {
+                objects.append(object)
+            } else if scanner.text(until: "\n") == nil {
+                return nil
+            }
         }
+        return calls(objects)
     }
 
-    /// `<function=…>` with `<parameter=…>`, in tags of its own.
-    private func parameterCalls(
-        _ content: String, calls: Regex<(Substring, Substring, Substring)>, trims: Bool
+    /// Calls between `tool_call` tags, at the answer's end and with nothing between them.
+    private func closingCalls(
+        _ content: String, call: (inout AnswerScanner) -> FunctionCall?
     ) -> [FunctionCall]? {
-        let parameters = #/<parameter=(.*?)>(.*?)</parameter>/#.dotMatchesNewlines()
-        let found = content.matches(of: calls.matchingSemantics(.unicodeScalar)).map { match in
-            FunctionCall(
-                name: String(match.1), arguments: self.parameters(String(match.2), parameters, trims: trims))
+        var start = AnswerScanner(content)
+        while start.text(until: "<tool_call>") != nil {
+            var scanner = start
+            var calls: [FunctionCall] = []
+            while let call = call(&scanner) {
+                calls.append(call)
+                scanner.skipSpace()
+                if scanner.isAtEnd { return calls }
+                guard scanner.skip("<tool_call>") else { break }
+            }
         }
-        return found.isEmpty ? nil : found
+        return nil
     }
 
-    /// The parameters of one call as a JSON object; what is no JSON is a string.
-    private func parameters(
-        _ text: String, _ pattern: Regex<(Substring, Substring, Substring)>, trims: Bool
-    ) -> JSONValue {
-        var arguments = JSONObject()
-        for match in text.matches(of: pattern.matchingSemantics(.unicodeScalar)) {
-            let raw = String(match.2)
-            arguments[String(match.1)] = json(raw) ?? .string(trims ? raw.trimmingWhitespace() : raw)
-        }
-        return .object(arguments)
+    /// `{"name": …, "arguments": …}` and the closing tag.
+    private func taggedObject(_ scanner: inout AnswerScanner) -> FunctionCall? {
+        var ahead = scanner
+        ahead.skipSpace()
+        guard let object = ahead.json(), ahead.skipSpaced("</tool_call>"), let call = calls([object])?.first
+        else { return nil }
+        scanner = ahead
+        return call
     }
 
-    /// `call:NAME{key:value,…}` between Gemma's tool-call tokens.
-    private func gemmaCalls(_ content: String) -> [FunctionCall]? {
-        let pattern = #/<\|tool_call>call:([^{\s]+)\{(.*?)\}<tool_call\|>/#.dotMatchesNewlines()
-        let matches = content.matches(of: pattern.matchingSemantics(.unicodeScalar))
-        guard !matches.isEmpty else { return nil }
-        return matches.map { match in
-            FunctionCall(
-                name: String(match.1).trimmingWhitespace(), arguments: gemmaArguments(String(match.2)))
-        }
-    }
-
-    private func gemmaArguments(_ text: String) -> JSONValue {
-        let text = text.trimmingWhitespace()
-        guard !text.isEmpty else { return .object(JSONObject()) }
-        // Gemma's quotation marks become JSON's, and bare keys get some.
-        var object = ""
-        var rest = "{\(text)}"
-        while let span = rest.firstSpan(ToolPrompt.gemmaQuote, ToolPrompt.gemmaQuote) {
-            object += rest[..<span.whole.lowerBound]
-            object += JSONValue.literal(String(rest[span.inner]), ensureASCII: false)
-            rest = String(rest[span.whole.upperBound...])
-        }
-        object += rest
-        let keys = #/(^|[{\s,])([A-Za-z_][A-Za-z0-9_]*)(\s*:)/#.matchingSemantics(.unicodeScalar)
-        object = object.replacing(keys) { "\($0.1)\"\($0.2)\"\($0.3)" }
-        return json(object) ?? json(text) ?? .string(text)
-    }
-
-    private func json(_ text: String) -> JSONValue? {
-        try? JSONValue.parse(text.trimmingWhitespace(), source: "answer")
+    /// Whether a text can be the name of a tool: letters, digits and `_.-/`.
+    static func isName(_ text: String) -> Bool {
+        !text.isEmpty
+            && text.unicodeScalars.allSatisfy {
+                "_.-/".unicodeScalars.contains($0) || $0.properties.isAlphabetic
+                    || $0.properties.numericType != nil
+            }
     }
 }
