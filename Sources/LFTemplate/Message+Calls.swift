@@ -17,6 +17,11 @@ struct WrittenCalls {
         _ content: String, thoughtWords: Template.Markers, toolCallWords: Template.Markers
     ) throws(UserError) {
         (text, calls) = ("", [])
+        // Where all of it is calls, words in their arguments are no marks.
+        if let calls = try? FunctionCall.list(content) {
+            self.calls = calls
+            return
+        }
         var rest = content.startIndex
         while let span = content.firstSpan(toolCallWords.opening, toolCallWords.closing, from: rest) {
             text += content[rest..<span.whole.lowerBound]

@@ -250,6 +250,49 @@ import Testing
         }
     }
 
+    /// With `mask_history` the thought before a tool call stays as long as the question that it serves is the last one.
+    @Test func thoughtsOfARunningLoopStay() throws {
+        let info = #"{"d": {"file_name": "d.json", "formatting": "sharegpt"}}"#
+        let loop = #"""
+            {"from": "human", "value": "Is pier 4 free?"},
+            {"from": "function_call", "value": "<think>\nask the tool\n</think>\n\n{\"name\": \"pier_free\", \"arguments\": {\"pier\": 4}}"},
+            {"from": "observation", "value": "{\"free\": true}"},
+            {"from": "gpt", "value": "<think>\nit is free\n</think>\n\nYes."}
+            """#
+        let running = try row(
+            "{\"conversations\": [\(loop)]}", info: info, template: "qwen3", "mask_history=true")
+        #expect(running.all.contains("<think>\nask the tool\n</think>\n\n<tool_call>"))
+        #expect(running.learned == "<think>\nit is free\n</think>\n\nYes.<|im_end|>\n")
+        let more =
+            #", {"from": "human", "value": "And pier 5?"}, {"from": "gpt", "value": "<think>\nunknown\n</think>\n\nI cannot say."}"#
+        let over = try row(
+            "{\"conversations\": [\(loop)\(more)]}", info: info, template: "qwen3", "mask_history=true")
+        #expect(!over.all.contains("ask the tool") && !over.all.contains("it is free"))
+        #expect(over.learned == "<think>\nunknown\n</think>\n\nI cannot say.<|im_end|>\n")
+        let kept = try row(
+            "{\"conversations\": [\(loop)\(more)]}", info: info, template: "qwen3", "mask_history=true",
+            "preserve_thinking=true")
+        #expect(kept.all.contains("ask the tool") && kept.all.contains("it is free"))
+        #expect(kept.learned == over.learned)
+    }
+
+    /// MiniMax-M2 is asked for calls between tags of its own, and learns them so.
+    @Test func miniMaxCallsHaveTheirTags() throws {
+        let learned = try row(
+            """
+            {"messages": [{"role": "user", "content": "Is pier 4 free?"}, {"role": "assistant", "content": "", "tool_calls":
+            [{"type": "function", "function": {"name": "pier_free", "arguments": {"pier": 4}}}]},
+            {"role": "tool", "content": "{\\"free\\": true}"}, {"role": "assistant", "content": "Yes."}],
+            "tools": [{"type": "function", "function": {"name": "pier_free", "parameters": {"type": "object",
+            "properties": {"pier": {"type": "integer"}}}}}]}
+            """, template: "minimax2"
+        ).learned
+        #expect(
+            learned.hasPrefix(
+                "<think>\n\n</think>\n\n<minimax:tool_call>\n<invoke name=\"pier_free\">\n<parameter name=\"pier\">4</parameter>\n</invoke>\n</minimax:tool_call>[e~[\n"
+            ), "\(learned)")
+    }
+
     /// What cannot be is refused with the row, not passed over.
     @Test(arguments: [
         (

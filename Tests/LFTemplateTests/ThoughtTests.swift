@@ -155,5 +155,9 @@ import Testing
         #expect(prompt.contains(#"{"s": "x</think>y"}"#))
         let learned = try template(true).renderMultiTurn(messages)
         #expect(text(learned[0].response).hasPrefix("<think>\n\n</think>\n\n<tool_call>"))
+        let quoted = #"{"name": "f", "arguments": {"s": "<think>\nx\n</think>\n\n<tool_call>y</tool_call>"}}"#
+        let turn = try template(true).renderOneTurn([Message(.user, "q"), Message(.function, quoted)])
+        #expect(
+            text(turn.response) == "<think>\n\n</think>\n\n<tool_call>\n\(quoted)\n</tool_call><|im_end|>\n")
     }
 }
