@@ -130,7 +130,9 @@ let package = Package(
         tests("LFConfigTests", ["LFConfig", "LFDiagnostics"]),
         tests("LFTokenizerTests", ["LFTokenizer", "LFJSON", "LFDiagnostics"]),
         tests("LFJinjaTests", ["LFJinja", "LFJSON", "LFDiagnostics"]),
-        tests("LFTemplateTests", ["LFTemplate", "LFConfig", "LFTokenizer", "LFJSON", "LFDiagnostics"]),
+        tests(
+            "LFTemplateTests",
+            ["LFTemplate", "LFJinja", "LFConfig", "LFTokenizer", "LFJSON", "LFDiagnostics"]),
         tests(
             "LFDataTests",
             ["CCompression", "LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),

@@ -27,7 +27,7 @@ extension Template {
         func expression(_ slots: Slots, _ variable: String) -> String? {
             pieces(of: slots, tokens, variable)?.map { piece in
                 switch piece {
-                case .fixed(let text): "'\(jinjaEscaped(text))'"
+                case .fixed(let text): TextEscaping.jinjaLiteral(text)
                 case .variable(let name): name
                 }
             }.joined(separator: " + ")
@@ -36,7 +36,9 @@ extension Template {
             let user = expression(user, "content"), let assistant = expression(assistant, "content")
         else { return nil }
         var text = prefix.isEmpty ? "" : "{{ \(prefix) }}"
-        if !defaultSystem.isEmpty { text += "{% set system_message = '\(jinjaEscaped(defaultSystem))' %}" }
+        if !defaultSystem.isEmpty {
+            text += "{% set system_message = \(TextEscaping.jinjaLiteral(defaultSystem)) %}"
+        }
         text += "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"
         text +=
             "{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}{% endif %}"
@@ -55,11 +57,16 @@ extension Template {
     }
 
     /// This template in the language of Ollama's Modelfile; nil as for `jinjaTemplate`.
-    public func ollamaTemplate(_ tokens: SequenceTokens) -> String? {
+    ///
+    /// - Parameter includingSystem: Whether the default system text is part of it.
+    public func ollamaTemplate(_ tokens: SequenceTokens, includingSystem: Bool = false) -> String? {
         func text(_ slots: Slots, _ variable: String) -> String? {
             pieces(of: slots, tokens, variable)?.map { piece in
                 switch piece {
-                case .fixed(let text): text
+                // The number of the turn has no place in this language: its mark stays, and makes no Modelfile.
+                case .fixed(let text):
+                    text.split(byBytes: Slot.turnMark).map(TextEscaping.goText).joined(
+                        separator: Slot.turnMark)
                 case .variable(let name): "{{ \(name) }}"
                 }
             }.joined()
@@ -67,7 +74,19 @@ extension Template {
         guard let prefix = text(prefix, "content"), let system = text(system, ".System"),
             let user = text(user, ".Content"), let assistant = text(assistant, ".Content")
         else { return nil }
-        return "\(prefix){{ if .System }}\(system){{ end }}{{ range .Messages }}"
+        var opening = "\(prefix){{ if .System }}\(system){{ end }}"
+        if includingSystem {
+            guard let pieces = pieces(of: self.system, tokens, ".System") else { return nil }
+            let texts = pieces.map { piece in
+                switch piece {
+                case .fixed(let text): text
+                case .variable: defaultSystem
+                }
+            }
+            opening =
+                "\(prefix){{ if .System }}\(system){{ else }}\(TextEscaping.goText(texts.joined())){{ end }}"
+        }
+        return opening + "{{ range .Messages }}"
             + "{{ if eq .Role \"user\" }}\(user){{ else if eq .Role \"assistant\" }}\(assistant){{ end }}{{ end }}"
     }
 
@@ -97,6 +116,4 @@ extension Template {
         }
         return pieces
     }
-
-    private func jinjaEscaped(_ text: String) -> String { text.replacingAll("'", with: "\\'") }
 }
