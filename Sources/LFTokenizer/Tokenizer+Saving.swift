@@ -30,7 +30,7 @@ extension TokenizerFile {
 }
 
 extension Tokenizer {
-    /// Writes `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja`, as transformers 5 does.
+    /// Writes `tokenizer.json`, `tokenizer_config.json` and the chat templates, so that transformers 4 and 5 read them alike.
     ///
     /// Special tokens stand in `tokenizer_config.json`: transformers 5 no longer writes `special_tokens_map.json`.
     ///
@@ -41,35 +41,61 @@ extension Tokenizer {
     /// - Throws: A `UserError` naming the file that cannot be written.
     public func save(to directory: String, chatTemplate: String?, paddingSide: String? = nil) throws {
         try createDirectories(at: directory)
+        let template = chatTemplate ?? config.chatTemplate
+        let named = config.namedChatTemplates.filter { $0.name != "default" }
+        // A name is data. Where one is no name of a file, all templates stand in the configuration, which transformers reads too.
+        let isInFiles = named.allSatisfy { Self.isFileName($0.name) }
+        var templates: JSONValue?
+        if !isInFiles {
+            let all = (template.map { [(name: "default", template: $0)] } ?? []) + named
+            templates = .array(
+                all.map { ["name": .string($0.name), "template": .string($0.template)] as JSONValue })
+        }
         try writeFileAtomically(tokenizerJSON, to: directory + "/tokenizer.json")
         try writeFileAtomically(
-            configurationJSON(paddingSide: paddingSide), to: directory + "/tokenizer_config.json")
-        if let template = chatTemplate ?? config.chatTemplate {
-            try writeFileAtomically(template, to: directory + "/chat_template.jinja")
+            configurationJSON(paddingSide: paddingSide, chatTemplates: templates),
+            to: directory + "/tokenizer_config.json")
+        guard isInFiles else { return }
+        if let template { try writeFileAtomically(template, to: directory + "/chat_template.jinja") }
+        for (name, template) in named {
+            let folder = directory + "/" + TokenizerConfig.namedTemplatesFolder
+            try createDirectories(at: folder)
+            try writeFileAtomically(template, to: "\(folder)/\(name).jinja")
         }
-        for (name, template) in config.namedChatTemplates where name != "default" {
-            try createDirectories(at: directory + "/additional_chat_templates")
-            try writeFileAtomically(template, to: directory + "/additional_chat_templates/\(name).jinja")
-        }
+    }
+
+    /// Whether a template's name can be that of its file on every system.
+    static func isFileName(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.count <= 100
+            && name.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                    true
+                default: false
+                }
+            }
     }
 
     // MARK: tokenizer_config.json
 
-    private func configurationJSON(paddingSide: String?) -> String {
+    private func configurationJSON(paddingSide: String?, chatTemplates: JSONValue?) -> String {
         var fields = config.fields
         if let paddingSide { fields["padding_side"] = .string(paddingSide) }
         for key in [
-            "add_bos_token", "add_eos_token", "added_tokens_decoder", "additional_special_tokens",
-            "chat_template",
+            "added_tokens_decoder", "additional_special_tokens", "chat_template",
             "name_or_path", "special_tokens_map_file", "tokenizer_file", "files_loaded", "device_map",
             "slow_tokenizer_class", "extra_special_tokens",
         ] {
             fields.removeValue(forKey: key)
         }
         for (key, token) in config.specialTokens { fields[key] = .string(token.content) }
+        // The name of transformers 4, which version 5 reads too; version 4 fails at a list under the newer name.
         if !config.extraSpecialTokens.isEmpty {
-            fields["extra_special_tokens"] = .array(config.extraSpecialTokens.map { .string($0.content) })
+            fields["additional_special_tokens"] = .array(
+                config.extraSpecialTokens.map { .string($0.content) })
         }
+        if let chatTemplates { fields["chat_template"] = chatTemplates }
         if added.splitsSpecialTokens { fields["split_special_tokens"] = true }
         fields["backend"] = "tokenizers"
         fields["is_local"] = true
@@ -82,10 +108,12 @@ extension Tokenizer {
             .replacingFirst("\"\(unlimited)\"", with: unlimited) + "\n"
     }
 
+    /// The class as both versions of transformers know it: `PreTrainedTokenizerFast` is `TokenizersBackend` in version 5, and that name is
+    /// unknown to version 4.
     private static func savedClass(_ name: String?) -> String {
         switch name {
         case nil, "PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend":
-            return "TokenizersBackend"
+            return "PreTrainedTokenizerFast"
         case let name?: return name.hasSuffix("Fast") ? String(name.dropLast(4)) : name
         }
     }

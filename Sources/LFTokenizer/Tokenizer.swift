@@ -366,6 +366,12 @@ public final class Tokenizer: Sendable {
     /// The model's own chat template, in Jinja; the default one where there are several.
     public var chatTemplate: String? { config.chatTemplate }
 
+    /// All chat templates by name, the default one as `default`.
+    public var chatTemplates: [(name: String, template: String)] {
+        (config.chatTemplate.map { [("default", $0)] } ?? [])
+            + config.namedChatTemplates.filter { $0.name != "default" }
+    }
+
     /// Ids of special tokens, which `decode` can leave out.
     public var specialIDs: Set<Int32> { added.specialIDs }
 

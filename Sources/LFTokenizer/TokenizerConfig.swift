@@ -12,6 +12,9 @@ struct TokenizerConfig: Sendable {
         "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
     ]
 
+    /// Where templates with names of their own lie, one file each.
+    static let namedTemplatesFolder = "additional_chat_templates"
+
     /// The whole of `tokenizer_config.json`; empty where there is none.
     var fields = JSONObject()
     /// Named special tokens by their key, model-specific ones (`image_token`) included.
@@ -152,6 +155,12 @@ struct TokenizerConfig: Sendable {
         }
         let path = directory + "/chat_template.jinja"
         if isFile(path) { chatTemplate = try readText(path) }
+        let folder = directory + "/" + Self.namedTemplatesFolder
+        for file in directoryEntries(folder).sorted() where file.hasSuffix(".jinja") {
+            let name = String(file.dropLast(".jinja".count))
+            namedChatTemplates.removeAll { $0.name == name }
+            namedChatTemplates.append((name, try readText(folder + "/" + file)))
+        }
     }
 }
 

@@ -91,18 +91,18 @@ import Testing
         try withTemporaryFolder { folder in
             try tokenizer.save(to: folder, chatTemplate: "{{ messages }}")
             let config = try String(contentsOfFile: folder + "/tokenizer_config.json", encoding: .utf8)
-            // Recorded from save_pretrained of transformers 5.5.4 after the same calls.
+            // Recorded from save_pretrained of transformers 5.5.4 after the same calls, with the names that version 4 knows.
             #expect(
                 config == """
                     {
+                      "additional_special_tokens": [
+                        "<|x|>",
+                        "<|y|>"
+                      ],
                       "backend": "tokenizers",
                       "bos_token": "<|begin_of_text|>",
                       "clean_up_tokenization_spaces": false,
                       "eos_token": "<|eot_id|>",
-                      "extra_special_tokens": [
-                        "<|x|>",
-                        "<|y|>"
-                      ],
                       "is_local": true,
                       "model_input_names": [
                         "input_ids",
@@ -110,7 +110,7 @@ import Testing
                       ],
                       "model_max_length": 4096,
                       "pad_token": "<|newpad|>",
-                      "tokenizer_class": "TokenizersBackend"
+                      "tokenizer_class": "PreTrainedTokenizerFast"
                     }
 
                     """)
