@@ -38,13 +38,32 @@ public struct PendingMerge {
     /// A weight with all that its adapters add, in float32; as it is where none adapts it.
     public func merged(_ parameter: Parameter) throws(TorchError) -> Tensor {
         guard let adapters = adapters[ObjectIdentifier(parameter)] else { return parameter.tensor }
-        return try withoutGrad { () throws(TorchError) in
+        return try Self.merged(parameter, adapters[...])
+    }
+
+    private static func merged(
+        _ parameter: Parameter, _ adapters: ArraySlice<(module: AdaptedModule, adapter: LoRAAdapter)>
+    ) throws(TorchError) -> Tensor {
+        try withoutGrad { () throws(TorchError) in
             var weight = parameter.tensor
             for (module, adapter) in adapters {
                 weight = try module.matrix(adapter.merged(into: module.matrix(weight)))
             }
             return try weight.contiguous()
         }
+    }
+
+    /// Puts the adapters back into their modules, where they act unmerged. Where a module has several, all but the last are added to
+    /// its weight, as they were when the last one was trained.
+    public mutating func restore() throws(TorchError) {
+        for entries in adapters.values {
+            guard let (module, adapter) = entries.last else { continue }
+            if entries.count > 1 {
+                module.parameter.replace(with: try Self.merged(module.parameter, entries.dropLast()))
+            }
+            module.adapter = adapter
+        }
+        adapters = [:]
     }
 }
 

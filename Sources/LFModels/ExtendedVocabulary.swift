@@ -66,8 +66,7 @@ public final class ExtendedVocabulary: WeightProvider {
     ) throws {
         self.base = base
         oldSize = config.vocabSize
-        let multiple = Self.rowMultiple
-        let size = tokens.idEnd > oldSize ? (tokens.idEnd + multiple - 1) / multiple * multiple : oldSize
+        let size = Self.size(oldSize, with: tokens)
         self.config = config.withVocabSize(size)
         let described = tokens.descriptions ?? []
         guard size > oldSize || !described.isEmpty else { return }
@@ -111,6 +110,11 @@ public final class ExtendedVocabulary: WeightProvider {
             }
             tables[name] = grown
         }
+    }
+
+    /// The rows that a model of `oldSize` rows has with these tokens.
+    public static func size(_ oldSize: Int, with tokens: NewTokens) -> Int {
+        tokens.idEnd > oldSize ? (tokens.idEnd + rowMultiple - 1) / rowMultiple * rowMultiple : oldSize
     }
 
     public func contains(_ name: String) -> Bool { base.contains(name) }

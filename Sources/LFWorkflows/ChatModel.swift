@@ -53,6 +53,7 @@ public final class ChatModel {
             { try loader.checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
             { if let name = config.data.template { _ = try Template.named(name) } })
         setup = try loader.templateSetup(folder: folder, today: today, logger)
+        try loader.checkFit(of: setup)
         options = GenerationOptions(
             config.generating, stopTokens: Set(setup.template.stopTokenIDs(setup.tokenizer)))
         try options.validate()

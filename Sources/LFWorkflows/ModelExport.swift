@@ -26,7 +26,7 @@ public func exportModel(_ config: ResolvedConfig) throws -> Bool {
     let logger = Logger(label: "llamafactory.export")
     for warning in config.warnings { logger.warning("\(warning)") }
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
-    let export = try ModelExport(config, to: directory, logger)
+    var export = try ModelExport(config, to: directory, logger)
     var created: [String] = []
     var path = directory
     while !path.isEmpty, path != "/", !FileManager.default.fileExists(atPath: path) {
@@ -36,7 +36,8 @@ public func exportModel(_ config: ResolvedConfig) throws -> Bool {
     do {
         try createDirectories(at: directory)
         let lock = try FolderLock(directory, key: "export_dir")
-        try withExtendedLifetime(lock) { try export.write() }
+        defer { withExtendedLifetime(lock) {} }
+        try export.write()
     } catch {
         for folder in created { rmdir(folder) }
         if error is ModelExport.Interrupted { return false }
@@ -55,7 +56,8 @@ private struct ModelExport {
     private let logger: Logger
     private let setup: TemplateSetup
     private let model: LanguageModel
-    private let merge: PendingMerge
+    private var merge: PendingMerge
+    private let proof: ExportProof
     private let dtype: DType
     /// The value head to copy: its folder and file.
     private let valueHead: (folder: String, file: String)?
@@ -73,7 +75,11 @@ private struct ModelExport {
             { try loader.checkAdapters(arguments.adapterNameOrPath, key: "adapter_name_or_path") },
             { if let name = config.data.template { _ = try Template.named(name) } })
         setup = try loader.templateSetup(folder: folder, today: .today, logger)
+        try loader.checkFit(of: setup)
         model = try loader.base().model
+        var proof = ExportProof(setup, vocabSize: model.config.vocabSize)
+        if !arguments.adapterNameOrPath.isEmpty { try proof.read(base: model) }
+        self.proof = proof
         var merge = PendingMerge()
         for name in arguments.adapterNameOrPath {
             let adapter = try localFolder(name, key: "adapter_name_or_path", arguments)
@@ -125,16 +131,13 @@ private struct ModelExport {
 
     // MARK: Writing
 
-    func write() throws {
+    mutating func write() throws {
         _ = removeAbandonedTemporaries(in: directory, includingOwn: true)
         Interruption.watch(during: .export)
         defer { Interruption.unwatch() }
         try updateDirectory(directory, keyFile: "config.json", isObsolete: isObsolete) { folder in
             try writeWeights(to: folder)
-            try write(.object(modelConfiguration(model, dtype: dtype)), to: folder + "/config.json")
-            try write(
-                .object(generationConfiguration(config.model, model.config)),
-                to: folder + "/generation_config.json")
+            try ModelConfigurations(model, dtype: dtype, config.model, setup.tokenizer).write(to: folder)
             try setup.tokenizer.save(to: folder, chatTemplate: setup.chatTemplate, paddingSide: "left")
             if let valueHead {
                 let content = try Data(
@@ -143,18 +146,21 @@ private struct ModelExport {
                 logger.info("Copied valuehead to \(directory).")
             }
             if let modelfile = setup.template.ollamaModelfile(for: setup.tokenizer) {
-                try writeFileAtomically(modelfile, to: folder + "/Modelfile")
+                try writeFileAtomically(modelfile.text, to: folder + "/Modelfile")
                 logger.info("Ollama modelfile saved in \(directory)/Modelfile")
+                if !modelfile.lostStops.isEmpty {
+                    let words = modelfile.lostStops.map { JSONValue.literal($0) }.joined(separator: ", ")
+                    logger.warning(
+                        "The Modelfile lacks the stop words \(words), which its language cannot express.")
+                }
             } else {
                 logger.warning(
                     "The template \"\(setup.template.name)\" cannot be written for Ollama: there is no Modelfile."
                 )
             }
+            try merge.restore()
+            try proof.compare(model, with: folder, dtype: dtype, logger)
         }
-    }
-
-    private func write(_ json: JSONValue, to path: String) throws {
-        try writeFileAtomically(json.serialized(indent: 2) + "\n", to: path)
     }
 
     private func writeWeights(to folder: String) throws {
@@ -194,6 +200,7 @@ private struct ModelExport {
     private func isObsolete(_ name: String) -> Bool {
         if [
             "model.safetensors", "model.safetensors.index.json", "chat_template.jinja", "Modelfile",
+            "special_tokens_map.json", "added_tokens.json",
             ModelLoader.valueHeadFile, "value_head.bin",
         ].contains(name) {
             return true

@@ -35,51 +35,9 @@ struct ModelLoader {
     var newTokens: NewTokens?
     /// The run's tokenizer, which adapters with embeddings of their own are compared with.
     var tokenizer: Tokenizer?
+    /// The tokens that the template has added to the tokenizer.
+    var templateTokens: [(id: Int32, token: AddedToken)] = []
     let logger = Logger(label: "llamafactory.model")
-
-    /// Fails for models and adapters that `load` would refuse by their configuration or their files' lengths, before any data
-    /// is read.
-    ///
-    /// - Throws: The problems of all of them.
-    func check() throws {
-        try makeAll(
-            {
-                let folder = try localFolder(
-                    config.model.modelNameOrPath, key: "model_name_or_path", config.model)
-                _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
-                if !config.model.trainFromScratch { _ = try WeightStore.open(directory: folder) }
-            },
-            { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
-            {
-                let settings = config.finetuning.preference
-                guard [.dpo, .ppo].contains(config.finetuning.stage), let reference = settings.refModel else {
-                    return
-                }
-                try checkModel(reference, key: "ref_model")
-                try checkAdapters(settings.refModelAdapters, key: "ref_model_adapters")
-            },
-            {
-                let settings = config.finetuning.policyOptimization
-                guard config.finetuning.stage == .ppo, let name = settings.rewardModel else { return }
-                switch settings.rewardModelType {
-                case .api: return try RewardService.check(url: name)
-                case .lora: return try checkAdapters([name], key: "reward_model")
-                default: break
-                }
-                try checkModel(name, key: "reward_model")
-                try checkAdapters(settings.rewardModelAdapters, key: "reward_model_adapters")
-            })
-    }
-
-    private func checkModel(_ name: String, key: String) throws {
-        let folder = try localFolder(name, key: key, config.model)
-        _ = try ModelConfig.read(directory: folder)
-        _ = try WeightStore.open(directory: folder)
-    }
-
-    func checkAdapters(_ names: [String], key: String) throws {
-        for name in names { _ = try LoRAAdapterFiles(directory: localFolder(name, key: key, config.model)) }
-    }
 
     /// The model that adapters are put on, or that is trained as a whole.
     ///
@@ -260,27 +218,32 @@ struct ModelLoader {
             logger.info("Loaded adapter \(continued)")
             return (trainable, files.config)
         }
-        let lora = finetuning.lora
-        var wholeModules = lora.additionalTarget
-        if newTokens != nil, wholeModules.isEmpty {
-            wholeModules = ["embed_tokens", "lm_head"]
+        let adapter = newAdapter(of: model)
+        if finetuning.lora.additionalTarget.isEmpty, let modules = adapter.modulesToSave {
             logger.warning(
-                "Vocab has been resized, add \(wholeModules.joined(separator: ",")) to trainable params.")
+                "Vocab has been resized, add \(modules.joined(separator: ",")) to trainable params.")
         }
-        let adapter = LoRAAdapterConfig(
-            r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
-            targetModules: Self.targets(lora.target, of: model),
-            modulesToSave: wholeModules.isEmpty ? nil : wholeModules,
-            usesRSLoRA: lora.usesRSLoRA, usesDoRA: lora.usesDoRA,
-            baseModelNameOrPath: config.model.modelNameOrPath)
         if config.model.trainFromScratch {
             try generator.reseed(UInt64(bitPattern: Int64(config.training.seed)))
         }
         return (try model.addLoRA(adapter, generator: generator, dtype: plan.trainedDType), adapter)
     }
 
+    /// The settings of an adapter that the run makes.
+    func newAdapter(of model: LanguageModel) -> LoRAAdapterConfig {
+        let lora = config.finetuning.lora
+        var wholeModules = lora.additionalTarget
+        if newTokens != nil, wholeModules.isEmpty { wholeModules = ["embed_tokens", "lm_head"] }
+        return LoRAAdapterConfig(
+            r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
+            targetModules: Self.targets(lora.target, of: model),
+            modulesToSave: wholeModules.isEmpty ? nil : wholeModules,
+            usesRSLoRA: lora.usesRSLoRA, usesDoRA: lora.usesDoRA,
+            baseModelNameOrPath: config.model.modelNameOrPath)
+    }
+
     /// What `lora_target` names, `all` spelled out, which may stand beside others (`all,lm_head`).
-    static func targets(_ names: [String], of model: LanguageModel) -> [String] {
+    private static func targets(_ names: [String], of model: LanguageModel) -> [String] {
         var targets: [String] = []
         for name in names.flatMap({ $0 == "all" ? model.allLinearNames : [$0] })
         where !targets.contains(name) { targets.append(name) }
@@ -298,32 +261,6 @@ struct ModelLoader {
         _ = try model.loadLoRA(files, location: folder, dtype: .float32)
         try model.mergeLoRA()
         logger.info("Merged adapter \(name)")
-    }
-
-    /// An adapter fits every model of the same shapes, but means something only on its own.
-    func warnOfOtherBase(_ adapter: LoRAAdapterConfig, _ name: String) {
-        let last = { (path: String) in path.split(separator: "/").last }
-        guard let base = adapter.baseModelNameOrPath, last(base) != last(config.model.modelNameOrPath) else {
-            return
-        }
-        logger.warning(
-            "The adapter \(name) was trained on \(base), not on \(config.model.modelNameOrPath). Check that they belong together."
-        )
-    }
-
-    /// Embeddings of an adapter belong to the ids of the tokenizer that was saved with it.
-    func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
-        guard let tokenizer, files.replacements.contains(where: { $0.name == "model.embed_tokens.weight" }),
-            FileManager.default.fileExists(atPath: folder + "/tokenizer.json"),
-            let saved = try? Tokenizer.load(directory: folder),
-            let (id, token) = saved.addedTokens.first(where: {
-                tokenizer.token(of: $0.id) != $0.token.content
-            })
-        else { return }
-        let own = tokenizer.token(of: id).map { "has \($0) there" } ?? "lacks it"
-        logger.warning(
-            "The adapter \(name) was trained with the token \(token.content) of id \(id), and this run's tokenizer \(own). Add the tokens that it was trained with, in the same order."
-        )
     }
 
     /// How many numbers training adds to the model's own: adapters, and copies of modules that are trained whole.

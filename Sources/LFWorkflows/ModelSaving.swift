@@ -30,15 +30,10 @@ struct ModelSaver {
                 (name: $0.name, tensor: try $0.tensor.detached())
             }
             try writeShardedSafetensors(tensors, shardSize: Self.shardSize, to: folder)
-            try writeFileAtomically(
-                JSONValue.object(
-                    modelConfiguration(
-                        prepared.model, dtype: prepared.model.parameters.first?.tensor.dtype)
-                ).serialized(indent: 2) + "\n", to: folder + "/config.json")
-            try writeFileAtomically(
-                JSONValue.object(generationConfiguration(config.model, prepared.model.config)).serialized(
-                    indent: 2) + "\n",
-                to: folder + "/generation_config.json")
+            try ModelConfigurations(
+                prepared.model, dtype: prepared.model.parameters.first?.tensor.dtype, config.model,
+                setup.tokenizer
+            ).write(to: folder)
         }
         if let head = prepared.valueHead {
             let tensors = try head.parameters.map { (name: $0.name, tensor: try $0.tensor.detached()) }
@@ -49,10 +44,37 @@ struct ModelSaver {
     }
 }
 
+/// `config.json` and `generation_config.json` of a model that is written.
+struct ModelConfigurations {
+    let model: JSONObject
+    let generation: JSONObject
+
+    /// Both name the tokenizer's special tokens, a template's end of sequence among them.
+    ///
+    /// - Parameter dtype: What weights are written in.
+    /// - Throws: `UserError` when the base model's file cannot be read.
+    init(
+        _ model: LanguageModel, dtype: DType?, _ arguments: ModelArguments, _ tokenizer: Tokenizer
+    ) throws {
+        var config = modelConfiguration(model, dtype: dtype)
+        var generation = try generationConfiguration(arguments, model.config)
+        SpecialTokenIDs(tokenizer).align(config: &config, generation: &generation)
+        self.model = config
+        self.generation = generation
+    }
+
+    func write(to folder: String) throws {
+        for (name, json) in [("config.json", model), ("generation_config.json", generation)] {
+            try writeFileAtomically(
+                JSONValue.object(json).serialized(indent: 2) + "\n", to: folder + "/" + name)
+        }
+    }
+}
+
 /// `config.json` of a model whose weights are saved as `dtype`.
 ///
 /// An adapter may have parted what the base model ties.
-func modelConfiguration(_ model: LanguageModel, dtype: DType?) -> JSONObject {
+private func modelConfiguration(_ model: LanguageModel, dtype: DType?) -> JSONObject {
     var json = model.config.json
     if model.config.tiesEmbeddings, !model.sharesHead { json["tie_word_embeddings"] = false }
     json.removeValue(forKey: "torch_dtype")
@@ -63,7 +85,7 @@ func modelConfiguration(_ model: LanguageModel, dtype: DType?) -> JSONObject {
 /// The base model's `generation_config.json`, or one made of its special tokens.
 ///
 /// Settings of sampling say that it is wanted: transformers refuses to save them without `do_sample`, as upstream knows.
-func generationConfiguration(_ arguments: ModelArguments, _ model: ModelConfig) throws -> JSONObject {
+private func generationConfiguration(_ arguments: ModelArguments, _ model: ModelConfig) throws -> JSONObject {
     let folder = try localFolder(arguments.modelNameOrPath, key: "model_name_or_path", arguments)
     let path = folder + "/generation_config.json"
     if FileManager.default.fileExists(atPath: path), var object = try JSONValue.read(path: path).object {

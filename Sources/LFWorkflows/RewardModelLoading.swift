@@ -26,16 +26,11 @@ extension ModelLoader {
                 try merge(adapter, into: model, key: "reward_model_adapters")
             }
             model.settle()
-            let head = try savedValueHead(settings.rewardModelAdapters.last ?? folder, for: model)
+            let head = try savedValueHead(rewardHeadFolder(folder), for: model)
             logger.info("Loaded the reward model \(name)")
             return RewardModel(model, head: head)
         }
-        let files = try LoRAAdapterFiles(directory: folder)
-        guard files.config.modulesToSave?.isEmpty ?? true else {
-            throw UserError(
-                .failedRun, "The reward adapter replaces whole modules (modules_to_save).", at: folder,
-                remedy: "Merge it into its model and set `reward_model_type: full`.")
-        }
+        let files = try rewardAdapter(folder)
         let model = prepared.model
         let own = model.exchangeAdapters([])
         defer { model.exchangeAdapters(own) }
@@ -43,5 +38,24 @@ extension ModelLoader {
         let adapters = model.adapterSlots
         logger.info("Loaded the reward adapter \(name)")
         return RewardModel(model, head: try savedValueHead(folder, for: model), adapters: adapters)
+    }
+
+    /// Where a reward model's head lies: beside its last adapter, else beside the model.
+    func rewardHeadFolder(_ folder: String) throws -> String {
+        guard let adapter = config.finetuning.policyOptimization.rewardModelAdapters.last else {
+            return folder
+        }
+        return try localFolder(adapter, key: "reward_model_adapters", config.model)
+    }
+
+    /// An adapter that takes turns with the policy's own.
+    func rewardAdapter(_ folder: String) throws -> LoRAAdapterFiles {
+        let files = try LoRAAdapterFiles(directory: folder)
+        guard files.config.modulesToSave?.isEmpty ?? true else {
+            throw UserError(
+                .failedRun, "The reward adapter replaces whole modules (modules_to_save).", at: folder,
+                remedy: "Merge it into its model and set `reward_model_type: full`.")
+        }
+        return files
     }
 }

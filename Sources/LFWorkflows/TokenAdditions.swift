@@ -98,6 +98,7 @@ extension ModelLoader {
         for warning in growth.warnings { logger.warning("\(warning)") }
         newTokens = growth.tokens
         tokenizer = setup.tokenizer
+        templateTokens = setup.tokenizer.addedTokens.filter { additions.tokenizer.token(of: $0.id) == nil }
         return setup
     }
 }

@@ -60,6 +60,7 @@ private func run(
         config.model.modelNameOrPath, key: "model_name_or_path", config.model)
     let setup = try loader.templateSetup(
         folder: tokenizerFolder, today: today, rendersConversations: config.finetuning.stage != .pt, logger)
+    try loader.checkFit(of: setup)
 
     let data = try loadDatasets(
         config: config, tokenizer: setup.tokenizer, template: setup.template,

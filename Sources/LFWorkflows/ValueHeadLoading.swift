@@ -20,11 +20,23 @@ extension ModelLoader {
     /// - Parameter isTrained: A model that is only evaluated must bring its head.
     /// - Throws: `UserError` when a file does not hold a head of the model's size, or there is none to evaluate with.
     func valueHead(for model: LanguageModel, generator: Generator, isTrained: Bool) throws -> ValueHead {
+        try valueHead(valueHeadFolder(), for: model, generator: generator, isTrained: isTrained)
+    }
+
+    /// Where the value head of the model lies: beside the last adapter, else beside the model.
+    func valueHeadFolder() throws -> String {
         let adapter = config.model.adapterNameOrPath.last
-        let folder = try localFolder(
+        return try localFolder(
             adapter ?? config.model.modelNameOrPath,
             key: adapter == nil ? "model_name_or_path" : "adapter_name_or_path", config.model)
-        return try valueHead(folder, for: model, generator: generator, isTrained: isTrained)
+    }
+
+    /// Fails where a folder holds no value head.
+    func requireValueHead(in folder: String) throws(UserError) {
+        guard !FileManager.default.fileExists(atPath: folder + "/" + Self.valueHeadFile) else { return }
+        throw UserError(
+            .failedRun, "There is no \(Self.valueHeadFile), so the model cannot score.", at: folder,
+            remedy: "Train it with `stage: rm` first, and name the folder that it was saved in.")
     }
 
     /// A frozen head that a folder must hold.
@@ -37,11 +49,7 @@ extension ModelLoader {
     ) throws -> ValueHead {
         let path = folder + "/" + Self.valueHeadFile
         let store = FileManager.default.fileExists(atPath: path) ? try WeightStore.open(file: path) : nil
-        guard store != nil || isTrained else {
-            throw UserError(
-                .failedRun, "There is no \(Self.valueHeadFile), so the model cannot score.", at: folder,
-                remedy: "Train it with `stage: rm` first, and name the folder that it was saved in.")
-        }
+        if store == nil, !isTrained { try requireValueHead(in: folder) }
         let bound = 1 / Double(model.config.hiddenSize).squareRoot()
         let parameters = try ValueHead.layout(hiddenSize: model.config.hiddenSize).map { name, shape in
             var tensor = try Tensor.zeros(shape)
