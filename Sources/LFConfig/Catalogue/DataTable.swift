@@ -25,7 +25,7 @@ extension ArgumentCatalogue {
         neat_packing | bool | false | yes | The same as `packing`, which here always keeps examples apart (sft).
         tool_format | string? | - | yes | How tools and calls of tools are written; the template's own format when unset.
         default_system | text? | - | yes | System message that takes the place of the template's own.
-        enable_thinking | bool? | true | yes | How reasoning templates treat thoughts: `true` thinks, `false` gives empty thoughts, `null` leaves it to the data.
+        enable_thinking | bool? | true | yes | How reasoning templates treat thoughts: `true` thinks, `false` gives empty thoughts and leaves out those of the data (with any template), `null` leaves it to the data.
         preserve_thinking | bool | false | yes | Keep the thoughts of earlier turns.
         tokenized_path | string? | - | yes | Folder for the tokenized data, written when it is missing, else read.
         data_shared_file_system | bool | false | no effect | Whether all nodes share a file system. There is one node.
