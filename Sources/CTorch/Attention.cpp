@@ -38,7 +38,8 @@ at::Tensor grouped(const at::Tensor &x, int64_t heads) {
     return x.unsqueeze(2).expand({x.size(0), kv_heads, heads / kv_heads, x.size(2)}).reshape({x.size(0), heads, x.size(2)});
 }
 
-/// All scores of a segment at once, by libtorch's operations: for all features, types and devices.
+}  // namespace
+
 at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
                                  const AttentionOptions &options) {
     int64_t heads = q.size(1);
@@ -66,7 +67,6 @@ at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const
     return at::cat(outputs, 0).to(q.scalar_type());
 }
 
-}  // namespace
 }  // namespace lf
 
 using namespace lf;
@@ -99,6 +99,7 @@ lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_s
                     "queries, keys and values do not fit each other or the segments");
         AttentionOptions how(*options, query.size(1));
         if (query.size(0) == 0) return at::zeros({0, query.size(1), value.size(2)}, query.options());
+        if (takes_blocks(query, key, value)) return block_attention(query, key, value, *segments, how);
         bool has_plain_scores = how.softcap <= 0 && !how.sinks.defined() && !how.slopes.defined();
         bool sees_all = how.window <= 0 || how.window >= segments->longest_chain;
         if (query.is_cpu() && has_plain_scores && sees_all && value.size(2) == query.size(2))

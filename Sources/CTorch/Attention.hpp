@@ -31,7 +31,16 @@ struct AttentionOptions {
     at::Tensor weights(const at::Tensor &products, const at::Tensor &distance, const at::Tensor &hidden) const;
 };
 
+/// Whether `block_attention` takes these: float32 and bfloat16 on a CPU that it suits.
+bool takes_blocks(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v);
+/// Causal attention in tiles on oneDNN's micro-kernels, with all options.
+at::Tensor block_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, const AttentionOptions &options);
+
 /// Causal attention by libtorch's fused CPU kernel. Queries, keys and values of one width; no window, cap, sinks or slopes.
 at::Tensor fused_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, double scale);
+
+/// All scores of a segment at once, by libtorch's operations: for all options, types and devices.
+at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
+                                 const AttentionOptions &options);
 
 }  // namespace lf

@@ -1,5 +1,6 @@
 // Decoding: keys and values in blocks that never move, attention of single tokens over them, and products of few rows.
 #include "Attention.hpp"
+#include "Lanes.hpp"
 #include "Parallel.hpp"
 
 #include <algorithm>
@@ -49,6 +50,31 @@ template <typename real> struct Scoring {
     const real *sinks, *slopes;
 };
 
+/// `row[t] = exp(row[t] - top)`; returns their sum.
+LF_INLINE double raise(double *row, int64_t count, double top) {
+    double sum = 0;
+    for (int64_t t = 0; t < count; ++t) sum += row[t] = std::exp(row[t] - top);
+    return sum;
+}
+LF_INLINE float raise(float *row, int64_t count, float top) {
+    constexpr float per_ln2 = 1.4426950408889634f;
+    lanes sums{}, x;
+    for (int64_t t = 0; t < count; t += lane_count) {
+        int64_t filled = std::min(lane_count, count - t);
+        x = lanes{} - std::numeric_limits<float>::infinity();
+        if (filled == lane_count) load(row + t, x);
+        else __builtin_memcpy(&x, row + t, filled * sizeof(float));
+        x = (x - top) * per_ln2;
+        power_of_two(x);
+        sums += x;
+        if (filled == lane_count) store(x, row + t);
+        else __builtin_memcpy(row + t, &x, filled * sizeof(float));
+    }
+    float sum = 0;
+    for (int i = 0; i < lane_count; ++i) sum += sums[i];
+    return sum;
+}
+
 /// One key-value head's queries of one token over its cached keys; `head` is the key-value head.
 template <typename scalar>
 inline __attribute__((always_inline)) void attend(const scalar *q, char *const *key_blocks, char *const *value_blocks, const int32_t *table,
@@ -82,7 +108,7 @@ inline __attribute__((always_inline)) void attend(const scalar *q, char *const *
             top = std::max(top, sink);
             total = std::exp(sink - top);
         }
-        for (int64_t t = 0; t < count; ++t) total += row[t] = std::exp(row[t] - top);
+        total += raise(row, count, top);
         real inverse = 1 / total;
         for (int64_t t = 0; t < count; ++t) row[t] *= inverse;
     }
@@ -168,24 +194,9 @@ void explicit_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &laye
 
 // --- products of few rows: bound by reading the weights, each of which is read once
 
-typedef float lanes __attribute__((vector_size(64)));
-typedef float unaligned_lanes __attribute__((vector_size(64), aligned(4)));
-typedef uint16_t half_lanes __attribute__((vector_size(32), aligned(2)));
-typedef uint32_t word_lanes __attribute__((vector_size(64)));
-constexpr int64_t lane_count = 16;
-
-inline __attribute__((always_inline)) void load(const float *from, lanes &to) { to = *reinterpret_cast<const unaligned_lanes *>(from); }
-inline __attribute__((always_inline)) void load(const c10::BFloat16 *from, lanes &to) {
-    auto words = __builtin_convertvector(*reinterpret_cast<const half_lanes *>(from), word_lanes) << 16;
-    __builtin_memcpy(&to, &words, sizeof to);
-}
-
-/// Lets the compiler keep 512 bits in one register, which it avoids unasked.
-#define LF_WHOLE_LANES __attribute__((min_vector_width(512)))
-
 /// `columns` rows of W against `rows` rows of x.
 template <typename scalar, int rows, int columns, bool fetches_ahead>
-LF_WHOLE_LANES inline __attribute__((always_inline)) void product_tile(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t width,
+LF_INLINE void product_tile(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t width,
                                                         int64_t outputs) {
 #pragma clang fp reassociate(on) contract(fast)
     lanes sums[rows][columns] = {};
