@@ -10,7 +10,7 @@ extension TemplateCatalogue {
             user: "<|turn>user\n{{content}}<turn|>\n<|turn>model\n", assistant: "{{content}}<turn|>\n",
             observation: "<|turn>tool\n{{content}}<turn|>\n<|turn>model\n",
             parallelAnswers: "<turn|>\n<|turn>tool\n",
-            function: "<|tool>{{content}}<tool|>", tools: .gemma4,
+            tools: .gemma4,
             defaultSystem: "You are a helpful assistant.", stopWords: ["<turn|>"],
             thoughtWords: Markers("<|channel>thought\n", "<channel|>"), replacesEOS: true, media: .gemma4),
         Template(
@@ -18,7 +18,7 @@ extension TemplateCatalogue {
             user: "<|turn>user\n{{content}}<turn|>\n<|turn>model\n", assistant: "{{content}}<turn|>\n",
             observation: "<|turn>tool\n{{content}}<turn|>\n<|turn>model\n",
             parallelAnswers: "<turn|>\n<|turn>tool\n",
-            function: "<|tool>{{content}}<tool|>", tools: .gemma4,
+            tools: .gemma4,
             defaultSystem: "You are a helpful assistant.", stopWords: ["<turn|>"],
             thoughtWords: Markers("<|channel>thought\n", "<channel|>"), replacesEOS: true, media: .gemma4),
         .glm("glm4"),

@@ -99,7 +99,7 @@ extension TemplateCatalogue {
         Template(
             "seed_oss", .reasoning, system: [.bos, "system\n{{content}}", .eos],
             user: [.bos, "user\n{{content}}", .eos, .bos, "assistant\n"],
-            function: [.bos, "\n{{content}}", .eos], tools: .seedOSS,
+            tools: .seedOSS,
             thoughtWords: Markers("<seed:think>", "</seed:think>")),
         .chatML("smollm"),
         .chatML(

@@ -88,11 +88,11 @@ import Testing
         ),
         (
             "seed_oss",
-            "<BOS>\n<seed:think>Hm.</seed:think>\(look)\n\n<seed:tool_call>\n<function=ferry_status>\n<parameter=port>Visby</parameter>\n<parameter=day>3</parameter>\n</function>\n</seed:tool_call><EOS>"
+            "<seed:think>Hm.</seed:think>\(look)\n\n<seed:tool_call>\n<function=ferry_status>\n<parameter=port>Visby</parameter>\n<parameter=day>3</parameter>\n</function>\n</seed:tool_call><EOS>"
         ),
         (
             "gemma4",
-            "<|channel>thought\nHm.<channel|>\(look)<|tool><|tool_call>call:ferry_status{day:3,port:<|\"|>Visby<|\"|>}<tool_call|><tool|>"
+            "<|channel>thought\nHm.<channel|>\(look)<|tool_call>call:ferry_status{day:3,port:<|\"|>Visby<|\"|>}<tool_call|><turn|>\n"
         ),
     ])
     func thoughtsStandBetweenTheTemplatesWords(name: String, expected: String) throws {

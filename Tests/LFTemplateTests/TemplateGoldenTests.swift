@@ -18,7 +18,7 @@ enum Golden {
 
 extension Golden {
     /// The calls that upstream writes, with what the formats' own prompts ask for and upstream leaves out: the tags
-    /// around MiniMax-M2's calls, the closing tag of GLM-4.5's, the end of Seed-OSS's function tag, the backslashes
+    /// around MiniMax-M2's calls, the closing tag of GLM-4.5's, the turn's end behind Gemma 4's (not a tool's declaration), the end of Seed-OSS's function tag, the backslashes
     /// before quotation marks in LFM2's texts.
     static func corrected(_ calls: String, _ format: ToolFormat) -> String {
         switch format {
@@ -33,9 +33,23 @@ extension Golden {
                     + "\n</tool_call>"
                 : calls
         case .seedOSS: calls.replacing(/(<function=[^\s>]+)\n/) { "\($0.1)>\n" }
+        case .gemma4:
+            calls.hasPrefix("<|tool><|tool_call>")
+                ? calls.dropFirst(7).dropLast(7) + "<turn|>\n" : calls
         case .lfm2: calls.replacing(#"x "y" 日本"#, with: #"x \"y\" 日本"#)
         default: calls
         }
+    }
+
+    /// The slots of a turn without the beginning-of-sequence token, and the line feed behind it, that upstream writes
+    /// into Seed-OSS's answers before their calls.
+    private static func withoutInnerBOS(_ slots: [JSONValue]) -> [JSONValue] {
+        var slots = slots
+        for i in slots.indices.dropLast().reversed() where slots[i] == ["bos", "<BOS>"] {
+            guard let text = slots[i + 1][1]?.string, text.hasPrefix("\n\n<seed:tool_call>") else { continue }
+            slots.replaceSubrange(i...i + 1, with: [["text", .string(String(text.dropFirst()))]])
+        }
+        return slots
     }
 
     /// The same in a recorded conversation.
@@ -45,7 +59,8 @@ extension Golden {
             // Prompts have the right form already.
             text.contains("<tools>") || text.contains("Tool List:")
                 ? recorded : .string(corrected(text, format))
-        case .array(let elements): .array(elements.map { corrected($0, format) })
+        case .array(let elements):
+            .array((format == .seedOSS ? withoutInnerBOS(elements) : elements).map { corrected($0, format) })
         case .object(let members):
             .object(JSONObject(members.map { (key: $0.key, value: corrected($0.value, format)) }))
         case .null, .bool, .int, .bigInteger, .double: recorded

@@ -206,7 +206,7 @@ import Testing
             }
             var answer = turn.response.map { if case .text(let text) = $0 { text } else { "" } }.joined()
             for end in [
-                "<|im_end|>\n", "<|eot_id|>", "[e~[\n", "<end_of_sentence>\n", "<tool|>", "<|role_end|>",
+                "<|im_end|>\n", "<|eot_id|>", "[e~[\n", "<end_of_sentence>\n", "<turn|>\n", "<|role_end|>",
             ]
             where answer.hasSuffix(end) {
                 answer.removeLast(end.count)
