@@ -51,7 +51,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         guard let members = root.object else {
             throw UserError(
                 .failedRun, "is \(root.kind), not an object.", at: path,
-                remedy: "Take the adapter's own \(Self.fileName).")
+                remedy: "Use the adapter's own \(Self.fileName).")
         }
         let reader = Reader(members: members, path: path)
         try reader.refuseUnsupported()

@@ -85,7 +85,7 @@ public struct LoRAAdapterFiles {
             let (a, b) = isOfEmbedding ? (halves.embeddingA, halves.embeddingB) : (halves.a, halves.b)
             guard let a, let b else {
                 throw UserError(
-                    .failedRun, "module \"\(module)\" has lora_\(a == nil ? "B" : "A") only.", at: path,
+                    .failedRun, "module \"\(module)\" has only lora_\(a == nil ? "B" : "A").", at: path,
                     remedy: "Download or save the adapter again; the file is incomplete.")
             }
             guard a.rank == 2, b.rank == 2, a.dim(0) == config.r, b.dim(1) == config.r else {
@@ -96,7 +96,7 @@ public struct LoRAAdapterFiles {
             }
             guard config.usesDoRA == (magnitudes[module] != nil) else {
                 throw UserError(
-                    .failedRun, "module \"\(module)\" has no lora_magnitude_vector, which use_dora asks for.",
+                    .failedRun, "module \"\(module)\" has no lora_magnitude_vector, which use_dora requires.",
                     at: path,
                     remedy: "Take both files from the same adapter.")
             }
@@ -151,7 +151,7 @@ public struct LoRAAdapterFiles {
 
     private static func unknown(_ name: String, _ path: String) -> UserError {
         UserError(
-            .failedRun, "tensor \"\(name)\" is no part of a plain LoRA adapter.", at: path,
+            .failedRun, "tensor \"\(name)\" is not part of a plain LoRA adapter.", at: path,
             remedy:
                 "Use a LoRA adapter of linear layers and embeddings, or merge this one into its base model with PEFT."
         )
@@ -184,7 +184,7 @@ public struct LoRAAdapterFiles {
         }
         throw UserError(
             .failedRun,
-            "holds its weights as adapter_model.bin only, a pickle, which can run any code when read.",
+            "has its weights only as adapter_model.bin, a pickle file, which can run any code when it is read.",
             at: folder,
             remedy: "Load it with PEFT in Python and save it again: that writes \(weightsFileName).")
     }

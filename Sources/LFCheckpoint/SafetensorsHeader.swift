@@ -147,7 +147,7 @@ struct SafetensorsHeader {
 
     static func damaged(_ path: String, _ problem: String) -> UserError {
         UserError(
-            .failedRun, "is no valid safetensors file: \(problem)", at: path,
+            .failedRun, "is not a valid safetensors file: \(problem)", at: path,
             remedy: "Download or save it again; the copy is damaged or incomplete.")
     }
 }

@@ -64,14 +64,14 @@ public final class WeightStore {
             guard let file = value.string, isInside(file) else {
                 throw UserError(
                     .failedRun,
-                    "tensor \"\(name)\" is said to be in \(value.serialized()), which is no file of this folder.",
+                    "tensor \"\(name)\" is said to be in \(value.serialized()), which is not a file in this folder.",
                     at: index, remedy: "Download the file again, or correct the name.")
             }
             fileOfTensor[name] = file
             if shards[file] == nil {
                 guard isPresent(folder + "/" + file) else {
                     throw UserError(
-                        .failedRun, "the file \(file) is missing, which should hold tensor \"\(name)\".",
+                        .failedRun, "the file \(file), which should hold tensor \"\(name)\", is missing.",
                         at: index,
                         remedy: "Download the missing file; the checkpoint is incomplete.")
                 }
@@ -172,7 +172,8 @@ extension WeightStore {
         func has(_ names: String...) -> String? { names.first { isPresent(folder + "/" + $0) } }
         if let file = has("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth") {
             return UserError(
-                .failedRun, "holds its weights as \(file) only, a pickle, which can run any code when read.",
+                .failedRun,
+                "has its weights only as \(file), a pickle file, which can run any code when it is read.",
                 at: folder,
                 remedy:
                     "Convert it to model.safetensors with Python (`AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)`), or take a copy that has safetensors."

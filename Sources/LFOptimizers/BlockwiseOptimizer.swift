@@ -38,7 +38,7 @@ public final class BlockwiseOptimizer: Optimizer {
         blocks = numbers.compactMap { members[$0] }
         guard !blocks.isEmpty else {
             throw UserError(
-                .failedRun, "use_badam trains layer by layer, but nothing that is trained lies in a layer.",
+                .failedRun, "use_badam trains layer by layer, but no trained weight is part of a layer.",
                 remedy: "Train layers, or leave use_badam out.")
         }
         let first = switching.startBlock ?? (switching.order == .descending ? blocks.count - 1 : 0)
@@ -135,8 +135,10 @@ public final class BlockwiseOptimizer: Optimizer {
             values[1] >= 0
         else {
             throw UserError(
-                .failedRun, "the checkpoint does not say which block of layers was trained.",
-                remedy: "Resume with the settings of the run that wrote the checkpoint, or start anew.")
+                .failedRun, "the checkpoint does not record which block of layers was being trained.",
+                remedy:
+                    "Resume with the settings of the run that wrote the checkpoint, or start from the beginning."
+            )
         }
         try activate(Int(clamping: values[0]))
         stepsTaken = Int(clamping: values[1])

@@ -9,8 +9,9 @@ func replaceState(
 ) throws {
     func mismatch(_ problem: String) -> UserError {
         UserError(
-            .failedRun, "the optimizer's state does not fit the parameters that are trained: \(problem)",
-            remedy: "Resume with the settings of the run that wrote the checkpoint, or start anew.")
+            .failedRun, "the optimizer state does not match the trained parameters: \(problem)",
+            remedy:
+                "Resume with the settings of the run that wrote the checkpoint, or start from the beginning.")
     }
     var rest = Dictionary(saved.map { ($0.name, $0.tensor) }) { _, last in last }
     var copies: [(target: Tensor, source: Tensor)] = []

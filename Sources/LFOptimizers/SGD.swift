@@ -29,6 +29,8 @@ public final class SGD: Optimizer {
         guard let name = state.first?.name else { return }
         throw UserError(
             .failedRun, "the checkpoint holds the state of another optimizer (\"\(name)\"); sgd has none.",
-            remedy: "Resume with the optimizer of the run that wrote the checkpoint, or start anew.")
+            remedy:
+                "Resume with the optimizer of the run that wrote the checkpoint, or start from the beginning."
+        )
     }
 }

@@ -28,7 +28,7 @@ extension Figure {
     }
 
     private static let noMemory = UserError(
-        .failedRun, "a figure could not be drawn: the memory does not suffice.",
+        .failedRun, "a figure could not be drawn: there is not enough memory.",
         remedy: "Close other programs, or set plot_loss to false.")
 }
 

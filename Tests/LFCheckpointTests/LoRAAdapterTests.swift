@@ -137,9 +137,9 @@ private let recorded =
         let a = try Tensor.zeros([2, 3]), b = try Tensor.zeros([3, 2])
         let prefix = "base_model.model.m.q."
         #expect(
-            try problem(tensors: [(prefix + "lora_A.weight", a)]) == #"module "m.q" has lora_A only."#)
+            try problem(tensors: [(prefix + "lora_A.weight", a)]) == #"module "m.q" has only lora_A."#)
         #expect(
-            try problem(tensors: [(prefix + "lora_B.weight", a)]) == #"module "m.q" has lora_B only."#)
+            try problem(tensors: [(prefix + "lora_B.weight", a)]) == #"module "m.q" has only lora_B."#)
         #expect(
             try problem(tensors: [(prefix + "lora_A.weight", b), (prefix + "lora_B.weight", a)]).hasPrefix(
                 #"module "m.q" has lora_A [3, 2] and lora_B [2, 3], which do not have the rank r = 2"#))
@@ -147,7 +147,8 @@ private let recorded =
             "m.q.lora_A.weight", prefix + "lora_magnitude_vector", prefix + "lora_embedding_A.weight",
         ] {
             #expect(
-                try problem(tensors: [(name, a)]) == "tensor \"\(name)\" is no part of a plain LoRA adapter.")
+                try problem(tensors: [(name, a)]) == "tensor \"\(name)\" is not part of a plain LoRA adapter."
+            )
         }
     }
 
@@ -161,7 +162,7 @@ private let recorded =
         try folder.write("adapter_config.json", "{}")
         #expect(try error().problem == "holds no adapter_model.safetensors.")
         try folder.write("adapter_model.bin", "x")
-        #expect(try error().problem.hasPrefix("holds its weights as adapter_model.bin only"))
+        #expect(try error().problem.hasPrefix("has its weights only as adapter_model.bin"))
         #expect(throws: UserError.file("/nowhere", notBe: "read", errorNumber: 2)) {
             try LoRAAdapterFiles(directory: "/nowhere")
         }

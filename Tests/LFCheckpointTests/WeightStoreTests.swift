@@ -108,20 +108,20 @@ import Testing
         let file = try folder.write(
             "m.safetensors", header: sample.header, data: [UInt8](repeating: 0, count: sample.data))
         let error = try #require(throws: UserError.self) { try WeightStore.open(file: file) }
-        #expect(error.problem == "is no valid safetensors file: " + sample.problem)
+        #expect(error.problem == "is not a valid safetensors file: " + sample.problem)
         #expect(error.location == file)
     }
 
     static let files: [(bytes: [UInt8], problem: String)] = [
-        ([], "is no valid safetensors file: the file is empty."),
-        ([1, 2, 3], "is no valid safetensors file: it has 3 bytes, fewer than a header."),
+        ([], "is not a valid safetensors file: the file is empty."),
+        ([1, 2, 3], "is not a valid safetensors file: it has 3 bytes, fewer than a header."),
         (
             [100, 0, 0, 0, 0, 0, 0, 0, 0x7B],
-            "is no valid safetensors file: it announces a header of 100 bytes in a file of 9."
+            "is not a valid safetensors file: it announces a header of 100 bytes in a file of 9."
         ),
         (
             [UInt8](repeating: 0xFF, count: 8),
-            "is no valid safetensors file: it announces a header of 18446744073709551615 bytes in a file of 8."
+            "is not a valid safetensors file: it announces a header of 18446744073709551615 bytes in a file of 8."
         ),
         (
             Array("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n".utf8),
@@ -204,14 +204,14 @@ import Testing
         try writeShards()
         #expect(
             try problem(ofIndex: #"{"a":"three.safetensors"}"#)
-                == #"the file three.safetensors is missing, which should hold tensor "a"."#)
+                == #"the file three.safetensors, which should hold tensor "a", is missing."#)
         #expect(
             try problem(ofIndex: #"{"c":"one.safetensors"}"#)
                 == #"tensor "c" is listed, but one.safetensors does not hold it."#)
         for path in ["../one.safetensors", "/etc/passwd", "x/../../y", ""] {
             #expect(
                 try problem(ofIndex: #"{"a":"\#(path)"}"#)
-                    == #"tensor "a" is said to be in "\#(path)", which is no file of this folder."#)
+                    == #"tensor "a" is said to be in "\#(path)", which is not a file in this folder."#)
         }
         #expect(try problem(ofIndex: "[]") == #"has no object "weight_map"."#)
     }
@@ -224,7 +224,7 @@ import Testing
         try folder.write("adapter_config.json", "{}")
         #expect(try problem() == "holds an adapter (adapter_config.json), not a model.")
         try folder.write("pytorch_model.bin", "x")
-        #expect(try problem().hasPrefix("holds its weights as pytorch_model.bin only"))
+        #expect(try problem().hasPrefix("has its weights only as pytorch_model.bin"))
         #expect(throws: UserError.file("/nowhere", notBe: "read", errorNumber: ENOENT)) {
             try WeightStore.open(directory: "/nowhere")
         }

@@ -126,13 +126,13 @@ import Testing
 
     private static let weightFiles = [
         model("no weights", says: "models/spoilt: holds no weights") { try $0.remove(weights) },
-        model("pickled weights", says: "holds its weights as pytorch_model.bin only") {
+        model("pickled weights", says: "has its weights only as pytorch_model.bin") {
             try $0.remove(weights)
             try $0.write("x", to: "models/spoilt/pytorch_model.bin")
         },
         model(
             "truncated weights",
-            says: "model.safetensors: is no valid safetensors file: tensor \"lm_head.weight\" ends at byte"
+            says: "model.safetensors: is not a valid safetensors file: tensor \"lm_head.weight\" ends at byte"
         ) {
             try $0.truncate(weights, to: 100_000)
         },
@@ -174,7 +174,7 @@ import Testing
                 #"{"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}"#,
                 to: weights + ".index.json")
         },
-        model("index of another folder", says: "which is no file of this folder.") {
+        model("index of another folder", says: "which is not a file in this folder.") {
             try $0.remove(weights)
             try $0.write(
                 #"{"weight_map": {"model.norm.weight": "../tiny_llama/model.safetensors"}}"#,
@@ -182,10 +182,10 @@ import Testing
         },
         model(
             "weights that are no numbers",
-            says: "the weight model.norm.weight holds values that are no numbers.",
+            says: "the weight model.norm.weight contains NaN or infinity.",
             showsInTraining: true, spoil: spoilNorm),
         model(
-            "evaluated weights that are no numbers", says: "The evaluation's loss is no number.",
+            "evaluated weights that are no numbers", says: "The evaluation loss is nan.",
             showsInTraining: true,
             changing: ["do_train": "false", "do_eval": "true", "eval_dataset": "harbor_small"],
             spoil: spoilNorm),
@@ -234,7 +234,7 @@ import Testing
             try $0.remove("adapters/spoilt/adapter_config.json")
         },
         adapter("no weights", says: "holds no adapter_model.safetensors.") { try $0.remove(adapterWeights) },
-        adapter("truncated weights", says: "is no valid safetensors file") {
+        adapter("truncated weights", says: "is not a valid safetensors file") {
             try $0.truncate(adapterWeights, to: 30_000)
         },
         adapterConfig(["r": 4], says: "which do not have the rank r = 4 of adapter_config.json."),

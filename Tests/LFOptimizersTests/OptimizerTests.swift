@@ -130,7 +130,7 @@ private func parameter(_ name: String, _ values: [Float]) throws -> NamedParamet
             try change(&state)
             return try #require(throws: UserError.self) { try optimizer.load(state) }.problem
         }
-        let start = "the optimizer's state does not fit the parameters that are trained: "
+        let start = "the optimizer state does not match the trained parameters: "
         #expect(try problem { $0.removeFirst() } == start + #""w.exp_avg" is missing."#)
         #expect(
             try problem { $0.append(("v.step", try Tensor.zeros([]))) }
