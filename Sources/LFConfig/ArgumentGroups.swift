@@ -174,6 +174,7 @@ extension TrainingArguments {
         lrSchedulerType = arguments.choice("lr_scheduler_type", default: .linear)
         lrSchedulerKwargs = schedulerOptions(arguments["lr_scheduler_kwargs"])
         warmupSteps = arguments.double("warmup_steps")
+        warmupRatio = arguments.optionalDouble("warmup_ratio")
         optim = arguments.choice("optim", default: .adamwTorchFused)
         if arguments.bool("use_muon") {
             optimizerMethod = .muon

@@ -18,6 +18,11 @@ extension ResolvedConfig {
     }
 }
 
+extension ArgumentValue {
+    /// The value on one line of YAML.
+    package var yaml: String { inYAML(self) }
+}
+
 /// A value on one line of YAML, quoted where a plain spelling would mean something else.
 private func inYAML(_ value: ArgumentValue) -> String {
     switch value {

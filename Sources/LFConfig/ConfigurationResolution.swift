@@ -58,12 +58,13 @@ private func complete(_ arguments: inout ArgumentValues) {
         arguments.set("lora_alpha", .int(2 * arguments.int("lora_rank")))
     }
     if let ratio = arguments.optionalDouble("warmup_ratio") {
-        if arguments.isGiven("warmup_steps") {
+        if arguments.isGiven("warmup_steps"), arguments.double("warmup_steps") != 0 {
             arguments.warn(
                 "`warmup_ratio: \(spelled(ratio))` takes the place of `warmup_steps`. Keep one of them.")
         }
-        arguments.set("warmup_steps", .double(ratio))
-        arguments.set("warmup_ratio", .null)
+        // `warmup_steps: 1` is one step, so that a ratio of 1 keeps its own name.
+        arguments.set("warmup_steps", .double(ratio < 1 ? ratio : 0))
+        if ratio < 1 { arguments.set("warmup_ratio", .null) }
     }
     if arguments.string("eval_strategy") != "no" { arguments.set("do_eval", .bool(true)) }
     if arguments.string("eval_strategy") == "steps", arguments.optionalDouble("eval_steps") ?? 0 == 0 {
@@ -73,7 +74,7 @@ private func complete(_ arguments: inout ArgumentValues) {
         arguments.set("metric_for_best_model", .string("loss"))
     }
     if arguments.isNull("greater_is_better"), let metric = arguments.optionalString("metric_for_best_model") {
-        arguments.set("greater_is_better", .bool(!metric.hasSuffix("loss")))
+        arguments.set("greater_is_better", .bool(TrainingArguments.greaterIsBetter(metric)))
     }
     // Upstream takes 0 as "never".
     if arguments.string("save_strategy") == "steps", arguments.double("save_steps") == 0 {

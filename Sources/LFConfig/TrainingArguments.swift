@@ -73,6 +73,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var lrSchedulerKwargs: [String: SchedulerOption] = [:]
     /// A ratio of all steps when below 1.
     public var warmupSteps = 0.0
+    /// A ratio of all steps that `warmupSteps` cannot spell, which is 1: there it would be one step.
+    public var warmupRatio: Double?
     public var optim = Optimizer.adamwTorchFused
     /// What takes the place of `optim`, or wraps it; upstream keeps it among the fine-tuning arguments.
     public var optimizerMethod = OptimizerMethod.plain
@@ -117,4 +119,18 @@ public struct TrainingArguments: Sendable, Equatable {
     public var threads: Int?
 
     public init() {}
+
+    /// Whether a metric is better when it is greater, by its name: losses and perplexities are not.
+    package static func greaterIsBetter(_ metric: String) -> Bool {
+        !["loss", "loss_per_token", "perplexity"].contains { metric.hasSuffix($0) }
+    }
+
+    /// Whether the learning rate of a step depends on how many steps the run has.
+    package var learningRateDependsOnLength: Bool {
+        switch lrSchedulerType {
+        case .constant: false
+        case .constantWithWarmup, .inverseSqrt: warmupRatio != nil || warmupSteps > 0 && warmupSteps < 1
+        default: true
+        }
+    }
 }

@@ -42,7 +42,12 @@ public struct LRSchedule: Sendable, Equatable {
     public init(_ arguments: TrainingArguments, totalSteps: Int) throws(UserError) {
         let options = Options(arguments.lrSchedulerKwargs)
         let rate = arguments.learningRate
-        let warmup = Self.warmupSteps(arguments.warmupSteps, of: totalSteps)
+        let warmup =
+            if let ratio = arguments.warmupRatio {
+                Int((Double(totalSteps) * ratio).rounded(.up))
+            } else {
+                Self.warmupSteps(arguments.warmupSteps, of: totalSteps)
+            }
         baseLearningRate = rate
         warmupSteps = warmup
         self.totalSteps = totalSteps
@@ -51,7 +56,7 @@ public struct LRSchedule: Sendable, Equatable {
             guard let minimum = try options.number("min_lr") else {
                 throw UserError(
                     .configuration,
-                    "lr_scheduler_type \(arguments.lrSchedulerType.rawValue) needs its lowest learning rate.",
+                    "lr_scheduler_type \(arguments.lrSchedulerType.rawValue) needs a lowest learning rate.",
                     remedy: "Set min_lr_rate or min_lr in lr_scheduler_kwargs.")
             }
             return rate > 0 ? minimum / rate : 0
@@ -205,7 +210,7 @@ public struct LRSchedule: Sendable, Equatable {
         private func wrong(_ name: String, _ expected: String, _ found: String) -> UserError {
             UserError(
                 .configuration, "\(name) in lr_scheduler_kwargs must be \(expected), got \(found).",
-                remedy: "Correct it, or remove it for the schedule's own.")
+                remedy: "Correct it, or remove it to use the schedule's default.")
         }
     }
 }

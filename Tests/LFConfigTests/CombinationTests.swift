@@ -199,6 +199,10 @@ struct CombinationTests {
         #expect(try config("eval_strategy=steps", "val_size=0.1", "logging_steps=7").training.evalSteps == 7)
         #expect(try config("eval_strategy=steps", "val_size=0.1").training.doEval)
         #expect(try config("warmup_ratio=0.25").training.warmupSteps == 0.25)
+        #expect(try config("warmup_ratio=0.25").training.warmupRatio == nil)
+        #expect(try config("warmup_ratio=1.0").training.warmupRatio == 1)
+        #expect(try config("warmup_ratio=1.0").training.warmupSteps == 0)
+        #expect(try config("warmup_steps=1").training.warmupRatio == nil)
         #expect(try config("save_steps=0").training.saveStrategy == .no)
         #expect(try config("save_total_limit=0").training.saveTotalLimit == nil)
         #expect(try config("max_steps=0").training.maxSteps == -1)
@@ -207,6 +211,9 @@ struct CombinationTests {
         #expect(best.training.metricForBestModel == "loss")
         #expect(best.training.greaterIsBetter == false)
         #expect(try config("metric_for_best_model=eval_rewards/accuracies").training.greaterIsBetter == true)
+        for metric in ["loss_per_token", "eval_loss_per_token", "perplexity", "eval_d_perplexity"] {
+            #expect(try config("metric_for_best_model=\(metric)").training.greaterIsBetter == false)
+        }
         #expect(try config("dataset_dir=here").data.mediaDir == "here")
         #expect(try config().training.outputDir == "trainer_output")
     }

@@ -149,6 +149,25 @@ private func expectEqual(
         expectEqual((0..<12).map { schedule.learningRate(at: $0) }, sample.rates)
     }
 
+    /// `warmup_ratio: 1.0` is all steps, `warmup_steps: 1` one.
+    @Test func aRatioOfOneWarmsAllSteps() throws {
+        for type in TrainingArguments.LRScheduler.allCases where type != .reduceLROnPlateau {
+            var arguments = TrainingArguments()
+            arguments.lrSchedulerType = type
+            arguments.learningRate = 1e-3
+            if [.cosineWithMinLR, .cosineWarmupWithMinLR].contains(type) {
+                arguments.lrSchedulerKwargs = ["min_lr": .number(1e-6)]
+            }
+            arguments.warmupRatio = 1
+            let schedule = try LRSchedule(arguments, totalSteps: 7)
+            #expect(schedule.warmupSteps == 7)
+            guard ![.constant, .cosineWarmupWithMinLR].contains(type) else { continue }
+            for step in 0..<7 {
+                #expect(abs(schedule.factor(at: step) - Double(step) / 7) < 1e-12, "\(type), step \(step)")
+            }
+        }
+    }
+
     @Test func warmupBelowOneIsAShareRoundedUp() {
         #expect(LRSchedule.warmupSteps(0.1, of: 15) == 2)
         #expect(LRSchedule.warmupSteps(0, of: 15) == 0)
