@@ -31,18 +31,13 @@ struct Manifest: Equatable {
     /// - Throws: `UserError` naming the folder or the file.
     init(readingFrom folder: String) throws(UserError) {
         guard regularFiles(in: folder).contains(Self.fileName) else {
-            throw UserError(
-                .failedRun, "has no \(Self.fileName), so that it cannot be told whether it is whole.",
-                at: folder,
-                remedy:
-                    "Resume from a checkpoint that this program wrote, or use this one's weights as a model or adapter."
-            )
+            throw ForeignFolder.refusal(of: folder)
         }
         let path = folder + "/" + Self.fileName
         let root = try JSONValue.read(path: path)
         guard root["version"]?.int == Int(Self.version), let members = root["files"]?.object else {
             throw UserError(
-                .failedRun, "is no manifest of version \(Self.version).", at: path,
+                .failedRun, "is not a manifest of version \(Self.version).", at: path,
                 remedy: "Resume from a checkpoint that this version of the program wrote.")
         }
         files = [:]

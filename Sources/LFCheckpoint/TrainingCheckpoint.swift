@@ -84,9 +84,9 @@ public struct TrainingCheckpoint: Sendable {
     fileprivate func requireState() throws(UserError) {
         guard holdsState else {
             throw UserError(
-                .failedRun, "holds weights only (save_only_model), no state of the run.", at: path,
+                .failedRun, "holds weights only (save_only_model) and not the state of the run.", at: path,
                 remedy:
-                    "Resume from another checkpoint, or use its weights as a model or adapter of a new run.")
+                    "Resume from another checkpoint, or start a new run from its weights.")
         }
     }
 

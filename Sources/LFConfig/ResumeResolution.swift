@@ -41,7 +41,7 @@ public func resolveResume(_ config: ResolvedConfig) throws -> ResumeDecision {
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue
         else {
             throw UserError(
-                .configuration, "The checkpoint to resume from is no folder.", at: path,
+                .configuration, "The checkpoint to resume from is not a folder.", at: path,
                 remedy: "Correct `resume_from_checkpoint`, or set it to true for the newest checkpoint.")
         }
         return ResumeDecision(checkpoint: path, messages: ["Resuming training from \(path)."])

@@ -48,6 +48,7 @@ func streamDatasets(
     if let train = streams.train {
         let stream = ExampleStream(
             name: train.name, plan: train.plan, processing: processing(form), byteCount: train.byteCount,
+            contentDigest: train.digest,
             heldOut: heldOut)
         let cursor = try stream.cursor()
         let first = try cursor.next()
@@ -85,12 +86,13 @@ private func oneVerdict(_ name: String, _ count: Int) -> String {
 
 /// The streams that a configuration asks for, every dataset's first rows checked.
 private struct StreamSet {
-    var train: (name: String, plan: StreamPlan, byteCount: Int)?
+    var train: (name: String, plan: StreamPlan, byteCount: Int, digest: String)?
     var eval: [(name: String?, title: String, plan: StreamPlan)] = []
 
     init(_ config: ResolvedConfig, _ loader: inout DatasetLoader) throws {
         var fileCount = 0
         var byteCount = 0
+        var digest = ContentDigest()
         func dataset(_ name: String) throws -> StreamedDataset {
             let (converter, paths) = try loader.source(named: name)
             if converter.entry.sampleCount != nil {
@@ -101,6 +103,7 @@ private struct StreamSet {
             let files = paths.enumerated().map { (path: $1, index: fileCount + $0) }
             fileCount += files.count
             byteCount += paths.reduce(0) { $0 + fileSize($1) }
+            for path in paths { try digest.update(samplesOf: path) }
             let dataset = StreamedDataset(
                 name: name, files: files, converter: converter, shufflesFiles: isOnHub)
             try checkFirstRows(of: dataset, count: config.data.preprocessingBatchSize)
@@ -121,7 +124,7 @@ private struct StreamSet {
         }
         if !config.data.dataset.isEmpty {
             let trainPlan = try plan(config.data.dataset)
-            train = (config.data.dataset.joined(separator: ", "), trainPlan, byteCount)
+            train = (config.data.dataset.joined(separator: ", "), trainPlan, byteCount, digest.hex)
         }
         if config.data.evalOnEachDataset {
             for name in loader.distinct(config.data.evalDataset) {

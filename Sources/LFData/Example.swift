@@ -29,11 +29,14 @@ public enum Example: Sendable, Equatable {
     case prompted(prompt: [Int32], answer: [Int32])
 }
 
+extension LabeledSequence {
+    /// Whether a token is learned; the first has nothing to be predicted from.
+    package var learnsToken: Bool { labels.dropFirst().contains { $0 != ignoreIndex } }
+}
+
 extension Example {
     /// Whether a token is learned; the first of a sequence has nothing to be predicted from.
-    public var learnsToken: Bool {
-        sequences.contains { $0.labels.dropFirst().contains { $0 != ignoreIndex } }
-    }
+    public var learnsToken: Bool { sequences.contains(where: \.learnsToken) }
 
     /// Checks that a model knows every token.
     ///

@@ -27,6 +27,8 @@ public final class ExampleStream: Sendable {
     public let mostTokens: Int
     /// The bytes of its files.
     public let byteCount: Int
+    /// Tells its files from others, by their sizes and pieces of them.
+    package let contentDigest: String
     public let bufferSize: Int
     /// What decides, besides data, seed and buffer, which examples come when: a run that goes on with another comes out otherwise.
     public let arrangement: String
@@ -37,13 +39,14 @@ public final class ExampleStream: Sendable {
     let heldOutCount: Int
 
     init(
-        name: String, plan: StreamPlan, processing: RowProcessing, byteCount: Int,
+        name: String, plan: StreamPlan, processing: RowProcessing, byteCount: Int, contentDigest: String,
         heldOut: [StreamedRow] = []
     ) {
         self.name = name
         self.plan = plan
         self.processing = processing
         self.byteCount = byteCount
+        self.contentDigest = contentDigest
         bufferSize = plan.shuffleBuffer ?? 0
         arrangement =
             "\(name) by \(plan.strategy.rawValue) \(plan.probabilities), val_size \(heldOut.count), preprocessing_batch_size \(processing.processor.data.preprocessingBatchSize)"

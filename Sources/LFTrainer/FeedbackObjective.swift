@@ -8,6 +8,7 @@ public import LFTorch
 /// Learning from single judged answers: KTO (upstream `train/kto/trainer.py`).
 public final class FeedbackObjective: Objective {
     public let collator = Collator()
+    public let learnable = LearnableExamples(.kto)
     private let model: LanguageModel
     private let reference: ReferencePolicy
     private let settings: FinetuningArguments.Preference
@@ -50,10 +51,19 @@ public final class FeedbackObjective: Objective {
         func perAnswer(_ value: (Bool) -> Double) throws(TorchError) -> Tensor {
             try Tensor(isDesirable.map(value)).to(policy.dtype).to(model.device)
         }
+        // An unrelated answer without a token, cut off behind a long prompt, tells nothing of the distance.
+        let lengths = batch.host.targetCounts
+        let measured = (count..<2 * count).filter { lengths[$0] > 0 }
+        func unrelated(_ values: Tensor) throws(TorchError) -> Tensor {
+            guard !measured.isEmpty, measured.count < count else {
+                return try values.slice(count..<2 * count)
+            }
+            return try values.selecting(Tensor(measured.map { Int64($0) }).to(model.device))
+        }
         let result = try feedbackOutcome(
             policy: policy.slice(0..<count), reference: frozen.slice(0..<count),
-            unrelatedPolicy: policy.slice(count..<(2 * count)),
-            unrelatedReference: frozen.slice(count..<(2 * count)), signs: perAnswer { $0 ? 1 : -1 },
+            unrelatedPolicy: unrelated(policy), unrelatedReference: unrelated(frozen),
+            signs: perAnswer { $0 ? 1 : -1 },
             weights: perAnswer { $0 ? settings.ktoChosenWeight : settings.ktoRejectedWeight },
             beta: settings.beta)
         var loss = try result.losses.mean()
@@ -93,14 +103,12 @@ public final class FeedbackObjective: Objective {
                 metrics += [
                     Metric("rewards/\(kind)", try result.rewards.selecting(rows).mean(), weight: weight),
                     Metric("logps/\(kind)", try logProbs.selecting(rows).mean(), weight: weight),
-                    Metric(
-                        "logits/\(kind)",
-                        try model.meanLogits(logits, batch) {
-                            $0 < isDesirable.count && isDesirable[$0] == verdict
-                        }, weight: weight),
+                    try model.meanLogits("logits/\(kind)", logits, batch) {
+                        $0 < isDesirable.count && isDesirable[$0] == verdict
+                    },
                 ]
             }
-            metrics.append(Metric("kl", result.kl))
+            metrics.append(Metric("kl", result.kl, weight: Double(isDesirable.count)))
             return metrics
         }
     }

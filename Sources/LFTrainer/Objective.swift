@@ -56,13 +56,17 @@ public protocol Objective: AnyObject {
     /// How examples are laid out for it.
     var collator: Collator { get }
 
+    /// Which examples it can learn from; only these enter a batch and count in a mean.
+    var learnable: LearnableExamples { get }
+
     /// How many times the configured accumulation a step's examples are.
     var bufferedUpdates: Int { get }
 
-    /// What one step does with its examples: by default one update with the loss of the examples as they are. An objective
+    /// What one step does with its examples: by default one update with the loss of those that are learnable. An objective
     /// that learns from its own answers writes them here.
     ///
     /// - Parameter batches: The step's examples as the loop batches them.
+    /// - Returns: Nothing where no example of the step is learnable.
     func updates(of batches: [[Example]]) throws -> [Update]
 
     /// By what the summed losses of the batches of one optimizer step are divided.
@@ -77,6 +81,9 @@ public protocol Objective: AnyObject {
     /// Metrics that follow from the averages of the others over a log interval, such as a difference of two means.
     func derivedMetrics(of averages: [String: Double]) -> [(name: String, value: Double)]
 
+    /// The same for the averages over an evaluation set.
+    func derivedEvaluationMetrics(of averages: [String: Double]) -> [(name: String, value: Double)]
+
     /// Running values that a checkpoint must hold for an exact resume.
     var runningValues: [String: Double] { get set }
 
@@ -85,10 +92,14 @@ public protocol Objective: AnyObject {
 }
 
 extension Objective {
+    public var learnable: LearnableExamples { .withToken }
+
     public var bufferedUpdates: Int { 1 }
 
     public func updates(of batches: [[Example]]) throws -> [Update] {
-        let streams = batches.map { collator.stream(of: $0) }
+        let counted = batches.map { $0.filter(learnable.contains) }.filter { !$0.isEmpty }
+        guard !counted.isEmpty else { return [] }
+        let streams = counted.map { collator.stream(of: $0) }
         let loss: Update.Loss = { (batch) throws(TorchError) in try self.trainingLoss(batch) }
         return [Update(batches: streams.map { ($0, loss) }, divisor: lossDivisor(of: streams))]
     }
@@ -96,6 +107,12 @@ extension Objective {
     public var generators: [(name: String, generator: Generator)] { [] }
 
     public func derivedMetrics(of averages: [String: Double]) -> [(name: String, value: Double)] { [] }
+
+    public func derivedEvaluationMetrics(
+        of averages: [String: Double]
+    ) -> [(name: String, value: Double)] {
+        derivedMetrics(of: averages)
+    }
 
     public var runningValues: [String: Double] {
         get { [:] }

@@ -299,7 +299,7 @@ public final class PolicyOptimizationObjective: Objective {
             ("tokens/queries_len_mean", mean(promptLengths.map(Double.init))),
             ("tokens/queries_len_std", deviation(promptLengths.map(Double.init))),
             ("tokens/responses_len_mean", mean(lengths)), ("tokens/responses_len_std", deviation(lengths)),
-        ].map { name, value in Metric(name, try .scalar(value)) }
+        ].map { name, value in Metric(name, try .scalar(value), weight: Double(experiences.count)) }
     }
 
     private func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(values.count, 1)) }

@@ -8,6 +8,7 @@ public import LFTorch
 /// Learning from pairs: DPO and its family (upstream `train/dpo/trainer.py`).
 public final class PreferenceObjective: Objective {
     public let collator = Collator()
+    public let learnable = LearnableExamples(.dpo)
     private let model: LanguageModel
     private let reference: ReferencePolicy
     private let settings: FinetuningArguments.Preference
@@ -71,11 +72,14 @@ public final class PreferenceObjective: Objective {
             result = try referenceFreeOutcome(loss, policy: policy, beta: settings.beta)
         }
 
-        // The likelihood term looks at the mean over the chosen answer's tokens.
+        // The likelihood term looks at the mean over the chosen answer's tokens; it is not part of what metrics tell of the loss.
         let likelihood = try -(sums / lengthTensor).slice(0..<pairs)
-        if settings.ftx > 1e-6 { result.losses = try result.losses + likelihood * settings.ftx }
+        let total =
+            if settings.ftx > 1e-6 {
+                try result.losses + likelihood * settings.ftx
+            } else { result.losses }
         return ObjectiveOutcome(
-            loss: try result.losses.mean(), metrics: try metrics(result, policy, likelihood, hidden, batch))
+            loss: try total.mean(), metrics: try metrics(result, policy, likelihood, hidden, batch))
     }
 
     private func metrics(
@@ -85,24 +89,23 @@ public final class PreferenceObjective: Objective {
         try withoutGrad { () throws(TorchError) in
             let pairs = batch.host.sequenceCount / 2
             let logits = try model.meanLogits(hidden)
+            func metric(_ name: String, _ perPair: Tensor) throws(TorchError) -> Metric {
+                Metric(name, try perPair.detached().mean(), weight: Double(pairs))
+            }
             var metrics = [
-                Metric("rewards/chosen", try result.chosenRewards.mean()),
-                Metric("rewards/rejected", try result.rejectedRewards.mean()),
-                Metric(
-                    "rewards/accuracies",
-                    try (result.chosenRewards .> result.rejectedRewards).to(.float32).mean()),
-                Metric("rewards/margins", try (result.chosenRewards - result.rejectedRewards).mean()),
-                Metric("logps/chosen", try policy.chosen.detached().mean()),
-                Metric("logps/rejected", try policy.rejected.detached().mean()),
-                Metric("logits/chosen", try model.meanLogits(logits, batch) { $0 < pairs }),
-                Metric("logits/rejected", try model.meanLogits(logits, batch) { $0 >= pairs }),
+                try metric("rewards/chosen", result.chosenRewards),
+                try metric("rewards/rejected", result.rejectedRewards),
+                try metric(
+                    "rewards/accuracies", (result.chosenRewards .> result.rejectedRewards).to(.float32)),
+                try metric("rewards/margins", result.chosenRewards - result.rejectedRewards),
+                try metric("logps/chosen", policy.chosen), try metric("logps/rejected", policy.rejected),
+                try model.meanLogits("logits/chosen", logits, batch) { $0 < pairs },
+                try model.meanLogits("logits/rejected", logits, batch) { $0 >= pairs },
             ]
             if loss == .orpo {
-                metrics.append(Metric("sft_loss", try likelihood.detached().mean()))
+                metrics.append(try metric("sft_loss", likelihood))
                 metrics.append(
-                    Metric(
-                        "odds_ratio_loss",
-                        try ((result.losses - likelihood) / settings.beta).detached().mean()))
+                    try metric("odds_ratio_loss", (result.losses - likelihood) / settings.beta))
             }
             return metrics
         }

@@ -38,16 +38,18 @@ extension LanguageModel {
         try logProbs(hiddenStates(batch), batch)
     }
 
-    /// Mean logits over the vocabulary and over all tokens of the sequences that are members, shared tokens counted for each; `[]`.
+    /// Mean logits over the vocabulary and over all tokens of the sequences that are members, shared tokens counted for each, as a
+    /// metric that counts by these tokens.
     func meanLogits(
-        _ perToken: Tensor, _ batch: DeviceStream, over isMember: (Int) -> Bool
-    ) throws(TorchError) -> Tensor {
+        _ name: String, _ perToken: Tensor, _ batch: DeviceStream, over isMember: (Int) -> Bool
+    ) throws(TorchError) -> Metric {
         var weights = Array(repeating: Float(0), count: batch.host.tokenCount)
         for segment in batch.host.segments {
             let uses = Float(segment.sequences.count(where: isMember))
             for row in segment.range { weights[row] = uses }
         }
         let total = weights.reduce(0, +)
-        return try (perToken * Tensor(weights).to(device)).sum() / Double(max(total, 1))
+        let mean = try (perToken * Tensor(weights).to(device)).sum() / Double(max(total, 1))
+        return Metric(name, mean, weight: Double(total))
     }
 }

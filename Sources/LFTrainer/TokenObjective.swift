@@ -1,3 +1,4 @@
+import Foundation
 public import LFData
 public import LFModels
 public import LFNN
@@ -12,20 +13,26 @@ public final class TokenObjective: Objective {
     private let reference: ReferencePolicy
     private let noise: EmbeddingNoise?
     private let reportsAccuracy: Bool
+    private let reportsPerplexity: Bool
+
+    /// The mean loss of all predicted tokens, whatever their batches; upstream's `loss` and `eval_loss` depend on them.
+    static let lossPerToken = "loss_per_token"
 
     /// - Parameters:
     ///   - reference: What an anchored loss is held against.
     ///   - noise: Added to the embeddings in training.
     ///   - reportsAccuracy: Whether evaluation counts how often the likeliest token is the labelled one.
+    ///   - reportsPerplexity: Whether evaluation gives the exponential of the loss per token.
     public init(
         _ model: LanguageModel, loss: TokenLoss = .crossEntropy, reference: ReferencePolicy = .none,
-        noise: EmbeddingNoise? = nil, reportsAccuracy: Bool = false
+        noise: EmbeddingNoise? = nil, reportsAccuracy: Bool = false, reportsPerplexity: Bool = false
     ) {
         self.model = model
         self.loss = loss
         self.reference = reference
         self.noise = noise
         self.reportsAccuracy = reportsAccuracy
+        self.reportsPerplexity = reportsPerplexity
     }
 
     /// All labelled tokens of the step, so that every token counts the same.
@@ -34,14 +41,17 @@ public final class TokenObjective: Objective {
     }
 
     public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        ObjectiveOutcome(loss: try losses(batch, noise: noise, accuracy: false).losses.sum())
+        let loss = try losses(batch, noise: noise, accuracy: false).losses.sum()
+        return ObjectiveOutcome(loss: loss, metrics: [try perToken(loss, batch)])
     }
 
     public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
         let (losses, correct) = try losses(batch, noise: nil, accuracy: reportsAccuracy)
         // Over all labelled tokens, as in training: the first of a text counts, although nothing predicts it.
-        let loss = try losses.sum() / lossDivisor(of: [batch.host])
-        guard let correct else { return ObjectiveOutcome(loss: loss) }
+        let sum = try losses.sum()
+        let loss = try sum / lossDivisor(of: [batch.host])
+        let perToken = try perToken(sum, batch)
+        guard let correct else { return ObjectiveOutcome(loss: loss, metrics: [perToken]) }
         // The mean over examples of each one's share of right tokens.
         let counts = batch.host.targetCounts
         let scored = counts.count { $0 > 0 }
@@ -50,7 +60,21 @@ public final class TokenObjective: Objective {
             / Tensor(counts.map { Float(max($0, 1)) }).to(model.device)
         let accuracy = try shares.sum() / Double(max(scored, 1))
         return ObjectiveOutcome(
-            loss: loss, metrics: [Metric("accuracy", accuracy, weight: Double(scored))])
+            loss: loss, metrics: [Metric("accuracy", accuracy, weight: Double(scored)), perToken])
+    }
+
+    public func derivedEvaluationMetrics(
+        of averages: [String: Double]
+    ) -> [(name: String, value: Double)] {
+        guard reportsPerplexity, let loss = averages[Self.lossPerToken] else { return [] }
+        return [("perplexity", exp(loss))]
+    }
+
+    /// A batch's summed losses as a mean over the tokens that something predicts.
+    private func perToken(_ sum: Tensor, _ batch: DeviceStream) throws(TorchError) -> Metric {
+        let count = batch.host.targetCount
+        return Metric(
+            Self.lossPerToken, try sum.detached() / Double(max(count, 1)), weight: Double(count))
     }
 
     public var generators: [(name: String, generator: Generator)] {

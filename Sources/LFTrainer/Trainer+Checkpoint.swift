@@ -74,9 +74,11 @@ extension Trainer {
         state.evalSteps = fresh.evalSteps
         state.saveSteps = fresh.saveSteps
         state.trainBatchSize = fresh.trainBatchSize
-        // The folder may have been moved, or be named from another place.
+        // The folder may have been moved, or be named from another place: the best checkpoint lies beside this one.
         if let best = old.bestModelCheckpoint?.split(separator: "/").last {
-            let path = "\(arguments.outputDir)/\(best)"
+            let folder = parentDirectory(of: checkpoint.path)
+            let isOwn = resolvedPath(folder) == resolvedPath(arguments.outputDir)
+            let path = "\(isOwn ? arguments.outputDir : folder)/\(best)"
             if FileManager.default.fileExists(atPath: path) { state.bestModelCheckpoint = path }
         }
         try restoreProgress(saved.scheduler, source: checkpoint.path)
@@ -84,15 +86,16 @@ extension Trainer {
         return try streamPosition(saved.scheduler["stream"], source: checkpoint.path)
     }
 
-    /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.
     /// The random streams that the run draws from.
     private var generators: [(name: String, generator: Generator)] {
         [("dropout", dropoutGenerator)] + objective.generators
     }
 
+    /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.
     func loadBest() throws {
         guard let path = state.bestModelCheckpoint else {
-            logger.warning("No checkpoint was evaluated: load_best_model_at_end keeps the last weights.")
+            logger.warning(
+                "No checkpoint has a finite score: load_best_model_at_end keeps the last weights.")
             return
         }
         do {
@@ -149,9 +152,15 @@ extension Trainer {
             "last_logged_step": .int(Int64(progress.lastLoggedStep)),
             "floating_point_operations": .double(progress.floatingPointOperations),
             "tokens_trained": .int(Int64(progress.tokensTrained)), "metrics": .array(metrics),
+            "empty_steps_since_log": .int(Int64(progress.emptySteps.sinceLog)),
+            "empty_steps": .int(Int64(progress.emptySteps.total)),
+            "token_loss": [
+                "sum": .double(progress.tokenLoss.sum), "count": .double(progress.tokenLoss.count),
+            ],
             "running_values": .object(running), "owes_epoch_end": .bool(progress.owesEpochEnd),
         ]
         progressed["course"] = .object(course)
+        progressed["score_basis"] = scoreBasis
         if let position = streamed?.position {
             progressed["stream"] = [
                 "pass": .int(Int64(position.stream.pass)), "rows": .int(Int64(position.stream.rows)),
@@ -171,47 +180,14 @@ extension Trainer {
         func count(_ key: String) throws -> Int {
             if let count = saved?[key]?.int, count >= 0 { return count }
             throw UserError(
-                .failedRun, "The checkpoint does not say where a stream stood.", at: source,
+                .failedRun, "The checkpoint does not record a position in the data stream.", at: source,
                 remedy:
-                    "Resume with streaming: false as the run was begun, or set ignore_data_skip: true to stream from the beginning."
+                    "Resume with streaming: false, as the run was started, or set ignore_data_skip: true to stream from the beginning."
             )
         }
         let stream = ExampleStream.Position(
             pass: try count("pass"), rows: try count("rows"), examples: try count("examples"))
         return StreamedSteps.Position(stream: stream, batches: try count("batches"))
-    }
-
-    /// What decides which examples make up which step.
-    private var course: JSONObject {
-        var course: JSONObject = [
-            "seed": .int(Int64(arguments.dataSeed ?? arguments.seed)), "disable_shuffling": .bool(!shuffles),
-            "per_device_train_batch_size": .int(Int64(arguments.perDeviceTrainBatchSize)),
-            "gradient_accumulation_steps": .int(Int64(arguments.gradientAccumulationSteps)),
-        ]
-        switch trainSet {
-        case .list(let examples):
-            course["examples"] = .int(Int64(examples.count))
-            course["tokens"] = .int(Int64(examples.reduce(0) { $0 + $1.tokenCount }))
-        case .stream(let stream):
-            course["seed"] = .int(Int64(arguments.seed))
-            course["data_bytes"] = .int(Int64(stream.byteCount))
-            course["buffer_size"] = .int(Int64(stream.bufferSize))
-            course["stream"] = .string(stream.arrangement)
-        }
-        return course
-    }
-
-    /// Going on with other data, or in another order, is allowed but seldom meant.
-    private func compareCourse(with saved: JSONValue?, source: String) {
-        guard let saved = saved?.object else { return }
-        let changes = course.compactMap { name, value -> String? in
-            guard let old = saved[name], old != value else { return nil }
-            return "\(name) \(old.serialized()) then, \(value.serialized()) now"
-        }
-        guard !changes.isEmpty else { return }
-        logger.warning(
-            "\(source) was made with other data or batches: \(changes.joined(separator: "; ")). The run goes on, but not as it would have."
-        )
     }
 
     private func restoreProgress(_ json: JSONValue, source: String) throws {
@@ -221,10 +197,17 @@ extension Trainer {
             let tokens = json["tokens_trained"]?.int
         else {
             throw UserError(
-                .failedRun, "scheduler.json does not say where the run stood.", at: source,
+                .failedRun, "scheduler.json does not record the progress of the run.", at: source,
                 remedy: "Resume from another checkpoint.")
         }
+        progress.emptySteps = (
+            json["empty_steps_since_log"]?.int ?? 0, json["empty_steps"]?.int ?? 0
+        )
+        progress.tokenLoss = (
+            json["token_loss"]?["sum"]?.double ?? 0, json["token_loss"]?["count"]?.double ?? 0
+        )
         compareCourse(with: json["course"], source: source)
+        compareScores(with: json["score_basis"], source: source)
         progress.lossSinceLog = lossSinceLog
         progress.totalLoss = totalLoss
         progress.lastLoggedStep = lastLoggedStep

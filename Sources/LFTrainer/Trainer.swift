@@ -34,9 +34,18 @@ public final class Trainer {
     let earlyStoppingPatience: Int?
     let logger = Logger(label: "llamafactory.trainer")
 
+    /// The settings that decide what the steps make of the data, by argument name: a resume says which of them have changed.
+    public var settings: [(name: String, value: String)] = []
+
     public internal(set) var state = TrainerState()
     var progress = TrainingProgress()
     var reporter: TrainingReporter?
+    /// Tells the training data from others, their order included; computed once.
+    private(set) lazy var dataDigest = trainSet.digest
+    /// The same for the evaluation data.
+    private(set) lazy var evaluationDigest = contentDigest(of: evalSets.flatMap(\.examples))
+    /// Streamed examples that this run left out.
+    private var unlearnableCount = 0
     /// Epochs that an earlier run had done.
     private var resumedEpoch = 0.0
     /// When this run's training began, and how many tokens an earlier run had seen.
@@ -77,9 +86,11 @@ public final class Trainer {
 
     /// Trains to the end of the plan.
     ///
-    /// - Parameter checkpoint: A verified checkpoint folder to go on from.
+    /// Checkpoints of another run that lie in the output folder are moved into a folder of their own first.
+    ///
+    /// - Parameter checkpoint: A verified checkpoint folder to resume from.
     /// - Returns: The closing entry of the log: run time, rates, mean loss; nil when the run was interrupted.
-    /// - Throws: `UserError` when the loss is no number, or a file cannot be written.
+    /// - Throws: `UserError` when the loss is infinite or NaN, or a file cannot be written.
     public func train(resumingFrom checkpoint: TrainingCheckpoint? = nil) throws -> LogEntry? {
         let plan = TrainingPlan(
             arguments, exampleCount: trainSet.exampleCount, bufferedUpdates: objective.bufferedUpdates)
@@ -99,7 +110,9 @@ public final class Trainer {
         }
 
         announce(plan, resumes: checkpoint != nil)
+        if let checkpoint { announceNothingLeft(plan, checkpoint.path) }
         planActivations()
+        try setEarlierCheckpointsAside(resuming: checkpoint)
         let reporter = try TrainingReporter(
             outputDir: arguments.outputDir, totalSteps: plan.totalSteps, resumedStep: state.globalStep,
             resumedTokens: state.numInputTokensSeen, resumedEntries: state.entriesAtCurrentStep,
@@ -114,10 +127,16 @@ public final class Trainer {
         trainingBegan = (start, state.numInputTokensSeen)
 
         if state.globalStep < plan.totalSteps { try requireBestMetric() }
-        if arguments.evalOnStart, checkpoint == nil { try evaluateAndLog() }
+        // The model as it was loaded is not a checkpoint: its score counts neither as best nor against the patience.
+        if arguments.evalOnStart, checkpoint == nil { try evaluate() }
         try run(plan, optimizer: optimizer, schedule: schedule)
         reporter.finish()
         for warning in streamed?.warnings ?? [] { logger.warning("\(warning)") }
+        if unlearnableCount > 0 {
+            logger.warning(
+                "\(unlearnableCount) streamed examples had no token to learn and were left out: no loss and no mean counts them."
+            )
+        }
         if progress.isInterrupted { return nil }
 
         if arguments.loadBestModelAtEnd { try loadBest() }
@@ -203,9 +222,16 @@ public final class Trainer {
     ) throws -> Tensor {
         if case .stream = trainSet {
             // A list is checked as a whole before the run.
-            for example in batches.joined() { try example.checkTokens(vocabSize: model.config.vocabSize) }
+            for example in batches.joined() {
+                try example.checkTokens(vocabSize: model.config.vocabSize)
+                if !objective.learnable.contains(example) { unlearnableCount += 1 }
+            }
         }
         let updates = try objective.updates(of: batches)
+        if updates.isEmpty {
+            progress.emptySteps.sinceLog += 1
+            progress.emptySteps.total += 1
+        }
         model.adapters.dropout = loraDropout > 0 ? (loraDropout, dropoutGenerator) : nil
         defer { model.adapters.dropout = nil }
         var norm = try Tensor.scalar(0)
@@ -240,17 +266,17 @@ public final class Trainer {
     private func checkFinite(_ norm: Tensor) throws {
         if progress.lossSinceLog.isFinite, try norm.item().isFinite { return }
         let what = progress.lossSinceLog.isFinite ? "gradient" : "loss"
-        let problem = "The \(what) is no longer a number at step \(state.globalStep + 1)."
+        let problem = "The \(what) became infinite or NaN at step \(state.globalStep + 1)."
         if let weight = try model.firstNonFiniteWeight(trainable) {
             throw UserError(
                 .failedRun, problem, at: arguments.outputDir,
                 remedy: state.globalStep == 0
-                    ? "Load another model: the weight \(weight) holds values that are no numbers."
-                    : "Lower learning_rate: the weight \(weight) has grown beyond all numbers.")
+                    ? "Load another model: the weight \(weight) contains NaN or infinity."
+                    : "Lower learning_rate: the weight \(weight) overflowed to infinity or NaN.")
         }
         throw UserError(
             .failedRun, problem, at: arguments.outputDir,
-            remedy: "Lower learning_rate, or train in float32; checkpoints up to here are intact.")
+            remedy: "Lower learning_rate, or train in float32; the checkpoints written so far are intact.")
     }
 
     // MARK: Events
@@ -294,22 +320,20 @@ public final class Trainer {
         // A configuration that overwrites would start from the beginning.
         let remedy =
             arguments.resume == .automatic || arguments.resume == .latest
-            ? "Run the same command again to go on from there."
-            : "Run the same command with resume_from_checkpoint=\(path) to go on from there."
-        logger.warning("Interrupted after step \(state.globalStep); \(path) is saved. \(remedy)")
+            ? "Run the same command again to continue from there."
+            : "Run the same command with resume_from_checkpoint=\(path) to continue from there."
+        logger.warning("Interrupted after step \(state.globalStep); saved \(path). \(remedy)")
     }
 
     private func logProgress() throws {
         guard state.globalStep > progress.lastLoggedStep, let last = progress.lastStep else { return }
         var entry = LogEntry()
-        entry["loss"] = progress.lossSinceLog / Double(state.globalStep - progress.lastLoggedStep)
+        let steps = state.globalStep - progress.lastLoggedStep - progress.emptySteps.sinceLog
+        if steps > 0 { entry["loss"] = progress.lossSinceLog / Double(steps) }
         entry["grad_norm"] = last.gradNorm
         entry["learning_rate"] = last.learningRate
         for (name, value) in try averages(&progress.metrics) { entry[name] = value }
-        progress.totalLoss += progress.lossSinceLog
-        progress.lossSinceLog = 0
-        progress.lastLoggedStep = state.globalStep
-        progress.metrics = MetricAverages()
+        try progress.closeInterval(at: state.globalStep)
         try log(entry, isProgress: true)
     }
 
@@ -344,8 +368,7 @@ public final class Trainer {
     private func logEnd(
         _ plan: TrainingPlan, since resumedStep: Int, seconds: Double
     ) throws -> LogEntry {
-        progress.totalLoss += progress.lossSinceLog
-        progress.lossSinceLog = 0
+        let closed = try progress.closed()
         let samples =
             arguments.maxSteps > 0
             ? Double(plan.totalSteps * arguments.perDeviceTrainBatchSize * plan.accumulation)
@@ -355,7 +378,11 @@ public final class Trainer {
         state.totalFlos = progress.floatingPointOperations
         var entry = speedEntry("train", seconds: seconds, samples: samples * share, steps: steps)
         entry["total_flos"] = state.totalFlos
-        entry["train_loss"] = progress.totalLoss / max(Double(state.globalStep), 0.001)
+        entry["train_loss"] =
+            closed.totalLoss / max(Double(state.globalStep - progress.emptySteps.total), 0.001)
+        if closed.tokenLoss.count > 0 {
+            entry["train_\(TokenObjective.lossPerToken)"] = closed.tokenLoss.sum / closed.tokenLoss.count
+        }
         try log(entry)
         entry["epoch"] = state.epoch
         addTokensSeen(to: &entry)
@@ -423,7 +450,7 @@ extension TrainerState {
 }
 
 extension LanguageModel {
-    /// The name of a weight that holds an infinity or a value that is no number.
+    /// The name of a weight that contains infinity or NaN.
     func firstNonFiniteWeight(_ trainable: TrainableWeights) throws -> String? {
         for parameter in parameters + trainable.entries.map(\.parameter) {
             let sum = try withoutGrad { () throws(TorchError) in

@@ -7,7 +7,11 @@ struct TrainingProgress {
     /// Sum of the step losses before it.
     var totalLoss = 0.0
     var lastLoggedStep = 0
+    /// Steps without a learnable example, since the last log event and in all: they have no loss.
+    var emptySteps = (sinceLog: 0, total: 0)
     var metrics = MetricAverages()
+    /// The losses of all tokens before the last log event and how many these were, where the objective counts them.
+    var tokenLoss = (sum: 0.0, count: 0.0)
     var floatingPointOperations = 0.0
     var tokensTrained = 0
     var lastStep: (gradNorm: Double, learningRate: Double)?
@@ -16,6 +20,24 @@ struct TrainingProgress {
     var isInterrupted = false
     /// Set when the evaluations have not become better for too long.
     var stopsEarly = false
+
+    /// The sums over the whole run, the current interval included.
+    mutating func closed() throws(TorchError) -> (totalLoss: Double, tokenLoss: (sum: Double, count: Double))
+    {
+        let interval = try metrics.sums(of: TokenObjective.lossPerToken)
+        return (
+            totalLoss + lossSinceLog, (tokenLoss.sum + interval.sum, tokenLoss.count + interval.weight)
+        )
+    }
+
+    /// Starts a new interval of the log.
+    mutating func closeInterval(at step: Int) throws(TorchError) {
+        (totalLoss, tokenLoss) = try closed()
+        lossSinceLog = 0
+        lastLoggedStep = step
+        emptySteps.sinceLog = 0
+        metrics = MetricAverages()
+    }
 }
 
 /// Weighted means of the metrics of several batches.
@@ -27,16 +49,25 @@ struct MetricAverages {
     /// Keeps a batch's metrics; their values are read later, so that nothing waits for the device here.
     mutating func add(_ metrics: [Metric]) { pending += metrics }
 
-    /// Reads what was added and returns every metric's mean, in order of first appearance.
+    /// Reads what was added and returns every metric's mean, in order of first appearance; those of nothing are left out.
     mutating func averages() throws(TorchError) -> [(name: String, value: Double)] {
         try settle()
-        return order.compactMap { name in sums[name].map { (name, $0.sum / $0.weight) } }
+        return order.compactMap { name in
+            guard let (sum, weight) = sums[name], weight > 0 else { return nil }
+            return (name, sum / weight)
+        }
     }
 
     /// Sums and weights by name, for a checkpoint.
     mutating func values() throws(TorchError) -> [(name: String, sum: Double, weight: Double)] {
         try settle()
         return order.compactMap { name in sums[name].map { (name, $0.sum, $0.weight) } }
+    }
+
+    /// The weighted sum of one metric and its weight; zeros where it was not measured.
+    mutating func sums(of name: String) throws(TorchError) -> (sum: Double, weight: Double) {
+        try settle()
+        return sums[name] ?? (0, 0)
     }
 
     init() {}

@@ -15,6 +15,14 @@ public enum TrainingSet {
         }
     }
 
+    /// Tells the data from others, their order included.
+    var digest: String {
+        switch self {
+        case .list(let examples): contentDigest(of: examples)
+        case .stream(let stream): stream.contentDigest
+        }
+    }
+
     /// The tokens of the longest example, or what no example exceeds.
     var longestExample: Int {
         switch self {

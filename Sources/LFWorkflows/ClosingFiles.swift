@@ -13,7 +13,11 @@ struct ClosingFiles {
 
     private var folder: String { config.training.outputDir }
 
-    func saveTraining(_ metrics: LogEntry, state: TrainerState) throws {
+    /// - Parameter isNewRun: Whether results that lie in the folder are another run's.
+    func saveTraining(_ metrics: LogEntry, state: TrainerState, isNewRun: Bool) throws {
+        if isNewRun {
+            for name in ["all", "eval", "predict"] { unlink("\(folder)/\(name)_results.json") }
+        }
         try show(metrics, split: "train")
         try state.save(in: folder)
         if config.finetuning.plotLoss {
@@ -30,12 +34,6 @@ struct ClosingFiles {
         var metrics = metrics
         if stage.hidesRewards {
             for name in metrics.names where name.contains("rewards") { metrics[name] = nil }
-        }
-        if stage.reportsPerplexity {
-            for name in metrics.names where name.hasSuffix("_loss") {
-                guard let loss = metrics[name] else { continue }
-                metrics[String(name.dropLast("loss".count)) + "perplexity"] = exp(loss)
-            }
         }
         try show(metrics, split: "eval")
     }

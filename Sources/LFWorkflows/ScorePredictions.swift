@@ -17,17 +17,23 @@ func predictScores(
     var all = LogEntry()
     for set in sets {
         let prefix = set.name.map { "predict_\($0)" } ?? "predict"
-        let metrics = try trainer.evaluate(set.examples, prefix: prefix) { outcome in
+        var linesOfSet = Array(repeating: String?.none, count: set.examples.count)
+        func keep(_ outcome: ObjectiveOutcome, _ indices: [Int]) throws {
             guard let scores = try outcome.scores?.doubles() else { return }
-            for (chosen, rejected) in zip(scores.prefix(scores.count / 2), scores.suffix(scores.count / 2)) {
+            for (place, index) in indices.enumerated() {
                 let line: JSONValue = [
-                    "chosen": .double(roundedToHundredths(chosen)),
-                    "rejected": .double(roundedToHundredths(rejected)),
+                    "chosen": .double(roundedToHundredths(scores[place])),
+                    "rejected": .double(roundedToHundredths(scores[indices.count + place])),
                 ]
-                lines.append(line.serialized())
+                linesOfSet[index] = line.serialized()
             }
         }
-        all.merge(metrics)
+        all.merge(try trainer.evaluate(set.examples, prefix: prefix, visit: keep))
+        // Pairs that count in no mean have their line too: readers go by the number of the line.
+        for index in linesOfSet.indices where linesOfSet[index] == nil {
+            try keep(trainer.outcome(of: [set.examples[index]]), [index])
+        }
+        lines += linesOfSet.compactMap { $0 }
     }
     try writeFileAtomically(lines.joined(separator: "\n"), to: folder + "/generated_predictions.jsonl")
     return all

@@ -11,8 +11,6 @@ struct Stage {
     let trainingCurves: [String]
     /// Metrics drawn for each evaluation set, without `eval_`.
     let evaluationCurves: [String]
-    /// Whether evaluation also reports the exponential of the loss.
-    var reportsPerplexity = false
     /// Whether rewards say nothing, the model being its own reference.
     var hidesRewards = false
     /// Whether `do_predict` writes the scores of pairs.

@@ -68,7 +68,7 @@ private func run(
         cache: DatasetCache.standard(environment: ProcessInfo.processInfo.environment))
     for note in data.notes { logger.info("\(note)") }
     for warning in data.warnings { logger.warning("\(warning)") }
-    try requireLabels(data, config)
+    try reportUnlearnable(data, config, logger)
     for line in data.firstExampleText { Console.standard.writeLine(line) }
 
     let prepared = try loader.load()
@@ -92,6 +92,7 @@ private func run(
         keepsActivations: config.model.disableGradientCheckpointing,
         earlyStoppingPatience: config.finetuning.earlyStoppingSteps,
         saveModel: { try saver.save(in: $0) })
+    trainer.settings = courseSettings(config)
 
     if config.training.reportsToTensorBoard {
         trainer.tensorBoard = TensorBoardLog(
@@ -120,10 +121,10 @@ private func run(
         if config.finetuning.includeEffectiveTokensPerSecond {
             metrics["effective_tokens_per_sec"] = trainer.effectiveTokensPerSecond(metrics)
         }
-        try saver.save(in: config.training.outputDir)
-        try closing.saveTraining(metrics, state: trainer.state)
+        try saveResult(by: saver, in: config.training.outputDir)
+        try closing.saveTraining(metrics, state: trainer.state, isNewRun: checkpoint == nil)
         if Interruption.isRequested, config.training.doEval {
-            logger.warning("Interrupted after training: the model is saved, the evaluation is left out.")
+            logger.warning("Interrupted after training: the model is saved, but not evaluated.")
             return TrainingResult(state: trainer.state, isInterrupted: true)
         }
     }
@@ -139,83 +140,6 @@ private func run(
     }
     if config.training.doTrain { try closing.saveModelCard(history: trainer.state.logHistory) }
     return TrainingResult(state: trainer.state, isInterrupted: false)
-}
-
-/// The checkpoint to go on from: the newest that is whole, damaged ones named and passed over.
-private func resumableCheckpoint(_ config: ResolvedConfig, _ logger: Logger) throws -> TrainingCheckpoint? {
-    let decision = try resolveResume(config)
-    guard let path = decision.checkpoint else {
-        for message in decision.messages { logger.info("\(message)") }
-        if config.training.doTrain, let newest = LFCheckpoint.checkpoints(in: config.training.outputDir).last
-        {
-            logger.warning(
-                "\(newest.path) is left from an earlier run, and this one starts from the beginning. Set overwrite_output_dir: false to go on from there."
-            )
-        }
-        return nil
-    }
-    if case .checkpoint = config.training.resume {
-        for message in decision.messages { logger.info("\(message)") }
-        return try TrainingCheckpoint(path: path)
-    }
-    let (checkpoint, refused) = newestUsableCheckpoint(in: config.training.outputDir)
-    for (index, error) in refused.enumerated() {
-        let isLast = checkpoint == nil && index == refused.count - 1
-        logger.warning("\(error)\(isLast ? "" : " The checkpoint before it is used.")")
-    }
-    guard let checkpoint else {
-        throw UserError(
-            .failedRun, "None of the checkpoints can be resumed from.", at: config.training.outputDir,
-            remedy: "Remove them, or set overwrite_output_dir: true to start from the beginning.")
-    }
-    logger.info("Resuming training from \(checkpoint.path)")
-    logger.info("Change output_dir or use overwrite_output_dir to avoid.")
-    return checkpoint
-}
-
-/// Fails before anything is loaded when the results could not be written, and clears away what killed runs left half-written.
-///
-/// - Returns: The folders that had to be made, the innermost first.
-private func prepareOutputFolder(_ folder: String) throws -> [String] {
-    var created: [String] = []
-    var path = folder
-    while !path.isEmpty, path != "/", !FileManager.default.fileExists(atPath: path) {
-        created.append(path)
-        path = parentDirectory(of: path)
-    }
-    try createDirectories(at: folder)
-    _ = removeAbandonedTemporaries(in: folder, includingOwn: true)
-    let probe = folder + "/.write-test-\(ProcessInfo.processInfo.processIdentifier)"
-    try writeFileAtomically("", to: probe)
-    removeTree(probe)
-    return created
-}
-
-/// Fails when training would write over a model that it reads.
-private func requireOtherFolder(_ config: ResolvedConfig) throws(UserError) {
-    guard config.training.doTrain else { return }
-    let output = resolvedPath(config.training.outputDir)
-    let policy = config.finetuning.policyOptimization
-    for (key, name) in [
-        ("model_name_or_path", config.model.modelNameOrPath),
-        ("ref_model", config.finetuning.preference.refModel),
-        ("reward_model", policy.rewardModelType == .api ? nil : policy.rewardModel),
-    ] {
-        guard let name, resolvedPath(name) == output else { continue }
-        throw UserError(
-            .configuration, "output_dir is the folder of \(key).", at: config.training.outputDir,
-            remedy: "Name another folder: training would write over the model that it starts from.")
-    }
-}
-
-/// Fails when no training example has a token to learn: every answer lies behind `cutoff_len`.
-private func requireLabels(_ data: DatasetModule, _ config: ResolvedConfig) throws {
-    guard config.finetuning.stage != .ppo, let train = data.train, !train.isEmpty else { return }
-    guard !train.contains(where: \.learnsToken) else { return }
-    throw UserError(
-        .failedRun,
-        "None of the \(train.count) training examples has a token to learn within cutoff_len \(config.data.cutoffLen).",
-        remedy: "Raise cutoff_len until it holds the prompts and their answers.")
 }
 
 /// Fails when the data holds a token that the model has no embedding for.

@@ -77,7 +77,7 @@ struct ResumeResolutionTests {
                     "OUT: There is no checkpoint to resume from."))
             #expect(
                 problem(folder, "resume_from_checkpoint=\(folder)/checkpoint-1")
-                    .hasPrefix("OUT/checkpoint-1: The checkpoint to resume from is no folder."))
+                    .hasPrefix("OUT/checkpoint-1: The checkpoint to resume from is not a folder."))
             try touch("\(folder)/file")
             #expect(
                 problem("\(folder)/file").hasSuffix("output_dir is a file. Choose a folder for `output_dir`.")

@@ -120,7 +120,7 @@ import Testing
             says: "out: There is no checkpoint to resume from."),
         BadRun(
             "checkpoint that is not there", ["resume_from_checkpoint": "out/nope"], status: 64,
-            says: "out/nope: The checkpoint to resume from is no folder."),
+            says: "out/nope: The checkpoint to resume from is not a folder."),
         BadRun(
             "checkpoint that is none", ["resume_from_checkpoint": "models/tiny_llama"],
             says: "models/tiny_llama: has no manifest.json"),
@@ -149,7 +149,7 @@ import Testing
         BadRun(
             "learning rate without measure",
             ["learning_rate": "1.0e+30", "max_grad_norm": "0", "finetuning_type": "full", "max_steps": "9"],
-            showsInTraining: true, says: "out: The loss is no longer a number at step"),
+            showsInTraining: true, says: "out: The loss became infinite or NaN at step"),
     ]
 
     @Test(arguments: runs) func isRefusedInOneSentence(_ run: BadRun) throws { try run.check() }

@@ -87,7 +87,7 @@ import Testing
             changing: ["stage": "dpo"], says: "has no column \"rejected\"."),
         BadRun(
             "no room for an answer", ["stage": "dpo", "dataset": "harbor_pairs", "cutoff_len": "1"],
-            says: "None of the 8 training examples has a token to learn within cutoff_len 1."),
+            says: "None of the 8 training pairs has a token to learn within cutoff_len 1."),
         BadRun("everything held back", ["val_size": "8"], says: "val_size 8 leaves no training rows of 8."),
         BadRun(
             "no full batch", ["per_device_train_batch_size": "64", "dataloader_drop_last": "true"],

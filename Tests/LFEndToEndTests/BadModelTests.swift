@@ -168,7 +168,7 @@ import Testing
                 header.removeValue(forKey: "model.layers.1.mlp.up_proj.weight")
             }
         },
-        model("missing shard", says: "the file model-00001-of-00002.safetensors is missing") {
+        model("missing shard", says: "hold tensor \"model.norm.weight\", is missing.") {
             try $0.remove(weights)
             try $0.write(
                 #"{"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}"#,
@@ -185,7 +185,7 @@ import Testing
             says: "the weight model.norm.weight contains NaN or infinity.",
             showsInTraining: true, spoil: spoilNorm),
         model(
-            "evaluated weights that are no numbers", says: "The evaluation loss is nan.",
+            "evaluated weights that are no numbers", says: "The evaluation loss is infinite or NaN.",
             showsInTraining: true,
             changing: ["do_train": "false", "do_eval": "true", "eval_dataset": "harbor_small"],
             spoil: spoilNorm),

@@ -38,7 +38,7 @@ struct Damage: CustomTestStringConvertible, Sendable {
         Damage(testDescription: "truncated manifest", words: "manifest.json:") {
             try $0.truncate($1 + "/manifest.json", to: 100)
         },
-        Damage(testDescription: "manifest of other content", words: "is no manifest of version 1.") {
+        Damage(testDescription: "manifest of other content", words: "is not a manifest of version 1.") {
             try $0.write("[]", to: $1 + "/manifest.json")
         },
         Damage(testDescription: "empty folder", words: "has no manifest.json") { workplace, checkpoint in

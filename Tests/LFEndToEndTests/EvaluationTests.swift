@@ -33,7 +33,7 @@ import Testing
         #expect(found["eval_accuracy"]?.double != nil)
     }
 
-    /// All tokens of a text count, the first one too, which nothing predicts.
+    /// The loss is upstream's, which counts the first token of a text too; the perplexity is of those that something predicts.
     @Test func perplexityOfPackedTextsIsUpstreams() throws {
         let found = try results(
             Self.settings.with([
@@ -41,7 +41,9 @@ import Testing
                 "finetuning_type": "full", "per_device_eval_batch_size": "1",
             ]), in: Workplace())
         expect(found["eval_loss"], 7.731032848358154)
-        expect(found["eval_perplexity"], exp(found["eval_loss"]?.double ?? 0), within: 1e-12)
+        let perToken = try #require(found["eval_loss_per_token"]?.double)
+        #expect(perToken > found["eval_loss"]?.double ?? .nan)
+        expect(found["eval_perplexity"], exp(perToken), within: 1e-12)
     }
 
     /// Without a reference the model is compared with itself, which says nothing of rewards.

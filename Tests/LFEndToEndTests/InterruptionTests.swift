@@ -32,9 +32,9 @@ import Testing
         let (workplace, outcome, expected) = try interrupted(Self.settings, by: signal)
         #expect(outcome.status == 130, "\(outcome.log)")
         let notice = try #require(
-            outcome.log.firstMatch(of: /Interrupted after step ([0-9]+); (\S+) is saved\./))
+            outcome.log.firstMatch(of: /Interrupted after step ([0-9]+); saved (\S+)\. Run/))
         #expect(String(notice.2) == "out/checkpoint-\(notice.1)")
-        #expect(outcome.log.contains("Run the same command again to go on from there."))
+        #expect(outcome.log.contains("Run the same command again to continue from there."))
         #expect(workplace.exists("out/checkpoint-\(notice.1)/optimizer.safetensors"))
         #expect(!workplace.exists("out/adapter_model.safetensors"))
 
@@ -48,7 +48,7 @@ import Testing
         let settings = Self.settings.with(["overwrite_output_dir": "true"])
         let (workplace, outcome, expected) = try interrupted(settings)
         #expect(outcome.status == 130)
-        let advice = try #require(outcome.log.firstMatch(of: /with resume_from_checkpoint=(\S+) to go on/))
+        let advice = try #require(outcome.log.firstMatch(of: /with resume_from_checkpoint=(\S+) to continue/))
         let resumed = try workplace.train(settings.with(["resume_from_checkpoint": String(advice.1)]))
         #expect(resumed.status == 0, "\(resumed.log)")
         #expect(try differences(workplace, expected).isEmpty)

@@ -119,7 +119,8 @@ import Testing
             try workplace.train(Self.settings.with(["streaming": "false", "max_steps": "3"])).status == 0)
         let refused = try workplace.train(Self.settings)
         #expect(
-            refused.status == 1 && refused.log.contains("does not say where a stream stood"), "\(refused.log)"
+            refused.status == 1 && refused.log.contains("does not record a position in the data stream"),
+            "\(refused.log)"
         )
         #expect(try workplace.train(Self.settings.with(["ignore_data_skip": "true"])).status == 0)
     }

@@ -2,11 +2,11 @@ extension ArgumentCatalogue {
     static let trainingTable = """
         ## Run
         output_dir | string? | - | yes | Folder for checkpoints, logs and results; `trainer_output` when unset.
-        overwrite_output_dir | bool | false | yes | Start anew in a folder that holds an earlier run.
+        overwrite_output_dir | bool | false | yes | Start from the beginning in a folder that holds an earlier run; its checkpoints are moved to `earlier-run-N`.
         do_train | bool | false | yes | Train.
         do_eval | bool | false | yes | Evaluate at the end. On when `eval_strategy` is not `no`.
         do_predict | bool | false | yes | Write predictions for the evaluation set: a reward model's scores (rm), or answers, with `predict_with_generate` (sft).
-        resume_from_checkpoint | bool|string? | - | yes | Checkpoint to continue from: a folder, `true` for the newest, `false` for none. Unset, the newest of `output_dir`, when there is one.
+        resume_from_checkpoint | bool|string? | - | yes | Checkpoint to continue from: its folder or that of its run, `true` for the newest, `false` for none. Unset, the newest of `output_dir`, when there is one.
         ignore_data_skip | bool | false | yes | After resuming, start the epoch's data anew instead of where the checkpoint was.
         run_name | string? | - | no effect | Name of the run; `output_dir` when unset.
         seed | int >=0 <=4294967295 | 42 | yes | Root of every random number: shuffling, split, adapter, dropout.
@@ -78,7 +78,7 @@ extension ArgumentCatalogue {
         eval_strategy | choice no steps epoch | no | yes | When the evaluation set is evaluated during training.
         eval_steps | float? >=0 | - | yes | Steps between two evaluations; below 1, a share of all steps; `logging_steps` when unset.
         eval_delay | float >=0 | 0 | yes | Steps or epochs before the first evaluation.
-        eval_on_start | bool | false | yes | Evaluate before the first step too.
+        eval_on_start | bool | false | yes | Evaluate before the first step too; it is not a candidate for the best model.
         prediction_loss_only | bool | false | no | Report nothing but the loss.
         eval_accumulation_steps | int? >=1 | - | no effect | Move predictions off the GPU every n batches. They are reduced to sums at once.
         eval_do_concat_batches | bool | true | no effect | Join predictions of all batches. They are reduced to sums at once.
