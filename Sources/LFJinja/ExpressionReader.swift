@@ -98,7 +98,7 @@ struct ExpressionReader {
         while takeSymbol(","), !isAtEnd, !peekSymbol(")") {
             elements.append(withConditional ? try expression() : try disjunction())
         }
-        return .list(elements)
+        return .tuple(elements)
     }
 
     mutating func expression() throws(UserError) -> Expression {
@@ -209,10 +209,7 @@ struct ExpressionReader {
             return .literal(.string(text))
         case .integer:
             next += 1
-            guard let value = Int(current.text) else {
-                throw failure("the number \(current.text) is too large")
-            }
-            return .literal(.int(value))
+            return .literal(Int(current.text).map { .int($0) } ?? .bigInteger(current.text))
         case .float:
             next += 1
             return .literal(.double(Double(current.text) ?? 0))
@@ -226,7 +223,7 @@ struct ExpressionReader {
             }
         case .symbol where current.text == "(":
             next += 1
-            if takeSymbol(")") { return .list([]) }
+            if takeSymbol(")") { return .tuple([]) }
             let value = try expressionOrTuple()
             try expectSymbol(")")
             return value
@@ -306,10 +303,13 @@ struct ExpressionReader {
                 next += 2
                 arguments.named.append((name, try expression()))
             } else {
-                guard !peekSymbol("*"), !peekSymbol("**") else {
-                    throw failure("unpacked arguments are not supported")
+                if takeSymbol("**") {
+                    arguments.unpackedDict = try expression()
+                } else if takeSymbol("*") {
+                    arguments.unpackedList = try expression()
+                } else {
+                    arguments.positional.append(try expression())
                 }
-                arguments.positional.append(try expression())
             }
             if !peekSymbol(")") { try expectSymbol(",") }
         }

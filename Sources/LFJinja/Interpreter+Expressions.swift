@@ -10,6 +10,10 @@ extension Interpreter {
             var values: [JinjaValue] = []
             for element in elements { values.append(try evaluate(element, scope, line)) }
             return .list(values)
+        case .tuple(let elements):
+            var values: [JinjaValue] = []
+            for element in elements { values.append(try evaluate(element, scope, line)) }
+            return .tuple(values)
         case .dict(let members):
             var dict = JinjaDict()
             for (key, value) in members {
@@ -82,7 +86,16 @@ extension Interpreter {
     ) throws(UserError) -> JinjaFunction.Call {
         var call = JinjaFunction.Call(line: line)
         for argument in arguments.positional { call.positional.append(try evaluate(argument, scope, line)) }
+        if let list = arguments.unpackedList {
+            call.positional += try elements(of: try evaluate(list, scope, line), line)
+        }
         for (name, value) in arguments.named { call.named.append((name, try evaluate(value, scope, line))) }
+        if let dict = arguments.unpackedDict {
+            guard case .dict(let members) = try evaluate(dict, scope, line) else {
+                throw failure("** needs a dictionary", line)
+            }
+            for (name, value) in members.members { call.named.append((name.text, value)) }
+        }
         return call
     }
 
@@ -92,7 +105,11 @@ extension Interpreter {
         _ name: String, of base: JinjaValue, describedAs description: String, _ line: Int
     ) throws(UserError) -> JinjaValue {
         switch base {
-        case .dict(let dict): return dict[.string(name)] ?? .undefined("\(description).\(name)")
+        case .dict, .list, .tuple, .string, .markup:
+            // As in Python, an attribute is a method first and a member only then.
+            if let method = boundMethod(name, of: base) { return method }
+            if case .dict(let dict) = base, let value = dict[.string(name)] { return value }
+            return .undefined("\(description).\(name)")
         case .namespace(let namespace): return namespace.fields[name] ?? .undefined("\(description).\(name)")
         case .loop(let loop): return loop[name] ?? .undefined("\(description).\(name)")
         case .undefined(let missing):
@@ -103,19 +120,26 @@ extension Interpreter {
         }
     }
 
-    private func item(
+    /// What a member lacks may be a method of that name.
+    func item(
         _ index: JinjaValue, of base: JinjaValue, describedAs description: String, _ line: Int
     ) throws(UserError) -> JinjaValue {
         let missing = JinjaValue.undefined("\(description)[\(index.representation)]")
-        switch base {
-        case .dict(let dict): return dict[index] ?? missing
+        switch base.plain {
+        case .dict(let dict):
+            if let value = dict[index] { return value }
+            return index.isString ? boundMethod(index.text, of: base) ?? missing : missing
         case .namespace(let namespace): return namespace.fields[index.text] ?? missing
-        case .list(let elements):
-            guard let index = index.integer else { return missing }
+        case .list(let elements), .tuple(let elements):
+            guard let index = index.integer else {
+                return index.isString ? boundMethod(index.text, of: base) ?? missing : missing
+            }
             let position = index < 0 ? index + elements.count : index
             return elements.indices.contains(position) ? elements[position] : missing
         case .string(let text):
-            guard let index = index.integer else { return missing }
+            guard let index = index.integer else {
+                return index.isString ? boundMethod(index.text, of: base) ?? missing : missing
+            }
             let scalars = Array(text.unicodeScalars)
             let position = index < 0 ? index + scalars.count : index
             return scalars.indices.contains(position) ? .string(String(scalars[position])) : missing
@@ -156,8 +180,9 @@ extension Interpreter {
             let end = stop.map { clamp($0, -1, count - 1) } ?? -1
             return first > end ? stride(from: first, to: end, by: step).map { elements[$0] } : []
         }
-        switch base {
+        switch base.plain {
         case .list(let elements): return .list(cut(elements))
+        case .tuple(let elements): return .tuple(cut(elements))
         case .string(let text):
             var view = String.UnicodeScalarView()
             view.append(contentsOf: cut(Array(text.unicodeScalars)))
@@ -190,6 +215,10 @@ extension Interpreter {
             throw failure("\(object.kind) has no method \"\(name)\"", line)
         }
         let value = try evaluate(callee, scope, line)
+        if case .loop(let loop) = value, let recurse = loop.recurse {
+            let items = try evaluated(arguments, scope, line).positional.first ?? .undefined("items")
+            return .string(try recurse(items))
+        }
         guard case .function(let function) = value else {
             if case .undefined(let name) = value { throw failure("there is no function \"\(name)\"", line) }
             throw failure("\(value.kind) cannot be called", line)
@@ -202,16 +231,21 @@ extension Interpreter {
     private func binary(
         _ symbol: String, _ left: JinjaValue, _ right: JinjaValue, _ line: Int
     ) throws(UserError) -> JinjaValue {
-        switch (symbol, left, right) {
+        // Without autoescaping, `~` joins texts as they are.
+        if symbol == "+", left.isMarkup || right.isMarkup, left.isString, right.isString {
+            return .markup(left.escaped + right.escaped)
+        }
+        switch (symbol, left.plain, right.plain) {
         case ("~", _, _): return .string(left.text + right.text)
         case ("+", .string(let a), .string(let b)): return .string(a + b)
         case ("+", .list(let a), .list(let b)): return .list(a + b)
+        case ("+", .tuple(let a), .tuple(let b)): return .tuple(a + b)
         case ("*", .string(let text), .int(let count)), ("*", .int(let count), .string(let text)):
             guard count < 1 || text.utf8.count <= (64 << 20) / count else {
                 throw failure("the text is too long", line)
             }
             return .string(String(repeating: text, count: max(0, count)))
-        case ("*", .list(let elements), .int(let count)):
+        case ("*", .list(let elements), .int(let count)), ("*", .int(let count), .list(let elements)):
             guard count < 1 || elements.count <= 1_000_000 / count else {
                 throw failure("the list is too long", line)
             }
@@ -294,11 +328,11 @@ extension Interpreter {
     /// Negative, zero or positive as `a` comes before, with or after `b`; nil where they have no order.
     static func order(_ a: JinjaValue, _ b: JinjaValue) -> Int? {
         if let a = a.number, let b = b.number { return a < b ? -1 : a > b ? 1 : 0 }
-        switch (a, b) {
+        switch (a.plain, b.plain) {
         case (.string(let a), .string(let b)):
             if a.utf8.lexicographicallyPrecedes(b.utf8) { return -1 }
             return b.utf8.lexicographicallyPrecedes(a.utf8) ? 1 : 0
-        case (.list(let a), .list(let b)):
+        case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)):
             for (a, b) in zip(a, b) {
                 guard let order = order(a, b) else { return nil }
                 if order != 0 { return order }
@@ -309,11 +343,15 @@ extension Interpreter {
     }
 
     func contains(_ container: JinjaValue, _ element: JinjaValue, _ line: Int) throws(UserError) -> Bool {
-        switch container {
-        case .list(let elements): return elements.contains(element)
+        switch container.plain {
+        case .list(let elements), .tuple(let elements), .view(_, let elements):
+            return elements.contains(element)
+        case .generator(let generator):
+            while let next = generator.next() { if next == element { return true } }
+            return false
         case .dict(let dict): return dict[element] != nil
         case .string(let text):
-            guard case .string(let part) = element else {
+            guard case .string(let part) = element.plain else {
                 throw failure("\(element.kind) cannot be in a string", line)
             }
             return Scalars.find(part, in: text) != nil

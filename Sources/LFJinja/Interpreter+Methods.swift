@@ -2,6 +2,35 @@ import LFDiagnostics
 
 /// Text as a list of code points, which is how Python counts.
 enum Scalars {
+    /// White space as Python's `str.isspace` knows it: Unicode's and the four separators of ASCII.
+    static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
+    }
+
+    /// The lines of a text without their ends, as `str.splitlines` cuts them.
+    static func lines(_ text: String, keepsEnds: Bool = false) -> [String] {
+        var lines: [String] = []
+        var line: [Unicode.Scalar] = []
+        let scalars = Array(text.unicodeScalars)
+        var index = 0
+        while index < scalars.count {
+            let scalar = scalars[index]
+            index += 1
+            switch scalar.value {
+            case 0xA...0xD, 0x1C...0x1E, 0x85, 0x2028, 0x2029:
+                var end = [scalar]
+                if scalar == "\r", index < scalars.count, scalars[index] == "\n" {
+                    end.append("\n")
+                    index += 1
+                }
+                lines.append(Self.text(keepsEnds ? line + end : line))
+                line = []
+            default: line.append(scalar)
+            }
+        }
+        return line.isEmpty ? lines : lines + [Self.text(line)]
+    }
+
     static func text(_ scalars: some Sequence<Unicode.Scalar>) -> String {
         var view = String.UnicodeScalarView()
         view.append(contentsOf: scalars)
@@ -34,20 +63,26 @@ enum Scalars {
     /// The words between runs of whitespace, at most `limit` of which are cut off.
     static func words(_ text: String, limit: Int) -> [String] {
         var words: [String] = []
-        var rest = text.unicodeScalars[...].drop(while: \.properties.isWhitespace)
+        var rest = text.unicodeScalars[...].drop(while: isSpace)
         while !rest.isEmpty {
             if words.count == limit { return words + [strip(Self.text(rest), nil, left: false)] }
-            words.append(Self.text(rest.prefix { !$0.properties.isWhitespace }))
-            rest = rest.drop { !$0.properties.isWhitespace }.drop(while: \.properties.isWhitespace)
+            words.append(Self.text(rest.prefix { !isSpace($0) }))
+            rest = rest.drop { !isSpace($0) }.drop(while: isSpace)
         }
         return words
+    }
+
+    /// As `words`, but what is not cut is left at the front.
+    static func wordsFromEnd(_ text: String, limit: Int) -> [String] {
+        let reversed = words(Self.text(text.unicodeScalars.reversed()), limit: limit)
+        return reversed.reversed().map { Self.text($0.unicodeScalars.reversed()) }
     }
 
     static func strip(_ text: String, _ characters: String?, left: Bool = true, right: Bool = true) -> String
     {
         let set = characters.map { Set($0.unicodeScalars) }
         func goes(_ scalar: Unicode.Scalar) -> Bool {
-            set?.contains(scalar) ?? scalar.properties.isWhitespace
+            set?.contains(scalar) ?? isSpace(scalar)
         }
         var scalars = Array(text.unicodeScalars)[...]
         if left { scalars = scalars.drop(while: goes) }
@@ -56,7 +91,11 @@ enum Scalars {
     }
 
     static func replace(_ text: String, _ part: String, by new: String, limit: Int) -> String {
-        if part.isEmpty { return text }
+        if part.isEmpty {
+            var pieces = text.unicodeScalars.prefix(limit).map { new + String($0) }.joined()
+            pieces += Self.text(text.unicodeScalars.dropFirst(limit))
+            return limit > text.unicodeScalars.count ? pieces + new : pieces
+        }
         return split(text, part, limit: limit).joined(separator: new)
     }
 
@@ -82,10 +121,10 @@ extension Interpreter {
     func method(
         _ name: String, _ object: JinjaValue, _ call: JinjaFunction.Call
     ) throws(UserError) -> JinjaValue? {
-        switch object {
+        switch object.plain {
         case .string(let text): return try stringMethod(name, text, call)
         case .dict(let dict): return try dictMethod(name, dict, call)
-        case .list(let elements): return try listMethod(name, elements, call)
+        case .list(let elements), .tuple(let elements): return try listMethod(name, elements, call)
         case .undefined(let missing):
             throw failure("\"\(missing)\" is undefined, so that it has no method \"\(name)\"", call.line)
         default: return nil
@@ -96,7 +135,7 @@ extension Interpreter {
         _ call: JinjaFunction.Call, _ position: Int, _ name: String
     ) throws(UserError) -> String? {
         guard let value = call.argument(position, name), !value.isNone else { return nil }
-        guard case .string(let text) = value else {
+        guard case .string(let text) = value.plain else {
             throw failure("a string is needed, got \(value.kind)", call.line)
         }
         return text
@@ -120,7 +159,7 @@ extension Interpreter {
         case "capitalize": return .string(Scalars.capitalized(string))
         case "startswith", "endswith":
             let parts: [String]
-            if case .list(let options)? = call.positional.first {
+            if case .tuple(let options)? = call.positional.first {
                 parts = options.map(\.text)
             } else {
                 parts = [try text(call, 0, "prefix") ?? ""]
@@ -150,6 +189,9 @@ extension Interpreter {
                 throw failure("split needs a separator that is not empty", call.line)
             }
             return .list(Scalars.split(string, separator, limit: limit).map { .string($0) })
+        case "rsplit" where call.argument(0, "sep")?.isNone ?? true:
+            return .list(
+                Scalars.wordsFromEnd(string, limit: limit(call, 1, "maxsplit")).map { .string($0) })
         case "rsplit":
             let all =
                 try text(call, 0, "sep").map { Scalars.split(string, $0, limit: .max) }
@@ -160,9 +202,8 @@ extension Interpreter {
             }
             return .list(([all[..<keep].joined(separator: separator)] + all[keep...]).map { .string($0) })
         case "splitlines":
-            var lines = string.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
-            if lines.last?.isEmpty == true { lines.removeLast() }
-            return .list(lines.map { .string(Scalars.strip(Scalars.text($0), "\r", left: false)) })
+            let keepsEnds = call.argument(0, "keepends")?.isTrue ?? false
+            return .list(Scalars.lines(string, keepsEnds: keepsEnds).map { .string($0) })
         case "replace":
             guard let old = try text(call, 0, "old"), let new = try text(call, 1, "new") else {
                 throw failure("replace needs two strings", call.line)
@@ -189,22 +230,105 @@ extension Interpreter {
         case "partition":
             let pieces = Scalars.split(string, try text(call, 0, "sep") ?? " ", limit: 1)
             let separator = try text(call, 0, "sep") ?? " "
-            return .list(
+            return .tuple(
                 (pieces.count == 2 ? [pieces[0], separator, pieces[1]] : [string, "", ""]).map { .string($0) }
             )
         case "isdigit":
             return .bool(
-                !string.isEmpty && string.unicodeScalars.allSatisfy { $0.properties.numericType == .decimal })
+                !string.isEmpty
+                    && string.unicodeScalars.allSatisfy {
+                        [.decimal, .digit].contains($0.properties.numericType)
+                    })
         case "isalpha":
             return .bool(!string.isEmpty && string.unicodeScalars.allSatisfy(\.properties.isAlphabetic))
         case "isspace":
-            return .bool(!string.isEmpty && string.unicodeScalars.allSatisfy(\.properties.isWhitespace))
+            return .bool(!string.isEmpty && string.unicodeScalars.allSatisfy(Scalars.isSpace))
         case "isupper": return .bool(string != string.lowercased() && string == string.uppercased())
         case "islower": return .bool(string != string.uppercased() && string == string.lowercased())
         case "format": return .string(try braced(string, call))
+        default: return try layoutMethod(name, string, call)
+        }
+    }
+
+    /// Methods that fill up a text, take it apart from its end, or tell what it is made of.
+    private func layoutMethod(
+        _ name: String, _ string: String, _ call: JinjaFunction.Call
+    ) throws(UserError) -> JinjaValue? {
+        let scalars = Array(string.unicodeScalars)
+        func all(_ holds: (Unicode.Scalar) -> Bool) -> JinjaValue {
+            .bool(!scalars.isEmpty && scalars.allSatisfy(holds))
+        }
+        switch name {
+        case "ljust", "rjust", "center", "zfill":
+            let missing = max(0, min(call.argument(0, "width")?.integer ?? 0, 1 << 20) - scalars.count)
+            let fill = name == "zfill" ? "0" : try text(call, 1, "fillchar") ?? " "
+            func filling(_ count: Int) -> String { String(repeating: fill, count: count) }
+            switch name {
+            case "ljust": return .string(string + filling(missing))
+            case "rjust": return .string(filling(missing) + string)
+            case "zfill":
+                let sign = scalars.first.map { $0 == "-" || $0 == "+" } ?? false
+                return .string(
+                    (sign ? String(scalars[0]) : "") + filling(missing)
+                        + Scalars.text(sign ? scalars.dropFirst() : scalars[...]))
+            default:
+                // Python puts the odd one left where the width is odd.
+                let left = missing / 2 + (missing & (missing + scalars.count) & 1)
+                return .string(filling(left) + string + filling(missing - left))
+            }
+        case "swapcase":
+            return .string(
+                scalars.map {
+                    $0.properties.isUppercase
+                        ? $0.properties.lowercaseMapping : $0.properties.uppercaseMapping
+                }.joined())
+        case "casefold": return .string(string.lowercased())
+        case "isalnum": return all { $0.properties.isAlphabetic || $0.properties.numericType != nil }
+        case "isdecimal": return all { $0.properties.numericType == .decimal }
+        case "isnumeric": return all { $0.properties.numericType != nil }
+        case "isascii": return .bool(scalars.allSatisfy(\.isASCII))
+        case "rindex":
+            let found = try stringMethod("rfind", string, call)
+            if found == .int(-1) { throw failure("the substring is not in the string", call.line) }
+            return found
+        case "rpartition":
+            let separator = try text(call, 0, "sep") ?? " "
+            let pieces = Scalars.split(string, separator, limit: .max)
+            guard pieces.count > 1 else { return .tuple([.string(""), .string(""), .string(string)]) }
+            return .tuple([
+                .string(pieces.dropLast().joined(separator: separator)), .string(separator),
+                .string(pieces[pieces.count - 1]),
+            ])
         default: return nil
         }
     }
+
+    /// A method as a value, which a template can ask for without a call.
+    ///
+    /// What would change the object is not to be had, as in Jinja's sandbox.
+    func boundMethod(_ name: String, of object: JinjaValue) -> JinjaValue? {
+        let names: Set<String>
+        switch object {
+        case .string, .markup: names = Self.stringMethods
+        case .dict: names = ["items", "keys", "values", "get", "copy"]
+        case .list: names = ["index", "count", "copy"]
+        case .tuple: names = ["index", "count"]
+        default: return nil
+        }
+        guard names.contains(name) else { return nil }
+        return .function(
+            JinjaFunction(name) { (call, interpreter) throws(UserError) in
+                try interpreter.method(name, object, call) ?? .undefined(name)
+            })
+    }
+
+    private static let stringMethods: Set<String> = [
+        "strip", "lstrip", "rstrip", "upper", "lower", "title", "capitalize", "startswith", "endswith",
+        "removeprefix", "removesuffix", "split", "rsplit", "splitlines", "replace", "join", "find", "index",
+        "rfind", "rindex", "count", "partition", "rpartition", "isdigit", "isalpha", "isspace", "isupper",
+        "islower", "format", "ljust", "rjust", "center", "zfill", "swapcase", "casefold", "isalnum",
+        "isdecimal", "isnumeric", "isascii",
+    ]
 
     /// `"{} and {0} and {name}".format(…)`, without format specifications.
     private func braced(_ string: String, _ call: JinjaFunction.Call) throws(UserError) -> String {
@@ -245,7 +369,7 @@ extension Interpreter {
     /// `"%s is %d" % (…)`, with the kinds s, d, i, f, r and the precision of f.
     func formatted(_ string: String, _ values: JinjaValue, _ line: Int) throws(UserError) -> String {
         var rest: [JinjaValue]
-        if case .list(let elements) = values { rest = elements } else { rest = [values] }
+        if case .tuple(let elements) = values { rest = elements } else { rest = [values] }
         var text = ""
         var scalars = Array(string.unicodeScalars)[...]
         while let scalar = scalars.popFirst() {
@@ -304,9 +428,9 @@ extension Interpreter {
         _ name: String, _ dict: JinjaDict, _ call: JinjaFunction.Call
     ) throws(UserError) -> JinjaValue? {
         switch name {
-        case "items": return .list(dict.members.map { .list([$0.key, $0.value]) })
-        case "keys": return .list(dict.members.map(\.key))
-        case "values": return .list(dict.members.map(\.value))
+        case "items": return .view("items", dict.members.map { .tuple([$0.key, $0.value]) })
+        case "keys": return .view("keys", dict.members.map(\.key))
+        case "values": return .view("values", dict.members.map(\.value))
         case "get":
             guard let key = call.positional.first else { throw failure("get needs a key", call.line) }
             return dict[key] ?? call.argument(1, "default") ?? JinjaValue.none

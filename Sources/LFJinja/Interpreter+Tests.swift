@@ -12,19 +12,25 @@ extension Interpreter {
         case "boolean": if case .bool = value { return true } else { return false }
         case "string": return value.isString
         case "number": return value.number != nil
-        case "integer": if case .int = value { return true } else { return false }
+        case "integer":
+            switch value {
+            case .int, .bigInteger: return true
+            default: return false
+            }
         case "float": if case .double = value { return true } else { return false }
         case "mapping": if case .dict = value { return true } else { return false }
         case "callable": if case .function = value { return true } else { return false }
         case "sequence", "iterable":
             switch value {
-            case .list, .dict, .string: return true
+            case .list, .tuple, .dict, .string, .markup: return true
+            case .generator, .view: return name == "iterable"
             case .undefined: return true
             default: return false
             }
         case "lower": return value.text == value.text.lowercased() && value.text != value.text.uppercased()
         case "upper": return value.text == value.text.uppercased() && value.text != value.text.lowercased()
-        case "filter", "test": throw failure("the test \"\(name)\" is not supported", call.line)
+        case "escaped": return value.isMarkup
+        case "filter": return Self.filters.contains(value.text)
         default: return try testOperand(name, value, call)
         }
     }
@@ -51,7 +57,15 @@ extension Interpreter {
             let divisor = try integer(operand)
             guard divisor != 0 else { throw failure("a division by zero", call.line) }
             return try integer(value) % divisor == 0
-        case "eq", "equalto", "==", "sameas": return value == operand
+        case "eq", "equalto", "==": return value == operand
+        case "sameas":
+            switch (value, operand) {
+            case (.none, .none): return true
+            case (.bool(let a), .bool(let b)): return a == b
+            case (.int(let a), .int(let b)): return a == b
+            case (.string, .string), (.namespace, .namespace): return value == operand
+            default: return false
+            }
         case "ne", "!=": return value != operand
         case "in": return try contains(operand, value, call.line)
         case "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">", "ge", ">=":

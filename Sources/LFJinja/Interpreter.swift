@@ -30,6 +30,10 @@ final class Interpreter: @unchecked Sendable {
     let name: String
     let formatTime: @Sendable (String) -> String
     private var output = ""
+    /// The texts that wait while the text of an inner block is captured.
+    private var waiting: [String] = []
+    /// What `generation` blocks wrote, in code points of the whole text.
+    private(set) var generated: [Range<Int>] = []
     private var steps = 0
     private var depth = 0
 
@@ -50,11 +54,25 @@ final class Interpreter: @unchecked Sendable {
 
     /// The text that statements write.
     func captured(_ statements: [Statement], _ scope: Scope) throws(UserError) -> String {
-        let before = output
+        try captured { () throws(UserError) in _ = try run(statements, scope) }
+    }
+
+    private func captured(_ body: () throws(UserError) -> Void) throws(UserError) -> String {
+        waiting.append(output)
         output = ""
-        defer { output = before }
-        _ = try run(statements, scope)
+        defer { output = waiting.removeLast() }
+        try body()
         return output
+    }
+
+    /// Writes a `generation` block and keeps where its text lies.
+    ///
+    /// Inside a captured text the place counts from where that capture's statement writes, as transformers counts.
+    private func runGeneration(_ body: [Statement], _ scope: Scope) throws(UserError) {
+        let text = try captured(body, Scope(parent: scope))
+        let start = (waiting.first ?? output).unicodeScalars.count
+        generated.append(start..<start + text.unicodeScalars.count)
+        output += text
     }
 
     func countStep(_ line: Int) throws(UserError) {
@@ -84,8 +102,8 @@ final class Interpreter: @unchecked Sendable {
                 return try run(body, scope)
             }
             return try run(otherwise, scope)
-        case .loop(let target, let sequence, let filter, let body, let otherwise, let line):
-            try runLoop(target, sequence, filter, body, otherwise, line, scope)
+        case .loop(let loop):
+            try run(loop, over: try evaluate(loop.sequence, scope, loop.line), scope, depth: 0)
         case .set(let target, let expression, let line):
             try countStep(line)
             try assign(try evaluate(expression, scope, line), to: target, scope, line)
@@ -97,7 +115,10 @@ final class Interpreter: @unchecked Sendable {
             let inner = Scope(parent: scope)
             inner.set(
                 "caller",
-                .function(function(Macro(name: "caller", parameters: parameters, body: body), scope)))
+                .function(
+                    function(
+                        Macro(name: "caller", parameters: parameters, body: body, usesKeywords: false),
+                        scope)))
             output += try callBlock(call, inner, line).text
         case .filterBlock(let filter, let body, let line):
             let text = JinjaValue.string(try captured(body, Scope(parent: scope)))
@@ -108,6 +129,7 @@ final class Interpreter: @unchecked Sendable {
                 try assign(try evaluate(expression, scope, line), to: target, inner, line)
             }
             return try run(body, inner)
+        case .generation(let body): try runGeneration(body, scope)
         case .breakLoop: return .breaks
         case .continueLoop: return .continues
         }
@@ -144,41 +166,50 @@ final class Interpreter: @unchecked Sendable {
 
     // MARK: Loops
 
-    private func runLoop(
-        _ target: Target, _ sequence: Expression, _ filter: Expression?, _ body: [Statement],
-        _ otherwise: [Statement], _ line: Int, _ scope: Scope
+    private func run(
+        _ loop: Loop, over sequence: JinjaValue, _ scope: Scope, depth: Int
     ) throws(UserError) {
-        var items = try elements(of: try evaluate(sequence, scope, line), line)
-        if let filter {
+        if depth > Self.maximumDepth { throw failure("a recursive loop does not end", loop.line) }
+        var items = try elements(of: sequence, loop.line)
+        if let filter = loop.filter {
             var kept: [JinjaValue] = []
             for item in items {
                 let inner = Scope(parent: scope)
-                try assign(item, to: target, inner, line)
-                if try evaluate(filter, inner, line).isTrue { kept.append(item) }
+                try assign(item, to: loop.target, inner, loop.line)
+                if try evaluate(filter, inner, loop.line).isTrue { kept.append(item) }
             }
             items = kept
         }
         if items.isEmpty {
-            try run(otherwise, scope)
+            try run(loop.otherwise, Scope(parent: scope))
             return
         }
-        let state = LoopState(items)
+        var recurse: ((JinjaValue) throws(UserError) -> String)?
+        if loop.isRecursive {
+            recurse = { (value) throws(UserError) in
+                try self.captured { () throws(UserError) in
+                    try self.run(loop, over: value, scope, depth: depth + 1)
+                }
+            }
+        }
+        let state = LoopState(items, depth: depth, recurse: recurse)
         for (index, item) in items.enumerated() {
-            try countStep(line)
+            try countStep(loop.line)
             let inner = Scope(parent: scope)
             state.index = index
             inner.set("loop", .loop(state))
-            try assign(item, to: target, inner, line)
-            if try run(body, inner) == .breaks { break }
+            try assign(item, to: loop.target, inner, loop.line)
+            if try run(loop.body, inner) == .breaks { break }
         }
     }
 
     /// What a loop over a value visits.
     func elements(of value: JinjaValue, _ line: Int) throws(UserError) -> [JinjaValue] {
         switch value {
-        case .list(let elements): return elements
+        case .list(let elements), .tuple(let elements), .view(_, let elements): return elements
+        case .generator(let generator): return generator.drain()
         case .dict(let dict): return dict.members.map(\.key)
-        case .string(let text): return text.unicodeScalars.map { .string(String($0)) }
+        case .string(let text), .markup(let text): return text.unicodeScalars.map { .string(String($0)) }
         case .undefined: return []
         default: throw failure("\(value.kind) cannot be looped over", line)
         }
@@ -210,9 +241,12 @@ final class Interpreter: @unchecked Sendable {
         }
         let known = macro.parameters.map(\.name)
         if let caller = call.named.first(where: { $0.name == "caller" }) { inner.set("caller", caller.value) }
-        inner.set("varargs", .list(Array(call.positional.dropFirst(known.count))))
-        for argument in call.named where !known.contains(argument.name) && argument.name != "caller" {
-            throw failure("the macro \"\(macro.name)\" has no parameter \"\(argument.name)\"", call.line)
+        inner.set("varargs", .tuple(Array(call.positional.dropFirst(known.count))))
+        let others = call.named.filter { !known.contains($0.name) && $0.name != "caller" }
+        if macro.usesKeywords {
+            inner.set("kwargs", .dict(JinjaDict(others.map { (.string($0.name), $0.value) })))
+        } else if let other = others.first {
+            throw failure("the macro \"\(macro.name)\" has no parameter \"\(other.name)\"", call.line)
         }
         return .string(try captured(macro.body, inner))
     }
@@ -252,6 +286,12 @@ final class Interpreter: @unchecked Sendable {
         JinjaFunction("strftime_now") { (call, interpreter) throws(UserError) in
             .string(interpreter.formatTime(call.positional.first?.text ?? ""))
         },
+        JinjaFunction("cycler") { (call, interpreter) throws(UserError) in
+            guard !call.positional.isEmpty else {
+                throw interpreter.failure("cycler needs values", call.line)
+            }
+            return .namespace(Interpreter.cycler(call.positional))
+        },
         JinjaFunction("joiner") { (call, interpreter) throws(UserError) in
             let separator = call.argument(0, "sep") ?? .string(", ")
             let used = Namespace([:])
@@ -262,6 +302,26 @@ final class Interpreter: @unchecked Sendable {
                 })
         },
     ].map { ($0.name, $0) }
+
+    /// Values that take turns: `next()`, `reset()`, `current`.
+    private static func cycler(_ values: [JinjaValue]) -> Namespace {
+        let cycler = Namespace(["current": values[0]])
+        let position = Namespace(["next": .int(0)])
+        cycler.fields["next"] = .function(
+            JinjaFunction("next") { (_, _) throws(UserError) in
+                let index = position.fields["next"]?.integer ?? 0
+                position.fields["next"] = .int((index + 1) % values.count)
+                cycler.fields["current"] = values[(index + 1) % values.count]
+                return values[index]
+            })
+        cycler.fields["reset"] = .function(
+            JinjaFunction("reset") { (_, _) throws(UserError) in
+                position.fields["next"] = .int(0)
+                cycler.fields["current"] = values[0]
+                return .none
+            })
+        return cycler
+    }
 
     private func range(_ call: JinjaFunction.Call) throws(UserError) -> JinjaValue {
         let bounds = call.positional.compactMap(\.integer)

@@ -22,6 +22,14 @@ enum Segment: Sendable {
     case text(String)
     case output([Token])
     case tag([Token])
+
+    /// Whether its code holds a name.
+    func names(_ name: String) -> Bool {
+        switch self {
+        case .text: false
+        case .output(let tokens), .tag(let tokens): tokens.contains { $0.kind == .name && $0.text == name }
+        }
+    }
 }
 
 /// Cuts a template into text and tags, with the settings of chat templates: the first line end behind a block goes
@@ -71,12 +79,12 @@ struct JinjaLexer {
             if opening == "#" {
                 try skipComment()
             } else {
-                let tokens = try tokens(closing: opening == "{" ? "}" : "%")
-                if isBlock, tokens.first?.text == "raw", tokens.count == 2 {
+                if isBlock, try skipRawTag() {
                     try readRaw()
-                } else {
-                    found.append(isBlock ? .tag(tokens) : .output(tokens))
+                    continue
                 }
+                let tokens = try tokens(closing: opening == "{" ? "}" : "%")
+                found.append(isBlock ? .tag(tokens) : .output(tokens))
             }
         }
         if !text.isEmpty { found.append(.text(Self.string(text))) }
@@ -89,7 +97,7 @@ struct JinjaLexer {
         return String(view)
     }
 
-    private static func isSpace(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.isWhitespace }
+    private static func isSpace(_ scalar: Unicode.Scalar) -> Bool { Scalars.isSpace(scalar) }
 
     private func peek(_ offset: Int) -> Unicode.Scalar? {
         position + offset < source.count ? source[position + offset] : nil
@@ -99,7 +107,8 @@ struct JinjaLexer {
     private func stripLineStart(_ text: inout [Unicode.Scalar]) {
         let lineStart = text.lastIndex(of: "\n").map { $0 + 1 } ?? 0
         // Text after another tag on the same line is no line's start.
-        if lineStart == 0, !found.isEmpty, source[..<position].dropLast(text.count).last != "\n" { return }
+        let textStart = position - text.count
+        if lineStart == 0, textStart > 0, source[textStart - 1] != "\n" { return }
         if text[lineStart...].allSatisfy({ $0 != "\n" && Self.isSpace($0) }) {
             text.removeSubrange(lineStart...)
         }
@@ -132,6 +141,33 @@ struct JinjaLexer {
         throw failure("a comment is not closed")
     }
 
+    /// Goes behind the rest of `{% raw %}`, after which no line end is removed; false where another tag stands.
+    private mutating func skipRawTag() throws(UserError) -> Bool {
+        let start = (position, line)
+        while let scalar = peek(0), Self.isSpace(scalar) {
+            if scalar == "\n" { line += 1 }
+            position += 1
+        }
+        guard source[position...].starts(with: "raw".unicodeScalars) else {
+            (position, line) = start
+            return false
+        }
+        position += 3
+        while let scalar = peek(0), Self.isSpace(scalar) {
+            if scalar == "\n" { line += 1 }
+            position += 1
+        }
+        let strips = peek(0) == "-"
+        if strips { position += 1 }
+        guard peek(0) == "%", peek(1) == "}" else {
+            (position, line) = start
+            return false
+        }
+        position += 2
+        if strips { finishTag(modifier: "-", isBlock: true) }
+        return true
+    }
+
     /// The text up to `{% endraw %}`, as it is.
     private mutating func readRaw() throws(UserError) {
         var text: [Unicode.Scalar] = []
@@ -143,6 +179,12 @@ struct JinjaLexer {
                 if let tokens = try? tokens(closing: "%"), tokens.first?.text == "endraw" {
                     if modifier == "-" {
                         while let last = text.last, Self.isSpace(last) { text.removeLast() }
+                    } else if modifier != "+" {
+                        let lineStart = text.lastIndex(of: "\n").map { $0 + 1 } ?? 0
+                        let isLineStart = lineStart > 0 || source[start.0 - text.count - 1] == "\n"
+                        if isLineStart, text[lineStart...].allSatisfy(Self.isSpace) {
+                            text.removeSubrange(lineStart...)
+                        }
                     }
                     if !text.isEmpty { found.append(.text(Self.string(text))) }
                     return
@@ -256,7 +298,7 @@ struct JinjaLexer {
             case "f": text.append("\u{C}")
             case "v": text.append("\u{B}")
             case "a": text.append("\u{7}")
-            case "0": text.append("\0")
+            case "0"..."7": text.append(octal(escaped))
             case "\n": line += 1
             case "\\", "'", "\"": text.append(escaped)
             case "x": text.append(try hexadecimal(digits: 2))
@@ -266,6 +308,17 @@ struct JinjaLexer {
             }
         }
         throw failure("a string is not closed")
+    }
+
+    /// Up to three octal digits, the first of which is read.
+    private mutating func octal(_ first: Unicode.Scalar) -> Unicode.Scalar {
+        var value = first.value - 48
+        for _ in 0..<2 {
+            guard let digit = peek(0), ("0"..."7").contains(digit) else { break }
+            value = value * 8 + digit.value - 48
+            position += 1
+        }
+        return Unicode.Scalar(value) ?? "\u{FFFD}"
     }
 
     private mutating func hexadecimal(digits: Int) throws(UserError) -> Unicode.Scalar {

@@ -7,6 +7,8 @@ struct JinjaParser {
     private var next = 0
     /// How deep expressions and blocks nest.
     var depth = 0
+    /// Whether a `generation` block was read.
+    private(set) var marksGeneration = false
 
     static let maximumDepth = 120
 
@@ -56,8 +58,7 @@ struct JinjaParser {
 
     private static let closing: Set<String> = [
         "endif", "elif", "else", "endfor", "endset", "endmacro", "endcall", "endfilter", "endwith",
-        "endgeneration",
-        "endraw",
+        "endgeneration", "endblock", "endraw",
     ]
 
     /// The body of a block up to its closing tag.
@@ -83,8 +84,13 @@ struct JinjaParser {
             guard let name = reader.takeName() else { throw failure("macro has no name", line) }
             let parameters = try reader.parameters()
             try reader.expectEnd()
+            let first = next
+            let body = try body(closedBy: "endmacro", line)
             return [
-                .macro(Macro(name: name, parameters: parameters, body: try body(closedBy: "endmacro", line)))
+                .macro(
+                    Macro(
+                        name: name, parameters: parameters, body: body,
+                        usesKeywords: segments[first..<next].contains { $0.names("kwargs") }))
             ]
         case "call":
             let parameters = reader.peekSymbol("(") ? try reader.parameters() : []
@@ -109,16 +115,22 @@ struct JinjaParser {
             try reader.expectEnd()
             return [.scope(assignments, body: try body(closedBy: "endwith", line), line: line)]
         case "generation":
-            // Marks what the model is to learn; the text is the same.
             try reader.expectEnd()
-            return try body(closedBy: "endgeneration", line)
+            marksGeneration = true
+            return [.generation(try body(closedBy: "endgeneration", line))]
+        case "block":
+            // Without inheritance a block is its body, in a scope of its own.
+            guard reader.takeName() != nil else { throw failure("block has no name", line) }
+            while reader.takeKeyword("scoped") || reader.takeKeyword("required") {}
+            try reader.expectEnd()
+            return [.scope([], body: try body(closedBy: "endblock", line), line: line)]
         case "break":
             try reader.expectEnd()
             return [.breakLoop]
         case "continue":
             try reader.expectEnd()
             return [.continueLoop]
-        case "include", "import", "from", "extends", "block", "autoescape", "trans", "do", "debug":
+        case "include", "import", "from", "extends", "autoescape", "trans", "do", "debug":
             throw failure("the block \"\(tag)\" is not supported", line)
         default: throw failure("there is no block \"\(tag)\"", line)
         }
@@ -154,14 +166,18 @@ struct JinjaParser {
         let sequence = try reader.expressionOrTuple(withConditional: false)
         var filter: Expression?
         if reader.takeKeyword("if") { filter = try reader.expression() }
-        if reader.takeKeyword("recursive") { throw failure("recursive loops are not supported", line) }
+        let isRecursive = reader.takeKeyword("recursive")
         try reader.expectEnd()
         let (body, end) = try statements(until: ["else", "endfor"])
+        func loop(otherwise: [Statement]) -> Statement {
+            .loop(
+                Loop(
+                    target, over: sequence, filter: filter, isRecursive: isRecursive, line: line, body: body,
+                    otherwise: otherwise))
+        }
         switch end?.tag {
-        case "endfor": return .loop(target, sequence, filter: filter, body: body, otherwise: [], line: line)
-        case "else":
-            let otherwise = try self.body(closedBy: "endfor", line)
-            return .loop(target, sequence, filter: filter, body: body, otherwise: otherwise, line: line)
+        case "endfor": return loop(otherwise: [])
+        case "else": return loop(otherwise: try self.body(closedBy: "endfor", line))
         default: throw unclosed("endfor", end?.tag, end?.reader.line ?? line)
         }
     }

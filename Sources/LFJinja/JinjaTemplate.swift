@@ -9,10 +9,12 @@ public import LFJSON
 ///
 /// Understood is what Jinja 3 understands with the settings of transformers' `apply_chat_template` (`trim_blocks`,
 /// `lstrip_blocks`, loop controls, `tojson`, `raise_exception`, `strftime_now`, `generation` blocks), except other
-/// files (`include`, `import`, `extends`) and recursive loops, which are refused by name.
+/// files (`include`, `import`, `extends`), which are refused by name.
 public struct JinjaTemplate: Sendable {
     private let statements: [Statement]
     private let name: String
+    /// Whether the template marks what a model is to learn (`{% generation %}`).
+    package let marksGeneration: Bool
 
     /// - Parameter name: Names the template in errors.
     /// - Throws: A `UserError` with the line of what cannot be read.
@@ -20,6 +22,7 @@ public struct JinjaTemplate: Sendable {
         var parser = try JinjaParser(source, name: name)
         statements = try parser.template()
         self.name = name
+        marksGeneration = parser.marksGeneration
     }
 
     /// The text that the template makes of some variables.
@@ -32,8 +35,23 @@ public struct JinjaTemplate: Sendable {
     public func render(
         _ variables: JSONObject, formatTime: @escaping @Sendable (_ format: String) -> String = Self.formatNow
     ) throws(UserError) -> String {
+        try rendering(variables, formatTime: formatTime).text
+    }
+
+    /// A text, and the ranges in it that `{% generation %}` blocks wrote, in Unicode scalars, as Python counts.
+    package struct Rendering: Sendable, Equatable {
+        package var text: String
+        package var generated: [Range<Int>]
+    }
+
+    /// As `render`, with what the template marks as written by the model.
+    package func rendering(
+        _ variables: JSONObject,
+        formatTime: @escaping @Sendable (_ format: String) -> String = Self.formatNow
+    ) throws(UserError) -> Rendering {
         let interpreter = Interpreter(name: name, formatTime: formatTime)
-        return try interpreter.render(statements, variables)
+        let text = try interpreter.render(statements, variables)
+        return Rendering(text: text, generated: interpreter.generated)
     }
 
     /// The present local time in a format of `strftime`.

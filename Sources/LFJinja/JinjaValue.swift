@@ -8,9 +8,18 @@ enum JinjaValue: Sendable {
     case none
     case bool(Bool)
     case int(Int)
+    /// An integer beyond 64 bits, by its digits.
+    case bigInteger(String)
     case double(Double)
     case string(String)
+    /// Text that counts as escaped already (Python's `Markup`): other text is escaped when it is joined to it.
+    case markup(String)
     case list([JinjaValue])
+    case tuple([JinjaValue])
+    /// Elements that can be visited once, as `map` and `select` give them.
+    case generator(Generator)
+    /// A dictionary's `items`, `keys` or `values`, by that name.
+    case view(String, [JinjaValue])
     case dict(JinjaDict)
     case namespace(Namespace)
     case function(JinjaFunction)
@@ -21,7 +30,7 @@ enum JinjaValue: Sendable {
         case .null: self = .none
         case .bool(let value): self = .bool(value)
         case .int(let value): self = .int(Int(value))
-        case .bigInteger(let digits): self = .double(Double(digits) ?? .infinity)
+        case .bigInteger(let digits): self = .bigInteger(digits)
         case .double(let value): self = .double(value)
         case .string(let value): self = .string(value)
         case .array(let elements): self = .list(elements.map { JinjaValue($0) })
@@ -36,9 +45,10 @@ enum JinjaValue: Sendable {
         case .none: return .null
         case .bool(let value): return .bool(value)
         case .int(let value): return .int(Int64(value))
+        case .bigInteger(let digits): return .bigInteger(digits)
         case .double(let value): return .double(value)
-        case .string(let value): return .string(value)
-        case .list(let elements):
+        case .string(let value), .markup(let value): return .string(value)
+        case .list(let elements), .tuple(let elements):
             let values = elements.compactMap(\.json)
             return values.count == elements.count ? .array(values) : nil
         case .dict(let dict):
@@ -48,11 +58,47 @@ enum JinjaValue: Sendable {
                 object[key.isString ? key.text : key.json?.serialized() ?? key.text] = value
             }
             return .object(object)
-        case .undefined, .namespace, .function, .loop: return nil
+        case .undefined, .generator, .view, .namespace, .function, .loop: return nil
         }
     }
 
-    var isString: Bool { if case .string = self { true } else { false } }
+    /// The elements of a list or a tuple.
+    var elements: [JinjaValue]? {
+        switch self {
+        case .list(let elements), .tuple(let elements): elements
+        default: nil
+        }
+    }
+
+    var isString: Bool {
+        switch self {
+        case .string, .markup: true
+        default: false
+        }
+    }
+
+    var isMarkup: Bool { if case .markup = self { true } else { false } }
+
+    /// Markup as a string; anything else as it is.
+    var plain: JinjaValue { if case .markup(let text) = self { .string(text) } else { self } }
+
+    /// The text with HTML's special characters replaced, unless that was done.
+    var escaped: String {
+        if case .markup(let text) = self { return text }
+        var escaped = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "&": escaped += "&amp;"
+            case "<": escaped += "&lt;"
+            case ">": escaped += "&gt;"
+            case "'": escaped += "&#39;"
+            case "\"": escaped += "&#34;"
+            default: escaped.unicodeScalars.append(scalar)
+            }
+        }
+        return escaped
+    }
+
     var isUndefined: Bool { if case .undefined = self { true } else { false } }
     var isNone: Bool { if case .none = self { true } else { false } }
 
@@ -61,11 +107,12 @@ enum JinjaValue: Sendable {
         case .undefined, .none: false
         case .bool(let value): value
         case .int(let value): value != 0
+        case .bigInteger: true
         case .double(let value): value != 0
-        case .string(let text): !text.isEmpty
-        case .list(let elements): !elements.isEmpty
+        case .string(let text), .markup(let text): !text.isEmpty
+        case .list(let elements), .tuple(let elements), .view(_, let elements): !elements.isEmpty
         case .dict(let dict): !dict.members.isEmpty
-        case .namespace, .function, .loop: true
+        case .generator, .namespace, .function, .loop: true
         }
     }
 
@@ -74,6 +121,7 @@ enum JinjaValue: Sendable {
         switch self {
         case .bool(let value): value ? 1 : 0
         case .int(let value): Double(value)
+        case .bigInteger(let digits): Double(digits)
         case .double(let value): value
         default: nil
         }
@@ -91,7 +139,7 @@ enum JinjaValue: Sendable {
     var text: String {
         switch self {
         case .undefined: ""
-        case .string(let text): text
+        case .string(let text), .markup(let text): text
         default: representation
         }
     }
@@ -103,10 +151,16 @@ enum JinjaValue: Sendable {
         case .none: "None"
         case .bool(let value): value ? "True" : "False"
         case .int(let value): String(value)
+        case .bigInteger(let digits): digits
         case .double(let value):
             value.isNaN ? "nan" : value.isInfinite ? (value < 0 ? "-inf" : "inf") : JSONValue.literal(value)
         case .string(let text): Self.quoted(text)
+        case .markup(let text): "Markup(\(Self.quoted(text)))"
+        case .generator: "<generator>"
+        case .view(let name, let elements): "dict_\(name)(\(JinjaValue.list(elements).representation))"
         case .list(let elements): "[" + elements.map(\.representation).joined(separator: ", ") + "]"
+        case .tuple(let elements):
+            "(" + elements.map(\.representation).joined(separator: ", ") + (elements.count == 1 ? ",)" : ")")
         case .dict(let dict):
             "{" + dict.members.map { "\($0.representation): \($1.representation)" }.joined(separator: ", ")
                 + "}"
@@ -141,10 +195,13 @@ enum JinjaValue: Sendable {
         case .undefined(let name): "\"\(name)\", which is undefined"
         case .none: "none"
         case .bool: "a boolean"
-        case .int: "an integer"
+        case .int, .bigInteger: "an integer"
         case .double: "a float"
-        case .string: "a string"
+        case .string, .markup: "a string"
+        case .generator: "a generator"
+        case .view(let name, _): "a dictionary's \(name)"
         case .list: "a list"
+        case .tuple: "a tuple"
         case .dict: "a dictionary"
         case .namespace: "a namespace"
         case .function: "a function"
@@ -155,13 +212,18 @@ enum JinjaValue: Sendable {
 
 extension JinjaValue: Equatable {
     static func == (a: JinjaValue, b: JinjaValue) -> Bool {
-        if let first = a.number, let second = b.number { return first == second }
-        switch (a, b) {
+        if let first = a.number, let second = b.number {
+            if case .bigInteger(let first) = a, case .bigInteger(let second) = b { return first == second }
+            return first == second
+        }
+        switch (a.plain, b.plain) {
         case (.undefined, .undefined), (.none, .none): return true
         case (.string(let a), .string(let b)): return a.utf8.elementsEqual(b.utf8)
-        case (.list(let a), .list(let b)): return a == b
+        case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)): return a == b
         case (.dict(let a), .dict(let b)):
             return a.members.count == b.members.count && a.members.allSatisfy { b[$0.key] == $0.value }
+        case (.view(let a, let x), .view(let b, let y)): return a == b && x == y
+        case (.generator(let a), .generator(let b)): return a === b
         case (.namespace(let a), .namespace(let b)): return a === b
         case (.function(let a), .function(let b)): return a === b
         default: return false
@@ -180,7 +242,7 @@ struct JinjaDict: Sendable {
     }
 
     private func position(_ key: JinjaValue) -> Int? {
-        if case .string(let text) = key { return positions[text] }
+        if case .string(let text) = key.plain { return positions[text] }
         return members.firstIndex { $0.key == key }
     }
 
@@ -191,10 +253,27 @@ struct JinjaDict: Sendable {
             if let position = position(key) {
                 members[position].value = newValue
             } else {
-                if case .string(let text) = key { positions[text] = members.count }
+                if case .string(let text) = key.plain { positions[text] = members.count }
                 members.append((key, newValue))
             }
         }
+    }
+}
+
+/// Elements that are handed out once.
+///
+/// Unchecked Sendable, because a rendering, which alone can reach it, runs on one thread.
+final class Generator: @unchecked Sendable {
+    private var rest: ArraySlice<JinjaValue>
+
+    init(_ elements: [JinjaValue]) { rest = elements[...] }
+
+    func next() -> JinjaValue? { rest.popFirst() }
+
+    /// What is left, after which nothing is.
+    func drain() -> [JinjaValue] {
+        defer { rest = [] }
+        return Array(rest)
     }
 }
 
@@ -215,8 +294,16 @@ final class LoopState: @unchecked Sendable {
     var index = 0
     /// What `changed` was last asked about.
     private var last: JinjaValue?
+    /// How many loops of the same recursive loop are around this one.
+    let depth: Int
+    /// Runs the same loop over other items and gives its text; nil for a loop that is not recursive.
+    let recurse: ((JinjaValue) throws(UserError) -> String)?
 
-    init(_ items: [JinjaValue]) { self.items = items }
+    init(_ items: [JinjaValue], depth: Int = 0, recurse: ((JinjaValue) throws(UserError) -> String)? = nil) {
+        self.items = items
+        self.depth = depth
+        self.recurse = recurse
+    }
 
     subscript(name: String) -> JinjaValue? {
         switch name {
@@ -227,8 +314,8 @@ final class LoopState: @unchecked Sendable {
         case "first": .bool(index == 0)
         case "last": .bool(index == items.count - 1)
         case "length": .int(items.count)
-        case "depth": .int(1)
-        case "depth0": .int(0)
+        case "depth": .int(depth + 1)
+        case "depth0": .int(depth)
         case "previtem": index > 0 ? items[index - 1] : nil
         case "nextitem": index + 1 < items.count ? items[index + 1] : nil
         default: nil

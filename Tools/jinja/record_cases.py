@@ -90,6 +90,51 @@ TEMPLATES = [
 ]
 
 
+# Mechanisms that real models' templates use: false values in filters, generators, tuples, methods as members, escaped
+# text, comments and raw text, marks of what is learned.
+TEMPLATES += [
+    "{{ none | selectattr('a') | list }}{{ 0 | select | list }}{{ false | reject('odd') | list }}{{ '' | rejectattr('a', 'defined') | list }}{{ none | map(attribute='x') | list }}{{ x | map('upper') | list }}{{ 0 | map('upper') | join }}",
+    "{{ 5 | select | list }}",
+    "{{ none | list }}",
+    "{{ true | map('upper') | list }}",
+    "{% if [] | select('odd') %}a generator is true{% endif %}{% if e %}never{% else %}a list is not{% endif %}",
+    "{% set g = l | select('odd') %}{{ g | list }}{{ g | list }}{{ (l | map('string')) | first }}{{ 3 in (l | select) }}",
+    "{{ (l | select) | length }}",
+    "{{ {'a': l | map('string')} | tojson }}",
+    "{{ d.items() | tojson }}",
+    "{{ d.items() | list }}{{ d.keys() }}{{ d.values() }}{{ d.items() }}{{ d.keys() | length }}{% if {}.items() %}x{% else %}empty{% endif %}{{ 'a' in d.keys() }}{{ d.keys() is sequence }}{{ d.keys() is iterable }}",
+    "{{ (1, 'a') }}{{ (1,) }}{{ () }}{{ 1, 2 }}{{ (1, 2) == [1, 2] }}{{ (1, 2) == (1, 2) }}{{ (1, 2) + (3,) }}{{ [1, (2, 3)] }}{{ (1, 2) | tojson }}",
+    "{{ (1, 2) + [3] }}",
+    "{{ '%s' % [1, 2] }}{{ '%s-%s' % (1, 2) }}{{ '%s' | format([1]) }}{{ 'a.b.c'.partition('.') }}{{ 'a.b.c'.rpartition('.') }}",
+    "{% set p = {'items': {'type': 'x'}, 'get': 1} %}{{ p.items is mapping }}{{ p['items'] is mapping }}{{ p.items is defined }}{{ d.items is defined }}{{ d['items'] is defined }}{{ d.nothing is defined }}{{ d['nothing'] is defined }}{{ p['get'] }}{{ p.get('items').type }}{{ p.items is callable }}",
+    "{{ d.update is defined }}{{ l.append is defined }}{{ s.strip is defined }}{{ s['strip'] is defined }}{{ s.nothing is defined }}{{ l.index is callable }}{% set f = s.strip %}{{ f() }}",
+    "{{ '<b>' | safe + '<i>' }}{{ '<i>' + '<b>' | safe }}{{ '<b>' | safe ~ '<i>' }}{{ ('a<' | e) + '<' }}{{ '<' | e | e }}{{ '<' | e | forceescape }}{{ ('a' | safe) == 'a' }}{{ 'a' | safe is string }}{{ 'a' | safe is escaped }}{{ ('a' | safe) ~ 1 }}{{ '\"\\'&' | escape }}",
+    "{# c #}  {% if true %}\n  x{# d #}\n  {% endif %}y\n  {#- e #}\n\n{# f -#}  z",
+    "{% raw %}\n{{ a }}\n  {% endraw %}\nb{%- raw +%} x",
+    "{% raw %}\n{{ a }}\n  {% endraw %}\nb\n {%- raw -%} \n x {%+ endraw %}\ny",
+    "{% generation %}{% set q = 1 %}a{{ q }}é{% endgeneration %}{{ q is defined }}-{% for i in l %}{% generation %}{{ i }};{% endgeneration %}{% endfor %}{% set c %}{% generation %}in{% endgeneration %}{% endset %}{{ c }}",
+    "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}",
+    "{{ d | tojson(true) }}{{ {'é': 1} | tojson(true) }}{{ d | tojson(false, 2) }}{{ d | tojson(separators=(',', ':')) }}{{ d | tojson(ensure_ascii=False, sort_keys=true) }}",
+    "{{ 'hello-world (foo) [bar]' | title }}{{ \"it's o'neil\" | title }}{{ \"it's o'neil\".title() }}{{ 'ab\\x1fcd' }}",
+    "{{ '\\x1c a \\x1f' | trim }}|{{ 'a\\x1db c'.split() }}|{{ 'a\\rb\\r\\nc\\x0bd\\u2028e'.splitlines() }}|{{ 'a\\n'.splitlines(true) }}|{{ '\\u00a0x\\u2003'.strip() }}|{{ '\\ufeffx\\u200b'.strip() | length }}|{{ '\\101\\60' }}",
+    "{{ 'abc'.replace('', '-') }}{{ 'abc' | replace('', '.', 2) }}{{ 12 | replace(1, 3) }}{{ 'a b  c d'.rsplit(none, 2) }}{{ 'a b c'.rsplit() }}{{ 'abcb'.rindex('b') }}{{ '7'.zfill(3) }}{{ '-7'.zfill(4) }}{{ 'a'.ljust(3) }}|{{ 'a'.rjust(3, '.') }}|{{ 'ab'.center(5, '*') }}{{ 'abc'.center(6, '*') }}|{{ 'x' | center(4) }}|",
+    "{{ 'a1'.isalnum() }}{{ '²'.isdigit() }}{{ '²'.isdecimal() }}{{ '½'.isnumeric() }}{{ 'aB'.swapcase() }}{{ 'aß'.isascii() }}{{ ''.isdigit() }}",
+    "{% for r in [{'n': 1, 'c': [{'n': 2, 'c': [{'n': 3}]}, {'n': 4}]}] recursive %}{{ loop.depth }}:{{ r.n }}{% if r.c %}[{{ loop(r.c) }}]{% endif %}{% endfor %}",
+    "{% macro f(a) %}{{ a }}{{ kwargs }}{{ varargs }}{% endmacro %}{{ f(1, 2, b=3) }}{% macro g(a, b) %}{{ a }}{{ b }}{% endmacro %}{{ g(*[1, 2]) }}{{ g(**{'a': 3, 'b': 4}) }}{{ g(1, **{'b': 5}) }}",
+    "{% for g in messages | groupby('role') %}{{ g.grouper if g.grouper else g[0] }}:{{ g[1] | length }};{% endfor %}{{ [1, 2, 3, 4, 5] | batch(2) | list }}{{ [1, 2, 3] | batch(2, 0) | list }}{{ [1, 2, 3, 4, 5] | slice(3) | list }}{{ [{'a': 2}, {'a': 1}] | min(attribute='a') }}{{ [{'a': 2}, {'a': 1}] | max(attribute='a') }}",
+    "{{ 'a long text of many words' | truncate(12) }}|{{ 'a long text of many words' | truncate(12, true) }}|{{ 'short' | truncate(3) }}|{{ 'abcdefghijk' | truncate(5, true, '..') }}",
+    "{{ dict([]) if false else dict(a=1) }}{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{% block title %}B{{ n }}{% endblock %}",
+    "{{ [3, 1, 2] | reverse | list }}{{ [1, 2] | reverse | first }}{% set r = [1, 2] | reverse %}{{ r | list }}{{ r | list }}{{ ('a', 'b') | reverse | join }}{{ 'ab' | reverse }}",
+    "{{ l | unique | first }}{{ messages | map(attribute='content') | map('length') | list }}{{ messages | map(attribute='nothing', default='-') | join }}{{ [[1, 2], [3]] | map('first') | list }}{{ [[1, 2], [3]] | map(attribute=0) | list }}{{ words | map('replace', 'a', 'x') | list }}",
+    "{{ x | length }}{{ x | list }}{{ x | join }}{{ x | trim }}{{ x ~ 'a' }}{{ x | default([]) | length }}{{ x is iterable }}{{ x is sequence }}{{ x is mapping }}{{ 'a' in x }}{% for y in x %}{% else %}nothing{% endfor %}",
+    "{{ x + 'a' }}",
+    "{{ none + 'a' }}",
+    "{{ 123456789012345678901234567890 }}{{ [123456789012345678901234567890] | tojson }}{{ 0.1 + 0.2 }}{{ 1e16 }}{{ 1e22 }}{{ 1.0 }}{{ 1e-7 }}{{ [1.0, 1e-5] | tojson }}",
+    "{% for k, v in d | items %}{{ loop.index }}{{ loop.last }}{{ k }}{% endfor %}{% for x in l | select('odd') %}{{ loop.length }}{{ loop.revindex0 }}{% endfor %}{% for x in [] %}{% else %}{% set inner = 1 %}{% endfor %}{{ inner is defined }}",
+    "{{ 'trim' is filter }}{{ 'nothing' is filter }}{{ n is sameas 7 }}{{ [1] is sameas [1] }}{{ 2 is in [1, 2] }}{{ 'ab' is not in 'cab' }}{{ d is not string }}{{ n | attr('x') is defined }}",
+]
+
+
 def main():
     cases = []
     for source in TEMPLATES:
