@@ -79,9 +79,11 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     case "tokenize": return try runTokenize(rest)
     case "preview": return try runPreview(rest)
     case "render": return try runRender(rest)
+    case "templates": return try runTemplates(rest)
     case let command?:
         let known = [
-            "train", "export", "chat", "preview", "tokenize", "render", "version", "env", "help", "arguments",
+            "train", "export", "chat", "preview", "tokenize", "render", "templates", "version", "env", "help",
+            "arguments",
         ]
         let planned = ["api", "eval", "webchat", "webui"]
         if planned.contains(command) {
