@@ -131,10 +131,10 @@ fetch_plain() {
     fetch_or_fail "${requirements[@]}"
 }
 
-# Puts what was unpacked in its place, once it is known to start. NVIDIA's libraries lie where libtorch looks for them, in ../../nvidia.
+# Puts what was unpacked in its place, once it is known to start. NVIDIA's libraries lie in ../../nvidia of its lib,
+# where it looks for them: in $work as in .deps.
 place_libtorch() {
     local lacking folder=$work/torch
-    # As in .deps: torch is called libtorch there, one level up.
     lacking=$(ldd "$folder/lib/libtorch.so" | awk '/not found/ { print $1 }' | sort -u | tr '\n' ' ')
     [ -z "$lacking" ] || fail "libtorch $torch_version ($kind) needs ${lacking% }, which its wheels did not bring; please report this."
     echo "$torch_version $kind" >"$folder/version"
