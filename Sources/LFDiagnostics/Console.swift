@@ -17,8 +17,13 @@ public final class Console: Sendable {
     private let shownStatus = Mutex("")
 
     /// Writes lines to one open file and the status line to another.
-    public init(output: Int32, status: Int32) {
-        let isCapable = environmentValue("TERM") != "dumb"
+    public convenience init(output: Int32, status: Int32) {
+        self.init(output: output, status: status, terminalType: environmentValue("TERM"))
+    }
+
+    /// The same on a terminal of a type that is not the environment's `TERM`; `dumb` redraws nothing.
+    package init(output: Int32, status: Int32, terminalType: String?) {
+        let isCapable = terminalType != "dumb"
         self.output = output
         self.status = status
         showsColor = isatty(output) == 1 && isCapable && environmentValue("NO_COLOR") == nil

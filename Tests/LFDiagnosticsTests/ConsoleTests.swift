@@ -5,7 +5,7 @@ import Testing
 
 /// A pseudo-terminal: what a console writes to `terminal` can be read back.
 private final class PseudoTerminal {
-    let terminal: Int32
+    private let terminal: Int32
     private let reader: Int32
 
     init(columns: UInt16) throws {
@@ -28,6 +28,11 @@ private final class PseudoTerminal {
             bytes += chunk[..<count]
         }
         return String(decoding: bytes, as: UTF8.self).replacingOccurrences(of: "\r\n", with: "\n")
+    }
+
+    /// A console on it; without a type of its own it would be the caller's `TERM`, which may redraw nothing.
+    func console(type: String = "xterm") -> Console {
+        Console(output: terminal, status: terminal, terminalType: type)
     }
 
     deinit {
@@ -59,12 +64,21 @@ private func screen(_ text: String) -> [String] {
 @Suite struct ConsoleTests {
     @Test func linesStayAboveTheStatus() throws {
         let device = try PseudoTerminal(columns: 60)
-        let console = Console(output: device.terminal, status: device.terminal)
+        let console = device.console()
         console.showStatus("10%")
         console.writeLine("a line that is longer than the status")
         console.showStatus("20%")
         console.writeLine("b")
         #expect(screen(device.read()) == ["a line that is longer than the status", "b", "20%"])
+    }
+
+    @Test func aDumbTerminalShowsLinesOnly() throws {
+        let device = try PseudoTerminal(columns: 60)
+        let console = device.console(type: "dumb")
+        console.showStatus("10%")
+        console.writeLine("a")
+        #expect(device.read() == "a\n")
+        #expect(!console.showsStatus && !console.showsColor)
     }
 
     @Test func withoutATerminalThereIsNoControlSequence() throws {
@@ -82,7 +96,7 @@ private func screen(_ text: String) -> [String] {
     @Test func theBarFitsAndNeverGarblesALine() throws {
         for columns: UInt16 in [20, 45, 80, 200] {
             let device = try PseudoTerminal(columns: columns)
-            let console = Console(output: device.terminal, status: device.terminal)
+            let console = device.console()
             var now = 0.0
             let bar = ProgressBar(label: "train", total: 20, completed: 4, console: console, clock: { now })
             for step in 5...20 {
@@ -100,7 +114,7 @@ private func screen(_ text: String) -> [String] {
 
     @Test func theRateDoesNotCountWhatAnEarlierRunDid() throws {
         let device = try PseudoTerminal(columns: 100)
-        let console = Console(output: device.terminal, status: device.terminal)
+        let console = device.console()
         var now = 0.0
         let bar = ProgressBar(total: 1000, completed: 900, console: console, clock: { now })
         for step in 901...950 {
