@@ -176,7 +176,8 @@ private struct DatasetSource {
         digest.update(
             "\(config.finetuning.stage) \(config.training.seed) \(config.training.predictWithGenerate)")
         var template = template
-        if template.toolFormat != .llama3 { template.today = nil }
+        let namesDay = template.own?.namesTime ?? (template.toolFormat == .llama3)
+        if !namesDay { template.today = nil }
         digest.update("\(template)")
 
         let vocabularies = [".json", ".model", ".tiktoken", ".txt", ".jinja"]

@@ -17,7 +17,18 @@ extension Example {
         switch self {
         case .supervised(let sequences):
             guard let filling else {
-                for sequence in sequences.prefix(1) { add("", sequence) }
+                // Several where a chat template writes earlier turns otherwise than when they were answered.
+                add(
+                    "",
+                    LabeledSequence(
+                        inputIDs: Array(sequences.map(\.inputIDs).joined()),
+                        labels: Array(sequences.map(\.labels).joined())))
+                guard sequences.count > 1 else { break }
+                columns["attention_mask"] = list(
+                    sequences.enumerated().flatMap {
+                        Array(repeating: Int32($0.offset + 1), count: $0.element.inputIDs.count)
+                    })
+                columns["position_ids"] = list(sequences.flatMap { Array(0..<Int32($0.inputIDs.count)) })
                 break
             }
             let ids = Array(sequences.map(\.inputIDs).joined())

@@ -37,7 +37,9 @@ struct ExampleProcessor: Sendable {
     func process(_ conversation: Conversation, neighbour: Conversation? = nil) throws -> Processed {
         try refuseMedia(of: conversation)
         var conversation = conversation
-        if conversation.describesToolsOnNewLine, !conversation.system.isEmpty, !conversation.tools.isEmpty {
+        if conversation.describesToolsOnNewLine, template.own == nil, !conversation.system.isEmpty,
+            !conversation.tools.isEmpty
+        {
             conversation.system += template.lineFeedBeforeTools
         }
         switch form {
@@ -45,6 +47,7 @@ struct ExampleProcessor: Sendable {
         case .supervised:
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }
             guard conversation.response.count == 1 else { return .dropped(.noAnswer) }
+            if let own = template.own { return .example(.supervised(try supervised(conversation, own))) }
             return .example(.supervised([try supervised(conversation)]))
         case .pairwise:
             guard conversation.prompt.count % 2 == 1 else { return .dropped(.wrongMessageCount) }

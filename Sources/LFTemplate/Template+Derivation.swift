@@ -11,16 +11,40 @@ extension Template {
     /// - Returns: Nil where the tokenizer has no chat template.
     /// - Throws: A `UserError` when the template cannot be read, or says what slots cannot.
     public static func derived(from tokenizer: Tokenizer) throws(UserError) -> Template? {
-        guard let chat = try ModelChat(tokenizer) else { return nil }
+        guard let chat = try OwnTemplate(tokenizer) else { return nil }
         let template = try TemplateDerivation(chat: chat, tokenizer: tokenizer).template()
+        return template
+    }
+}
+
+extension Template {
+    /// The template of a tokenizer whose own Jinja template renders, with slots where they amount to the same.
+    ///
+    /// - Returns: Nil where the tokenizer has no chat template.
+    /// - Throws: A `UserError` when the template cannot be read, or cannot write a question and an answer.
+    package static func own(of tokenizer: Tokenizer) throws(UserError) -> Template? {
+        guard var own = try OwnTemplate(tokenizer) else { return nil }
+        let derived = try? TemplateDerivation(chat: own, tokenizer: tokenizer).template()
+        own.hasSlots = derived != nil
+        var template = derived ?? Template(TemplateDerivation.name)
+        for ending in try own.endings() {
+            guard let first = try? tokenizer.encode(ending, addSpecialTokens: false).first,
+                tokenizer.specialIDs.contains(first), let word = tokenizer.token(of: first),
+                word != tokenizer.eosToken, !template.stopWords.contains(word)
+            else { continue }
+            template.stopWords.append(word)
+        }
+        template.own = own
         return template
     }
 }
 
 /// Reads slots off the renderings of a Jinja template.
 private struct TemplateDerivation {
-    let chat: ModelChat
+    let chat: OwnTemplate
     let tokenizer: Tokenizer
+
+    static let name = "the tokenizer's chat template"
 
     /// Words that no template contains, long enough to be found again.
     private let system = "SystemProbe1", question = "QuestionProbe1", answer = "AnswerProbe1"
@@ -52,7 +76,7 @@ private struct TemplateDerivation {
         }
 
         var template = Template(
-            "the tokenizer's chat template", isReasoning ? .reasoning : .plain,
+            Self.name, isReasoning ? .reasoning : .plain,
             user: Slots([.text(questionStart + Slot.contentMark + answerStart)]),
             assistant: answerSlots(answerEnd), stopWords: stopWords(answerEnd))
         try readStart(into: &template, head: open[0], questionStart: questionStart)

@@ -19,7 +19,21 @@ extension Template {
     public func encodeOneTurn(
         _ messages: [Message], system: String? = nil, tools: String? = nil, with tokenizer: Tokenizer
     ) throws -> EncodedTurn {
-        try encode(renderOneTurn(messages, system: system, tools: tools), with: tokenizer)
+        if let own { return try own.turn(messages, system: system, tools: tools, with: tokenizer) }
+        return try encode(renderOneTurn(messages, system: system, tools: tools), with: tokenizer)
+    }
+
+    /// The ids of a conversation up to the answer that the model is to write.
+    ///
+    /// - Parameter messages: Turns of alternating speakers, the last one not the model's.
+    /// - Throws: As `encodeOneTurn`.
+    package func encodePrompt(
+        _ messages: [Message], system: String? = nil, tools: String? = nil, with tokenizer: Tokenizer
+    ) throws -> [Int32] {
+        if let own { return try own.prompt(messages, system: system, tools: tools, with: tokenizer) }
+        return try encodeOneTurn(
+            messages + [Message(.assistant, "")], system: system, tools: tools, with: tokenizer
+        ).prompt
     }
 
     /// The ids of a conversation turn by turn (upstream `encode_multiturn`).

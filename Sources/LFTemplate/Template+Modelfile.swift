@@ -9,6 +9,7 @@ extension Template {
     ///   express; beside it the stop words that have no place in a Modelfile.
     public func ollamaModelfile(for tokenizer: Tokenizer) -> (text: String, lostStops: [String])? {
         let tokens = SequenceTokens(bos: tokenizer.bosToken, eos: tokenizer.eosToken)
+        if let own, !own.hasSlots { return nil }
         let system = defaultSystem.isEmpty ? nil : TextEscaping.modelfileBlock(defaultSystem)
         let isInTemplate = !defaultSystem.isEmpty && system == nil
         let hasTurnNumber = user.pieces.contains { piece in

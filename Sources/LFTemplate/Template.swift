@@ -79,6 +79,8 @@ public struct Template: Sendable, Equatable {
     public var preservesThinking = false
     /// The day that prompts name as today; nil for the day of rendering.
     public var today: PromptDate?
+    /// The model's own Jinja template, which then renders in place of the slots.
+    package var own: OwnTemplate?
 
     /// A catalogue entry; what is left out takes upstream's defaults.
     ///

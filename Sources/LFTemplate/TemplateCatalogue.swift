@@ -23,7 +23,18 @@ extension Template {
         throw UserError(
             .configuration, "template \"\(name)\" does not exist.",
             remedy: nearest.map { "Did you mean \"\($0)\"?" }
-                ?? "Use a name of the template list in the documentation.")
+                ?? "`llamafactory-cli templates` lists the names; \(ownName) is the model's own chat template."
+        )
+    }
+
+    /// What stands for the model's own chat template among templates' names.
+    package static let ownName = "own"
+
+    /// Checks that a name of the argument `template` stands for something.
+    ///
+    /// - Throws: As `named`.
+    package static func check(name: String) throws(UserError) {
+        if name != ownName { _ = try named(name) }
     }
 }
 

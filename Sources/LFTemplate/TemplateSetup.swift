@@ -26,18 +26,22 @@ public struct TemplateSetup: Sendable {
         rendersConversations: Bool = true
     ) throws {
         var template: Template
-        if let name = data.template {
+        let name = data.template == Template.ownName ? nil : data.template
+        if let name {
             template = try Template.named(name)
         } else if !rendersConversations {
             template = try Template.named("empty")
-        } else if let derived = try Template.derived(from: tokenizer) {
-            template = derived
-            notes.append("template is not set: it is derived from the tokenizer's own chat template.")
+        } else if let own = try Template.own(of: tokenizer) {
+            template = own
+            try template.own?.take(data, tokenizer)
+            notes.append("The model learns conversations as the tokenizer's own chat template writes them.")
         } else {
             throw UserError(
                 .configuration,
-                "Please specify which `template` to use: the tokenizer has no chat template to derive one from.",
-                remedy: "Name the template that the model was made with, such as `llama3` or `qwen`.")
+                "Please specify which `template` to use: the tokenizer has no chat template of its own.",
+                remedy:
+                    "Name the template that the model was made with, such as `llama3` or `qwen`; `llamafactory-cli templates` lists them."
+            )
         }
         if data.trainOnPrompt, template.usesEfficientEOS {
             throw UserError(
@@ -51,9 +55,11 @@ public struct TemplateSetup: Sendable {
             template.function = Template.defaultAnswer(efficientEOS: template.usesEfficientEOS)
             notes.append("Using the tool format \(name).")
         }
-        if let system = data.defaultSystem { template.defaultSystem = system }
         template.enableThinking = data.enableThinking
-        if template.isReasoning {
+        if let system = data.defaultSystem { template.defaultSystem = system }
+        if template.own != nil {
+            warnings += template.ownWarnings(tokenizer)
+        } else if template.isReasoning {
             template.preservesThinking = data.preserveThinking
             if let plain = TemplateCatalogue.template(named: template.name + "_nothink") {
                 notes.append(
@@ -72,7 +78,7 @@ public struct TemplateSetup: Sendable {
             notes.append("Added the padding token \(pad).")
         }
         warnings += template.mismatches(with: fitted, added: fitted.vocabSize - tokenizer.vocabSize)
-        if data.template != nil, rendersConversations {
+        if name != nil, rendersConversations {
             var asLearned = template
             if data.defaultSystem != nil {
                 asLearned.defaultSystem = try Template.named(template.name).defaultSystem
@@ -86,7 +92,55 @@ public struct TemplateSetup: Sendable {
     }
 }
 
+extension OwnTemplate {
+    /// Takes over the arguments that alter what is rendered.
+    ///
+    /// - Throws: A `UserError` for arguments that a template in Jinja leaves no room for.
+    fileprivate mutating func take(_ data: DataArguments, _ tokenizer: Tokenizer) throws(UserError) {
+        func refusal(_ problem: String, _ remedy: String) -> UserError {
+            UserError(.configuration, problem, remedy: remedy)
+        }
+        if data.toolFormat != nil {
+            throw refusal(
+                "tool_format does not work with the model's own chat template, which writes tools in its own way.",
+                "Leave out tool_format, or name a template.")
+        }
+        if tokenizer.splitsSpecialTokens {
+            throw refusal(
+                "split_special_tokens does not work with the model's own chat template, whose markers would be split.",
+                "Leave out split_special_tokens, or name a template.")
+        }
+        if let system = data.defaultSystem, !system.isEmpty {
+            guard abilities.writesSystem else {
+                throw refusal(
+                    "default_system does not work with the model's own chat template, which leaves system text out.",
+                    "Leave out default_system, or name a template.")
+            }
+            defaultSystem = system
+        }
+        if data.enableThinking == false { enableThinking = false }
+        if data.preserveThinking {
+            preservesThinking = true
+            let kept = OwnTemplate.Abilities(of: self).keepsEarlierThoughts
+            guard kept || abilities.thoughts == .nowhere else {
+                throw refusal(
+                    "preserve_thinking does not work with the model's own chat template, which takes the thoughts of earlier turns out.",
+                    "Leave out preserve_thinking (each answer is learned with its own thought), or name a template."
+                )
+            }
+        }
+    }
+}
+
 extension Template {
+    /// What a user should know who trains with the model's own template.
+    fileprivate func ownWarnings(_ tokenizer: Tokenizer) -> [String] {
+        guard let own, let endings = try? own.endings(), endings.first?.isEmpty == true else { return [] }
+        return [
+            "The model's own chat template writes nothing behind an answer, so that the model does not learn to end one. Name a template if it is to learn that."
+        ]
+    }
+
     /// What speaks against this being the template that the tokenizer's model was trained with.
     ///
     /// - Parameter added: How many tokens the template had to add to the tokenizer.

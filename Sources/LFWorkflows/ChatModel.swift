@@ -51,7 +51,7 @@ public final class ChatModel {
         try makeAll(
             { _ = try ComputePlan(config, model: ModelConfig.read(directory: folder)) },
             { try loader.checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
-            { if let name = config.data.template { _ = try Template.named(name) } })
+            { if let name = config.data.template { try Template.check(name: name) } })
         setup = try loader.templateSetup(folder: folder, today: today, logger)
         try loader.checkFit(of: setup)
         options = GenerationOptions(
@@ -70,7 +70,7 @@ public final class ChatModel {
     ///
     /// - Parameter messages: Turns of user and assistant, the last one the user's.
     public func promptIDs(_ messages: [Message]) throws -> [Int32] {
-        try setup.template.encodeOneTurn(messages + [Message(.assistant, "")], with: setup.tokenizer).prompt
+        try setup.template.encodePrompt(messages, with: setup.tokenizer)
     }
 
     /// Writes the next answer of a conversation; Ctrl-C ends it early, a second one the process.

@@ -23,7 +23,7 @@ public struct DatasetPreview {
         self.config = config
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         try makeAll(
-            { if let name = config.data.template { _ = try Template.named(name) } },
+            { if let name = config.data.template { try Template.check(name: name) } },
             { if !hasTokenizedData(config.data) { try checkDatasetNames(config) } })
         let additions = try TokenAdditions(config.model, folder: folder)
         additionWarnings = additions.warnings

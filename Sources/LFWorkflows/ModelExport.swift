@@ -73,7 +73,7 @@ private struct ModelExport {
             { try requireOtherFolder(directory, model: folder, arguments) },
             { _ = try ModelConfig.read(directory: folder) },
             { try loader.checkAdapters(arguments.adapterNameOrPath, key: "adapter_name_or_path") },
-            { if let name = config.data.template { _ = try Template.named(name) } })
+            { if let name = config.data.template { try Template.check(name: name) } })
         setup = try loader.templateSetup(folder: folder, today: .today, logger)
         try loader.checkFit(of: setup)
         model = try loader.base().model

@@ -54,7 +54,7 @@ private func run(
     var loader = ModelLoader(config: config)
     try makeAll(
         { try loader.check() },
-        { if let name = config.data.template { _ = try Template.named(name) } },
+        { if let name = config.data.template { try Template.check(name: name) } },
         { if !hasTokenizedData(config.data) { try checkDatasetNames(config) } })
     let tokenizerFolder = try localFolder(
         config.model.modelNameOrPath, key: "model_name_or_path", config.model)

@@ -1,7 +1,7 @@
 extension ArgumentCatalogue {
     static let dataTable = """
         ## Data
-        template | string? | - | yes | Name of the chat template; derived from the tokenizer's own when unset.
+        template | string? | - | yes | Name of the chat template (`llamafactory-cli templates` lists them); `own`, or unset, is the model's own.
         dataset | names? | - | yes | Names of the training sets in `dataset_info.json`.
         eval_dataset | names? | - | yes | Names of the evaluation sets in `dataset_info.json`.
         dataset_dir | string | data | yes | Folder that holds `dataset_info.json` and the data files; `ONLINE`: datasets are names on the Hugging Face hub, or on ModelScope with `USE_MODELSCOPE_HUB=1`; `REMOTE:owner/name`: the folder is a dataset's repository on the Hugging Face hub.

@@ -1,0 +1,224 @@
+package import LFDiagnostics
+import LFJSON
+import LFJinja
+package import LFTokenizer
+
+/// A text and what is learned of it.
+package struct LearnedText: Sendable, Equatable {
+    package struct Span: Sendable, Equatable {
+        /// In Unicode scalars of the text.
+        package var range: Range<Int>
+        /// The turn of the conversation that it is from.
+        package var turn: Int
+    }
+
+    package var text: String
+    /// In order, without overlaps.
+    package var spans: [Span]
+}
+
+/// The tokens of one text: prompts and answers in turn.
+package struct LearnedTurns: Sendable, Equatable {
+    /// Each turn's tokens up to an answer, and the answer. What stands behind the last answer is a turn without one.
+    package var turns: [EncodedTurn]
+    /// The turn of the conversation that each answer is from; nil where there is none.
+    package var messages: [Int?]
+}
+
+extension OwnTemplate {
+    /// The texts from which the answers of a conversation are learned.
+    ///
+    /// Where the rendering of the conversation up to one answer is a beginning of that up to the next, both are learned from one
+    /// text. Where a template writes earlier turns otherwise (a thought that it takes out again), a new text begins: each
+    /// answer is learned behind the prompt that the model is given for it.
+    ///
+    /// - Parameters:
+    ///   - turns: Alternating speakers, the last one the model.
+    ///   - system: System text; empty or nil takes the default.
+    ///   - tools: A JSON list of tools; empty or nil for none.
+    /// - Throws: A `UserError` when the template refuses the conversation or leaves out what it has.
+    package func learnedTexts(
+        _ turns: [Message], system: String? = nil, tools: String? = nil
+    ) throws(UserError) -> [LearnedText] {
+        let conversation = try JinjaConversation(turns, system: system, tools: tools, for: self)
+        var texts: [LearnedText] = []
+        var markCount = 0
+        for index in turns.indices where turns[index].role == .assistant || turns[index].role == .function {
+            let closed = try rendering(conversation.prefix(throughTurn: index), tools: conversation.tools)
+            let ranges: [Range<Int>]
+            if marksGeneration {
+                let isContinued = texts.last.map { closed.text.hasBytePrefix($0.text) } ?? true
+                let earlier =
+                    isContinued ? markCount : try earlierMarks(conversation, before: index, in: closed)
+                ranges = Array(closed.generated.dropFirst(earlier))
+                markCount = closed.generated.count
+            } else {
+                let start = try answerStart(conversation, turn: index, closed: closed.text)
+                ranges = [start..<closed.text.unicodeScalars.count]
+            }
+            try check(turns[index], isIn: ranges, of: closed.text)
+            let spans = ranges.filter { !$0.isEmpty }.map { LearnedText.Span(range: $0, turn: index) }
+            if let last = texts.last, closed.text.hasBytePrefix(last.text) {
+                texts[texts.count - 1] = LearnedText(text: closed.text, spans: last.spans + spans)
+            } else {
+                texts.append(LearnedText(text: closed.text, spans: spans))
+            }
+        }
+        return texts
+    }
+
+    /// How many of a text's marks belong to the turns before an answer.
+    private func earlierMarks(
+        _ conversation: JinjaConversation, before turn: Int, in closed: JinjaTemplate.Rendering
+    ) throws(UserError) -> Int {
+        let open = try rendering(conversation.prefix(beforeTurn: turn), tools: conversation.tools)
+        return min(open.generated.count, closed.generated.count)
+    }
+
+    /// Where an answer begins in a rendering that ends with it, in Unicode scalars: behind the prompt that
+    /// `add_generation_prompt` gives, or behind as much of that prompt as the rendering keeps.
+    private func answerStart(
+        _ conversation: JinjaConversation, turn: Int, closed: String
+    ) throws(UserError) -> Int {
+        let before = conversation.prefix(beforeTurn: turn)
+        let prompt: String
+        do {
+            prompt = try rendering(before, tools: conversation.tools, opensAnswer: true).text
+        } catch {
+            // The conversation is refused without its answer: the answer begins where another answer's text would part.
+            let probe = try probed(before, conversation.tools)
+            return Self.sharedCount(probe, closed)
+        }
+        if closed.hasBytePrefix(prompt) { return prompt.unicodeScalars.count }
+        // A thought that the prompt opens and the closed turn leaves out; the answer's own words must not count.
+        let probe = try probed(before, conversation.tools)
+        let shared = min(Self.sharedCount(prompt, closed), Self.sharedCount(prompt, probe))
+        let unopened = try rendering(before, tools: conversation.tools).text
+        guard shared >= Self.sharedCount(unopened, prompt), shared > 0 else {
+            return Self.sharedCount(probe, closed)
+        }
+        // A marker that only begins alike (`<think>` and `</think>`) belongs to the answer.
+        let kept = Array(closed.unicodeScalars.prefix(shared))
+        let opened = kept.lastIndex { $0 == "<" || $0 == ">" || $0.properties.isWhitespace }
+        if let opened, kept[opened] == "<", shared - opened <= 40 { return opened }
+        return shared
+    }
+
+    /// The rendering with an answer that no conversation has.
+    private func probed(_ before: [JSONValue], _ tools: JSONValue?) throws(UserError) -> String {
+        try rendering(before + [["role": "assistant", "content": "\u{E000}\u{E001}"]], tools: tools).text
+    }
+
+    private static func sharedCount(_ a: String, _ b: String) -> Int {
+        zip(a.unicodeScalars, b.unicodeScalars).prefix { $0 == $1 }.count
+    }
+
+    /// Refuses an answer of which the template leaves something out.
+    private func check(
+        _ turn: Message, isIn ranges: [Range<Int>], of text: String
+    ) throws(UserError) {
+        let parts = try turn.structured()
+        var thought = parts.thought ?? ""
+        var said = parts.content
+        if let end = said.firstRange(ofBytes: "</think>") {
+            if thought.isEmpty {
+                thought = String(said[..<end.lowerBound])
+                if let start = thought.firstRange(ofBytes: "<think>") {
+                    thought = String(thought[start.upperBound...])
+                }
+            }
+            said = String(said[end.upperBound...])
+        }
+        let scalars = Array(text.unicodeScalars)
+        func isWritten(_ part: String) -> Bool {
+            let part = part.trimmingWhitespace()
+            guard !part.isEmpty else { return true }
+            return ranges.contains { range in
+                var view = String.UnicodeScalarView()
+                view.append(contentsOf: scalars[range])
+                return String(view).containsBytes(of: part)
+            }
+        }
+        guard isWritten(thought) else { throw JinjaConversation.refusal("the thought of an answer") }
+        guard isWritten(said) else {
+            throw JinjaConversation.refusal(
+                parts.calls.isEmpty ? "the text of an answer as it is" : "text beside a call of a tool")
+        }
+        for call in parts.calls where !isWritten(call.name) {
+            throw JinjaConversation.refusal("a call of the tool \"\(call.name)\"")
+        }
+    }
+}
+
+// MARK: - Tokens
+
+extension OwnTemplate {
+    /// The tokens from which the answers of a conversation are learned; each text is tokenized as a whole, as
+    /// `apply_chat_template` does, and a token that holds a character of an answer belongs to it.
+    ///
+    /// - Throws: As `learnedTexts`, and what the tokenizer throws.
+    package func learnedTurns(
+        _ turns: [Message], system: String? = nil, tools: String? = nil, with tokenizer: Tokenizer
+    ) throws -> [LearnedTurns] {
+        try learnedTexts(turns, system: system, tools: tools).map { text in
+            let encoding = try tokenizer.encodeWithOffsets(text.text)
+            var learned = LearnedTurns(turns: [], messages: [])
+            var next = 0
+            /// Tokens up to the first that holds a character at or behind a place.
+            func tokens(while holds: (Range<Int>) -> Bool) -> [Int32] {
+                let start = next
+                while next < encoding.ids.count, holds(encoding.offsets[next]) { next += 1 }
+                return Array(encoding.ids[start..<next])
+            }
+            for span in text.spans {
+                let prompt = tokens { $0.upperBound <= span.range.lowerBound }
+                let answer = tokens { $0.lowerBound < span.range.upperBound }
+                learned.turns.append(EncodedTurn(prompt: prompt, response: answer))
+                learned.messages.append(span.turn)
+            }
+            if next < encoding.ids.count {
+                learned.turns.append(EncodedTurn(prompt: Array(encoding.ids[next...]), response: []))
+                learned.messages.append(nil)
+            }
+            return learned
+        }
+    }
+
+    /// The ids of a conversation as the model reads it before it answers.
+    func prompt(
+        _ turns: [Message], system: String?, tools: String?, with tokenizer: Tokenizer
+    ) throws -> [Int32] {
+        let conversation = try JinjaConversation(turns, system: system, tools: tools, for: self)
+        let text = try rendering(conversation.messages, tools: conversation.tools, opensAnswer: true).text
+        return try tokenizer.encode(text, addSpecialTokens: false)
+    }
+
+    /// A prompt and the answer to it.
+    ///
+    /// The prompt's ids depend on nothing but the prompt, so that two answers share them.
+    func turn(
+        _ turns: [Message], system: String?, tools: String?, with tokenizer: Tokenizer
+    ) throws -> EncodedTurn {
+        guard let last = turns.last, !last.content.isEmpty || !last.calls.isEmpty || last.thought != nil
+        else {
+            return EncodedTurn(
+                prompt: try prompt(turns.dropLast(), system: system, tools: tools, with: tokenizer),
+                response: [])
+        }
+        let conversation = try JinjaConversation(turns, system: system, tools: tools, for: self)
+        let closed = try rendering(conversation.messages, tools: conversation.tools).text
+        let start = try answerStart(conversation, turn: turns.count - 1, closed: closed)
+        try check(last, isIn: [start..<closed.unicodeScalars.count], of: closed)
+        var prompt = String.UnicodeScalarView()
+        prompt.append(contentsOf: closed.unicodeScalars.prefix(start))
+        var response = String.UnicodeScalarView()
+        response.append(contentsOf: closed.unicodeScalars.dropFirst(start))
+        let promptIDs = try tokenizer.encode(String(prompt), addSpecialTokens: false)
+        let ids = try tokenizer.encode(closed, addSpecialTokens: false)
+        let responseIDs =
+            ids.starts(with: promptIDs)
+            ? Array(ids.dropFirst(promptIDs.count))
+            : try tokenizer.encode(String(response), addSpecialTokens: false)
+        return EncodedTurn(prompt: promptIDs, response: responseIDs)
+    }
+}

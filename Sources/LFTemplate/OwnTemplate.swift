@@ -1,0 +1,194 @@
+package import LFDiagnostics
+import LFJSON
+import LFJinja
+package import LFTokenizer
+
+/// A model's own Jinja chat template, rendered as `apply_chat_template` of transformers renders it.
+///
+/// What the model is to learn is found by rendering: the text of the first k messages with `add_generation_prompt` tells
+/// where an answer begins, the text with the answer where it ends. `{% generation %}` blocks say it themselves.
+package struct OwnTemplate: Sendable {
+    /// A template of the tokenizer; conversations with tools may have one of their own.
+    private struct Source: Sendable {
+        let text: String
+        let template: JinjaTemplate
+
+        init(_ text: String, name: String) throws(UserError) {
+            self.text = text
+            template = try JinjaTemplate(text, name: name)
+        }
+    }
+
+    private let main: Source
+    private let forTools: Source?
+    private let tokens: [(name: String, text: String)]
+    /// Sets the variable `enable_thinking`, which reasoning models read; nil leaves it undefined.
+    package var enableThinking: Bool?
+    /// Sets the variables that keep the thoughts of earlier turns.
+    package var preservesThinking = false
+    /// System text of conversations without one.
+    package var defaultSystem = ""
+    /// What the template can write, found by probing.
+    private(set) var abilities = Abilities()
+    /// Whether slots amount to the same for plain conversations, so that other languages can express them.
+    package var hasSlots = false
+
+    /// - Throws: A `UserError` with the line of what cannot be read; nil where the tokenizer has no chat template.
+    package init?(_ tokenizer: Tokenizer) throws(UserError) {
+        guard let source = tokenizer.chatTemplate else { return nil }
+        main = try Source(source, name: "the tokenizer's chat template")
+        forTools =
+            if let source = tokenizer.chatTemplates.first(where: { $0.name == "tool_use" })?.template {
+                try Source(source, name: "the tokenizer's chat template \"tool_use\"")
+            } else {
+                nil
+            }
+        tokens = [
+            ("bos_token", tokenizer.bosToken), ("eos_token", tokenizer.eosToken),
+            ("pad_token", tokenizer.padToken), ("unk_token", tokenizer.unkToken),
+        ].compactMap { name, text in text.map { (name, $0) } }
+        abilities = Abilities(of: self)
+    }
+
+    /// Whether the template says itself what the model writes.
+    var marksGeneration: Bool { main.template.marksGeneration }
+
+    /// Whether what it writes depends on the day.
+    package var namesTime: Bool {
+        [main, forTools].contains { $0?.text.containsBytes(of: "strftime_now") ?? false }
+    }
+
+    /// The text of messages.
+    ///
+    /// - Parameters:
+    ///   - messages: As `apply_chat_template` takes them.
+    ///   - tools: Descriptions of tools; nil where there are none.
+    ///   - opensAnswer: Whether the beginning of an answer follows (`add_generation_prompt`).
+    /// - Throws: A `UserError` when the template refuses the messages or cannot be rendered.
+    func rendering(
+        _ messages: [JSONValue], tools: JSONValue? = nil, opensAnswer: Bool = false
+    ) throws(UserError) -> JinjaTemplate.Rendering {
+        var variables: JSONObject = [
+            "messages": .array(messages), "tools": tools ?? .null, "documents": .null,
+            "add_generation_prompt": .bool(opensAnswer),
+        ]
+        for (name, text) in tokens { variables[name] = .string(text) }
+        if let enableThinking { variables["enable_thinking"] = .bool(enableThinking) }
+        if preservesThinking {
+            variables["preserve_thinking"] = true
+            variables["clear_thinking"] = false
+        }
+        let source = tools == nil ? main : forTools ?? main
+        return try source.template.rendering(variables)
+    }
+}
+
+extension OwnTemplate: Equatable, CustomStringConvertible {
+    package static func == (a: OwnTemplate, b: OwnTemplate) -> Bool { a.description == b.description }
+
+    /// Everything that decides what is rendered.
+    package var description: String {
+        let tokens = tokens.map { "\($0.name)=\($0.text)" }.joined(separator: ",")
+        return
+            "OwnTemplate(\(main.text) \(forTools?.text ?? "") \(tokens) \(String(describing: enableThinking)) \(preservesThinking) \(defaultSystem))"
+    }
+}
+
+// MARK: - Abilities
+
+extension OwnTemplate {
+    /// What a template can write, and in which form it takes it.
+    ///
+    /// A template that refuses something says so when a row has it; one that leaves something out in silence is found here.
+    struct Abilities: Sendable, Equatable {
+        /// Where a template puts a thought.
+        enum Thoughts: Sendable, Equatable {
+            /// A member of the message.
+            case member(String)
+            /// Between `<think>` and `</think>` in the text.
+            case inText
+            case nowhere
+        }
+
+        var writesSystem = true
+        var writesTools = true
+        var writesCalls = true
+        var writesToolAnswers = true
+        var thoughts = Thoughts.inText
+        var keepsEarlierThoughts = false
+        /// Calls' arguments are JSON text instead of an object.
+        var argumentsAreText = false
+        /// The text of a turn that only calls tools is null instead of empty.
+        var missingTextIsNull = false
+
+        init() {}
+
+        init(of template: OwnTemplate) {
+            let user: JSONValue = ["role": "user", "content": "QuestionProbe"]
+            let later: JSONValue = ["role": "user", "content": "LaterProbe"]
+            let tool: JSONValue = [
+                "type": "function",
+                "function": [
+                    "name": "toolprobe", "description": "DescriptionProbe",
+                    "parameters": [
+                        "type": "object",
+                        "properties": ["place": ["type": "string", "description": "PlaceProbe"]],
+                    ],
+                ],
+            ]
+            func text(_ messages: [JSONValue], _ tools: JSONValue? = nil) -> String? {
+                (try? template.rendering(messages, tools: tools))?.text
+            }
+            func writes(_ probe: String, _ messages: [JSONValue], _ tools: JSONValue? = nil) -> Bool? {
+                text(messages, tools).map { $0.containsBytes(of: probe) }
+            }
+            func answer(_ members: JSONObject) -> JSONValue {
+                var message: JSONObject = ["role": "assistant", "content": "AnswerProbe"]
+                for (name, value) in members { message[name] = value }
+                return .object(message)
+            }
+            writesSystem =
+                writes("SystemProbe", [["role": "system", "content": "SystemProbe"], user]) ?? true
+            writesTools = writes("toolprobe", [user], [tool]) ?? true
+
+            let members = ["reasoning_content", "reasoning", "thinking"]
+            if let member = members.first(where: {
+                writes("ThoughtProbe", [user, answer([$0: "ThoughtProbe"])]) == true
+            }) {
+                thoughts = .member(member)
+                keepsEarlierThoughts =
+                    writes("ThoughtProbe", [user, answer([member: "ThoughtProbe"]), later]) ?? false
+            } else {
+                let inText = answer(["content": "<think>\nThoughtProbe\n</think>\n\nAnswerProbe"])
+                thoughts = writes("ThoughtProbe", [user, inText]) == true ? .inText : .nowhere
+                keepsEarlierThoughts = writes("ThoughtProbe", [user, inText, later]) ?? false
+            }
+
+            // The form of a call is the first that comes out whole.
+            var isRendered = false
+            func calling(_ argumentsAreText: Bool, _ textIsNull: Bool) -> [JSONValue] {
+                let arguments: JSONValue =
+                    argumentsAreText ? #"{"place": "ValueProbe"}"# : ["place": "ValueProbe"]
+                let call: JSONValue = [
+                    "type": "function", "id": "callprobe",
+                    "function": ["name": "toolprobe", "arguments": arguments],
+                ]
+                return [user, answer(["content": textIsNull ? .null : "", "tool_calls": [call]])]
+            }
+            let forms = [(false, false), (false, true), (true, false), (true, true)]
+            let form = forms.first { form in
+                guard let text = text(calling(form.0, form.1), [tool]) else { return false }
+                isRendered = true
+                // Text that is written as JSON once more is not the call.
+                return text.containsBytes(of: "ValueProbe") && !text.containsBytes(of: #"\"place\""#)
+            }
+            writesCalls = form != nil || !isRendered
+            (argumentsAreText, missingTextIsNull) = form ?? (false, false)
+            let result: JSONValue = [
+                "role": "tool", "content": "ResultProbe", "name": "toolprobe", "tool_call_id": "callprobe",
+            ]
+            writesToolAnswers =
+                writes("ResultProbe", calling(argumentsAreText, missingTextIsNull) + [result], [tool]) ?? true
+        }
+    }
+}

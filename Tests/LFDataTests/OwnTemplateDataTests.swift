@@ -1,0 +1,124 @@
+import Foundation
+import LFConfig
+import LFData
+import LFDiagnostics
+import LFTemplate
+import LFTokenizer
+import Testing
+
+/// Rows that are learned in the model's own chat template: what becomes of turns, masks and room.
+@Suite struct OwnTemplateDataTests {
+    /// Written after the kinds of real models' templates: thoughts of earlier turns go; system text is refused.
+    private static let forgetful = """
+        {%- for m in messages %}{% set text = m.content %}
+        {%- if m.role == 'system' %}{{ raise_exception('no system text here') }}{% endif %}
+        {%- if m.role == 'assistant' and '</think>' in text and not loop.last %}{% set text = text.split('</think>')[-1].lstrip('\\n') %}{% endif %}
+        {{- '<|im_start|>' + m.role + '\\n' + text | trim + '<|im_end|>\\n' }}
+        {%- endfor %}
+        {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
+        """
+    private static let info =
+        #"{"d": {"file_name": "d.json", "formatting": "sharegpt"}, "p": {"file_name": "p.json", "formatting": "sharegpt", "ranking": true, "columns": {"messages": "conversations", "chosen": "c", "rejected": "r"}}}"#
+    private static let rows = #"""
+        [{"conversations": [{"from": "human", "value": " a \n"}, {"from": "gpt", "value": "<think>\nx\n</think>\n\nb "},
+        {"from": "human", "value": "c"}, {"from": "gpt", "value": "<think>\ny\n</think>\n\nd"}]}]
+        """#
+    private static let pairs = #"""
+        [{"conversations": [{"from": "human", "value": "a"}], "c": {"from": "gpt", "value": "good"}, "r": {"from": "gpt", "value": "bad"}}]
+        """#
+
+    private let tokenizer: Tokenizer
+
+    init() throws { tokenizer = try Tokenizer.load(directory: TrainingGolden.folder + "/models/tiny_qwen2") }
+
+    private func load(
+        _ rows: String, _ template: String = forgetful, _ overrides: [String] = []
+    ) throws -> DatasetModule {
+        let folder = try DataFolder(info: Self.info, files: ["d.json": rows, "p.json": rows])
+        let model = folder.path + "/model"
+        try folder.write("model/chat_template.jinja", Data(template.utf8))
+        for name in ["tokenizer.json", "tokenizer_config.json"] {
+            let source = TrainingGolden.folder + "/models/tiny_qwen2/" + name
+            try folder.write("model/" + name, Data(contentsOf: URL(fileURLWithPath: source)))
+        }
+        let arguments = [
+            "model_name_or_path=\(model)", "stage=sft", "do_train=true", "finetuning_type=full", "dataset=d",
+            "dataset_dir=\(folder.path)", "output_dir=\(folder.path)/out", "cutoff_len=512",
+        ]
+        let config = try resolveConfig(arguments: arguments + overrides)
+        let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
+        return try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+    }
+
+    private func learned(_ sequence: LabeledSequence) -> String {
+        tokenizer.decode(sequence.labels.filter { $0 != ignoreIndex }, skipSpecialTokens: false)
+    }
+
+    private func text(_ sequence: LabeledSequence) -> String {
+        tokenizer.decode(sequence.inputIDs, skipSpecialTokens: false)
+    }
+
+    @Test func eachAnswerKeepsItsOwnThought() throws {
+        let sequences = try #require(try load(Self.rows).train)[0].sequences
+        #expect(
+            sequences.map(text) == [
+                "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<think>\nx\n</think>\n\nb<|im_end|>\n",
+                "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n<think>\ny\n</think>\n\nd<|im_end|>\n",
+            ])
+        #expect(
+            sequences.map(learned) == [
+                "<think>\nx\n</think>\n\nb<|im_end|>\n", "<think>\ny\n</think>\n\nd<|im_end|>\n",
+            ])
+    }
+
+    @Test func masksAndRoomAreHonoured() throws {
+        let last = try #require(try load(Self.rows, Self.forgetful, ["mask_history=true"]).train)[0].sequences
+        #expect(last.map(learned) == ["<think>\ny\n</think>\n\nd<|im_end|>\n"])
+        let all = try #require(try load(Self.rows, Self.forgetful, ["train_on_prompt=true"]).train)[0]
+            .sequences
+        #expect(all.map(learned) == all.map(text))
+        let cut = try #require(try load(Self.rows, Self.forgetful, ["cutoff_len=12"]).train)[0].sequences
+        #expect(cut.allSatisfy { $0.inputIDs.count <= 12 && $0.labels.count == $0.inputIDs.count })
+        let packed = try #require(
+            try load(Self.rows, Self.forgetful, ["packing=true", "neat_packing=true"]).train)
+        #expect(
+            packed.flatMap(\.sequences).map(learned).sorted() == [
+                "<think>\nx\n</think>\n\nb<|im_end|>\n", "<think>\ny\n</think>\n\nd<|im_end|>\n",
+            ])
+    }
+
+    @Test func pairsShareTheirPrompt() throws {
+        let pair = try #require(
+            try load(Self.pairs, Self.forgetful, ["stage=dpo", "dataset=p"]).train)[0].sequences
+        #expect(pair.map(learned) == ["good<|im_end|>\n", "bad<|im_end|>\n"])
+        #expect(
+            pair.allSatisfy { text($0).hasPrefix("<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n") })
+    }
+
+    @Test func aRefusedRowIsNamed() {
+        let rows =
+            #"[{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}, {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "system": "s"}]"#
+        var info = Self.info
+        info = info.replacingOccurrences(
+            of: #""sharegpt"}"#,
+            with: #""sharegpt", "columns": {"messages": "conversations", "system": "system"}}"#)
+        do {
+            let folder = try DataFolder(info: info, files: ["d.json": rows])
+            try folder.write("model/chat_template.jinja", Data(Self.forgetful.utf8))
+            for name in ["tokenizer.json", "tokenizer_config.json"] {
+                let source = TrainingGolden.folder + "/models/tiny_qwen2/" + name
+                try folder.write("model/" + name, Data(contentsOf: URL(fileURLWithPath: source)))
+            }
+            let model = folder.path + "/model"
+            let config = try resolveConfig(arguments: [
+                "model_name_or_path=\(model)", "stage=sft", "do_train=true", "finetuning_type=full",
+                "dataset=d", "dataset_dir=\(folder.path)", "output_dir=\(folder.path)/out",
+            ])
+            let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
+            _ = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+            Issue.record("accepted")
+        } catch {
+            #expect("\(error)".contains("no system text here") && "\(error)".contains("d.json"), "\(error)")
+        }
+    }
+}

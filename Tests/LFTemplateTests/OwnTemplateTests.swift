@@ -1,0 +1,370 @@
+import Foundation
+import LFConfig
+import LFDiagnostics
+import LFJSON
+import LFTemplate
+import LFTokenizer
+import Testing
+
+/// The model's own chat template as training template: texts, learned parts, refusals.
+@Suite struct OwnTemplateTests {
+    /// A fixture's tokenizer with a chat template beside it.
+    private final class ModelFolder {
+        let path = NSTemporaryDirectory() + "own-template-\(UUID().uuidString)"
+
+        init(_ chatTemplate: String, model: String = "tiny_qwen2") throws {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            for name in ["tokenizer.json", "tokenizer_config.json"] {
+                try FileManager.default.copyItem(
+                    atPath: "\(TemplateSetupTests.models)/\(model)/\(name)", toPath: "\(path)/\(name)")
+            }
+            try chatTemplate.write(
+                toFile: path + "/chat_template.jinja", atomically: true, encoding: .utf8)
+        }
+
+        deinit { try? FileManager.default.removeItem(atPath: path) }
+
+        func setup(_ change: (inout DataArguments) -> Void = { _ in }) throws -> TemplateSetup {
+            var data = DataArguments()
+            change(&data)
+            return try TemplateSetup(data, tokenizer: Tokenizer.load(directory: path))
+        }
+    }
+
+    /// What is learned of a conversation, text by text: everything, with the learned parts between ⟦ and ⟧.
+    private func marked(
+        _ template: String, _ turns: [Message], system: String? = nil, tools: String? = nil,
+        _ change: (inout DataArguments) -> Void = { _ in }
+    ) throws -> [String] {
+        let own = try #require(try ModelFolder(template).setup(change).template.own)
+        return try own.learnedTexts(turns, system: system, tools: tools).map { learned in
+            var text = ""
+            var scalars = Array(learned.text.unicodeScalars)[...]
+            func take(upTo end: Int) -> String {
+                var view = String.UnicodeScalarView()
+                while scalars.startIndex < end { view.append(scalars.removeFirst()) }
+                return String(view)
+            }
+            for span in learned.spans {
+                text += take(upTo: span.range.lowerBound)
+                text += "⟦" + take(upTo: span.range.upperBound) + "⟧"
+            }
+            return text + take(upTo: scalars.endIndex)
+        }
+    }
+
+    private func refusal(
+        _ template: String, _ turns: [Message], system: String? = nil, tools: String? = nil
+    ) -> String {
+        do { return "learned \(try marked(template, turns, system: system, tools: tools))" } catch {
+            return "\(error)"
+        }
+    }
+
+    // MARK: Templates
+
+    private static let plain =
+        "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '</>' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    private static let trimming =
+        "{% for m in messages %}{{ '<' + m.role + '>' + (m.content | trim) + '</>' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    /// Thoughts of earlier turns go, and the last answer has one, an empty one if need be.
+    private static let forgetful = """
+        {%- set ns = namespace(last=0) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}
+        {%- for m in messages %}
+        {%- set text = m.content %}{% set thought = m.reasoning_content or '' %}
+        {%- if m.role == 'assistant' and '</think>' in text %}{% set thought = text.split('</think>')[0].split('<think>')[-1] | trim %}{% set text = text.split('</think>')[-1] | trim %}{% endif %}
+        {{- '<' + m.role + '>' }}
+        {%- if m.role == 'assistant' and loop.index0 > ns.last %}{{- '<think>' + thought + '</think>' }}{% endif %}
+        {{- text + '</>' }}
+        {%- endfor %}
+        {%- if add_generation_prompt %}{{- '<assistant>' }}{% if enable_thinking is false %}{{- '<think></think>' }}{% endif %}{% endif %}
+        """
+    /// The prompt opens a thought that the closed turn leaves out.
+    private static let opening = """
+        {%- for m in messages %}{{- '<' + m.role + '>' + m.content.split('</think>')[-1] + '</>' }}{% endfor %}
+        {%- if add_generation_prompt %}{{- '<assistant><think>\\n' }}{% endif %}
+        """
+    private static let marking = """
+        {%- for m in messages %}{{- '<' + m.role + '>' }}
+        {%- if m.role == 'assistant' %}{% generation %}{{- m.content + '</>' }}{% endgeneration %}{% else %}{{- m.content + '</>' }}{% endif %}{{- '\\n' }}
+        {%- endfor %}
+        {%- if add_generation_prompt %}{{- '<assistant>' }}{% endif %}
+        """
+    private static let lastWithoutEnd = """
+        {%- for m in messages %}{{- '<' + m.role + '>' + m.content + ('' if loop.last and m.role == 'assistant' else '</>') }}{% endfor %}
+        {%- if add_generation_prompt %}{{- '<assistant>' }}{% endif %}
+        """
+    private static let strict = """
+        {%- if messages[0].role == 'system' %}{{ raise_exception('no system text, please') }}{% endif %}
+        {%- for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}{{- '<' + m.role + '>' + m.content + '</>' }}{% endfor %}
+        {%- if add_generation_prompt %}{{- '<assistant>' }}{% endif %}
+        """
+    private static let calling = """
+        {%- if tools %}{{- '<tools>' }}{% for t in tools %}{{- t.function.name + ' ' + (t.function.parameters | tojson) }}{% endfor %}{{- '</>' }}{% endif %}
+        {%- for m in messages %}
+        {%- if m.role == 'tool' %}{{- '<tool>' + (m.name or '?') + ':' + m.content + '</>' }}
+        {%- else %}{{- '<' + m.role + '>' }}{% if m.reasoning_content %}{{- '<think>' + m.reasoning_content + '</think>' }}{% endif %}{{- m.content or '' }}
+        {%- for c in m.tool_calls or [] %}{{- '<call>' + c.function.name + (c.function.arguments | tojson) }}{% endfor %}{{- '</>' }}{% endif %}
+        {%- endfor %}
+        {%- if add_generation_prompt %}{{- '<assistant>' }}{% endif %}
+        """
+    private static let silent = """
+        {%- for m in messages %}{% if m.role == 'user' %}{{- '<user>' + m.content + '</>' }}{% elif m.role == 'assistant' %}{{- '<assistant>' + m.content.split('</think>')[-1] + '</>' }}{% endif %}{% endfor %}
+        {%- if add_generation_prompt %}{{- '<assistant>' }}{% endif %}
+        """
+    private static let tools =
+        #"[{"name": "tide", "description": "Its height.", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}}]"#
+
+    private static let two = [
+        Message(.user, "a"), Message(.assistant, "b"), Message(.user, "c"), Message(.assistant, "d"),
+    ]
+    private static let thoughts = [
+        Message(.user, "a"), Message(.assistant, "<think>\nx\n</think>\n\nb"), Message(.user, "c"),
+        Message(.assistant, "<think>\ny\n</think>\n\nd"),
+    ]
+    private static let called = [
+        Message(.user, "q"), Message(.function, #"{"name": "tide", "arguments": {"at": "é"}}"#),
+        Message(.observation, "1.5"), Message(.assistant, "r"),
+    ]
+
+    // MARK: Learned parts
+
+    @Test func answersAreLearnedBehindTheirPrompts() throws {
+        let cases: [(template: String, turns: [Message], system: String?, expected: [String])] = [
+            (Self.plain, Self.two, nil, ["<user>a</><assistant>⟦b</>⟧<user>c</><assistant>⟦d</>⟧"]),
+            (
+                Self.plain, Self.two, "s",
+                ["<system>s</><user>a</><assistant>⟦b</>⟧<user>c</><assistant>⟦d</>⟧"]
+            ),
+            (
+                Self.plain, Self.thoughts, nil,
+                [
+                    "<user>a</><assistant>⟦<think>\nx\n</think>\n\nb</>⟧<user>c</><assistant>⟦<think>\ny\n</think>\n\nd</>⟧"
+                ]
+            ),
+            (
+                Self.trimming, [Message(.user, " a\n"), Message(.assistant, "\n b ")], " s ",
+                ["<system>s</><user>a</><assistant>⟦b</>⟧"]
+            ),
+            (
+                Self.trimming, [Message(.user, "é🌊"), Message(.assistant, "日本")], nil,
+                ["<user>é🌊</><assistant>⟦日本</>⟧"]
+            ),
+            // Each answer is learned with its own thought, behind the history that the model is given.
+            (
+                Self.forgetful, Self.thoughts, nil,
+                [
+                    "<user>a</><assistant>⟦<think>x</think>b</>⟧",
+                    "<user>a</><assistant>b</><user>c</><assistant>⟦<think>y</think>d</>⟧",
+                ]
+            ),
+            (
+                Self.forgetful, Self.two, nil,
+                [
+                    "<user>a</><assistant>⟦<think></think>b</>⟧",
+                    "<user>a</><assistant>b</><user>c</><assistant>⟦<think></think>d</>⟧",
+                ]
+            ),
+            // The closed turn keeps only the beginning of the prompt.
+            (Self.opening, Self.two, nil, ["<user>a</><assistant>⟦b</>⟧<user>c</><assistant>⟦d</>⟧"]),
+            (
+                Self.opening, [Message(.user, "a"), Message(.assistant, "<think>")], nil,
+                ["<user>a</><assistant>⟦<think></>⟧"]
+            ),
+            (
+                Self.marking, Self.two, "s",
+                ["<system>s</>\n<user>a</>\n<assistant>⟦b</>⟧\n<user>c</>\n<assistant>⟦d</>⟧\n"]
+            ),
+            (
+                Self.lastWithoutEnd, Self.two, nil,
+                ["<user>a</><assistant>⟦b⟧</><user>c</><assistant>⟦d⟧"]
+            ),
+            (Self.strict, Self.two, nil, ["<user>a</><assistant>⟦b</>⟧<user>c</><assistant>⟦d</>⟧"]),
+        ]
+        for (template, turns, system, expected) in cases {
+            #expect(try marked(template, turns, system: system) == expected, "\(template)")
+        }
+    }
+
+    @Test func toolsCallsAndAnswersAreWritten() throws {
+        let start = #"<tools>tide {"type": "object", "properties": {"at": {"type": "string"}}}</>"#
+        #expect(
+            try marked(Self.calling, Self.called, tools: Self.tools) == [
+                start + #"<user>q</><assistant>⟦<call>tide{"at": "é"}</>⟧<tool>tide:1.5</><assistant>⟦r</>⟧"#
+            ])
+        var thinking = Message(
+            calls: [
+                FunctionCall(name: "tide", arguments: ["at": "x"]),
+                FunctionCall(name: "now", arguments: .object([:])),
+            ], content: "I look.", thought: "hm")
+        let answers = Message(answers: [ToolAnswer("1"), ToolAnswer("2", name: "clock")])
+        #expect(
+            try marked(
+                Self.calling, [Message(.user, "q"), thinking, answers, Message(.assistant, "r")],
+                tools: Self.tools) == [
+                    start
+                        + #"<user>q</><assistant>⟦<think>hm</think>I look.<call>tide{"at": "x"}<call>now{}</>⟧<tool>tide:1</><tool>clock:2</><assistant>⟦r</>⟧"#
+                ])
+        // A template that wants text as arguments gets text.
+        let textual = Self.calling.replacingOccurrences(
+            of: "(c.function.arguments | tojson)", with: "c.function.arguments")
+        #expect(
+            try marked(textual, Self.called, tools: Self.tools)[0].contains(#"⟦<call>tide{"at": "é"}</>⟧"#))
+        // One that takes a thought in the text gets it there.
+        thinking.calls = []
+        thinking.role = .assistant
+        #expect(
+            try marked(Self.plain, [Message(.user, "q"), thinking]) == [
+                "<user>q</><assistant>⟦<think>\nhm\n</think>\n\nI look.</>⟧"
+            ])
+    }
+
+    @Test func whatATemplateCannotSayIsRefused() {
+        let thought = [Message(.user, "a"), Message(.assistant, "<think>\nx\n</think>\n\nb")]
+        var apart = Message(.assistant, "b")
+        apart.thought = "x"
+        let beside = [
+            Message(.user, "q"),
+            Message(calls: [FunctionCall(name: "tide", arguments: ["at": "x"])], content: "I look."),
+        ]
+        let callsOnly = Self.calling.replacingOccurrences(
+            of: "m.content or ''", with: "'' if m.tool_calls else m.content")
+        let cases: [(template: String, turns: [Message], system: String?, tools: String?, expected: String)] =
+            [
+                (Self.strict, Self.two, "s", nil, "no system text, please"),
+                (Self.strict, Self.called, nil, nil, "does not write calls of tools"),
+                (Self.silent, Self.two, "s", nil, "does not write system text"),
+                (Self.silent, Self.two, nil, Self.tools, "does not write descriptions of tools"),
+                (Self.silent, Self.called, nil, nil, "does not write calls of tools"),
+                (Self.silent, thought, nil, nil, "does not write the thought of an answer"),
+                (Self.silent, [Message(.user, "a"), apart], nil, nil, "does not write thoughts"),
+                (Self.opening, thought, nil, nil, "does not write the thought of an answer"),
+                (callsOnly, beside, nil, Self.tools, "does not write text beside a call of a tool"),
+                (
+                    Self.plain.replacingOccurrences(of: "m.content +", with: "(m.content | upper) +"),
+                    Self.two, nil, nil,
+                    "does not write the text of an answer as it is"
+                ),
+                (
+                    Self.plain, [Message(.user, "a"), Message(.function, "no JSON")], nil, nil,
+                    "The tool call is not JSON"
+                ),
+                (Self.calling, Self.two, nil, "{}", "The tool description is not a JSON list"),
+            ]
+        for (template, turns, system, tools, expected) in cases {
+            let found = refusal(template, turns, system: system, tools: tools)
+            #expect(found.contains(expected), "\(found)")
+        }
+    }
+
+    // MARK: Tokens
+
+    @Test func tokensAreThoseOfTheWholeText() throws {
+        let setup = try ModelFolder(Self.plain).setup()
+        let own = try #require(setup.template.own)
+        let turns = [
+            Message(.user, "Which tide?"), Message(.assistant, "Ebb 🌊."), Message(.user, "And"),
+            Message(.assistant, "é"),
+        ]
+        let text = try own.learnedTexts(turns)[0].text
+        let learned = try own.learnedTurns(turns, with: setup.tokenizer)
+        #expect(learned.count == 1)
+        #expect(learned[0].messages == [1, 3])
+        let ids = learned[0].turns.flatMap { $0.prompt + $0.response }
+        #expect(try ids == setup.tokenizer.encode(text))
+        #expect(setup.tokenizer.decode(learned[0].turns[0].response) == "Ebb 🌊.</>")
+        // Prompts for pairs and for chat.
+        let pair = try setup.template.encodeOneTurn(turns, with: setup.tokenizer)
+        #expect(
+            try pair.prompt == setup.template.encodePrompt(Array(turns.dropLast()), with: setup.tokenizer))
+        #expect(pair.prompt + pair.response == ids)
+        #expect(
+            try setup.template.encodeOneTurn(
+                Array(turns.dropLast()) + [Message(.assistant, "")], with: setup.tokenizer
+            ).response.isEmpty)
+    }
+
+    // MARK: Arguments
+
+    @Test func argumentsReachTheTemplate() throws {
+        let folder = try ModelFolder(Self.forgetful)
+        func prompt(_ change: (inout DataArguments) -> Void) throws -> String {
+            let setup = try folder.setup(change)
+            return setup.tokenizer.decode(
+                try setup.template.encodePrompt([Message(.user, "a")], with: setup.tokenizer))
+        }
+        #expect(try prompt { _ in } == "<user>a</><assistant>")
+        #expect(try prompt { $0.template = "own" } == "<user>a</><assistant>")
+        #expect(try prompt { $0.enableThinking = false } == "<user>a</><assistant><think></think>")
+        #expect(try prompt { $0.defaultSystem = "s" } == "<system>s</><user>a</><assistant>")
+        func message(_ template: String, _ change: (inout DataArguments) -> Void) -> String {
+            do { return "accepted \(try ModelFolder(template).setup(change).warnings)" } catch {
+                return "\(error)"
+            }
+        }
+        #expect(message(Self.plain) { $0.toolFormat = "qwen" }.contains("tool_format does not work"))
+        #expect(message(Self.silent) { $0.defaultSystem = "s" }.contains("default_system does not work"))
+        #expect(
+            message(Self.forgetful) { $0.preserveThinking = true }.contains("preserve_thinking does not work")
+        )
+        #expect(message(Self.plain) { $0.preserveThinking = true }.hasPrefix("accepted"))
+        #expect(message("{{ messages | unheard_of }}") { _ in }.contains("unheard_of"))
+        #expect(
+            message("{% for m in messages %}{{ m.role + m.content }}{% endfor %}") { _ in }.contains(
+                "writes nothing behind an answer"))
+    }
+
+    /// A tokenizer's second template is for conversations with tools; its name is nothing but a name.
+    @Test func namedTemplatesAreChosenByWhatIsGiven() throws {
+        let folder = try ModelFolder("")
+        try FileManager.default.removeItem(atPath: folder.path + "/chat_template.jinja")
+        let path = folder.path + "/tokenizer_config.json"
+        var config = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: path)))
+                as? [String: Any])
+        config["chat_template"] = [
+            ["name": "default", "template": Self.plain], ["name": "tool_use", "template": Self.calling],
+            ["name": "../x", "template": "{{ raise_exception('never') }}"],
+        ]
+        try JSONSerialization.data(withJSONObject: config).write(to: URL(fileURLWithPath: path))
+        let own = try #require(try folder.setup().template.own)
+        #expect(
+            try own.learnedTexts(Self.two)[0].text == "<user>a</><assistant>b</><user>c</><assistant>d</>")
+        #expect(try own.learnedTexts(Self.two, tools: Self.tools)[0].text.hasPrefix("<tools>tide"))
+    }
+
+    // MARK: Comparison
+
+    @Test func namedTemplatesAreComparedInAllThatRowsHave() throws {
+        func warnings(_ name: String, _ source: String) throws -> String {
+            try ModelFolder(source).setup { $0.template = name }.warnings.filter { $0.contains("otherwise") }
+                .joined()
+        }
+        let chatML =
+            "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+        #expect(try warnings("chatml", chatML) == "")
+        #expect(
+            try warnings("chatml", chatML.replacingOccurrences(of: "m.content", with: "m.content | trim"))
+                .contains("writes blanks around messages otherwise"))
+        let noSystem =
+            "{% if messages[0].role == 'system' %}{{ raise_exception('none here') }}{% endif %}" + chatML
+        #expect(try warnings("chatml", noSystem).contains("that refuses system text"))
+        #expect(try warnings("chatml", noSystem).contains("none here"))
+        let forgetting = chatML.replacingOccurrences(
+            of: "m.content", with: "(m.content if loop.last else m.content.split('</think>')[-1])")
+        #expect(try warnings("chatml", forgetting).contains("writes thoughts otherwise"))
+        let tools = "{% if tools %}{{ tools | tojson }}{% endif %}" + chatML
+        #expect(try warnings("chatml", tools).contains("writes descriptions of tools"))
+        #expect(try warnings("llama3", chatML).contains("writes conversations otherwise"))
+    }
+
+    @Test func theListNamesEveryTemplate() {
+        let lines = templateLines()
+        #expect(lines.count == TemplateCatalogue.all.count + 1)
+        let qwen = lines.first { $0.hasPrefix("qwen3 ") } ?? ""
+        #expect(qwen.contains("qwen") && qwen.contains("thinking"), "\(qwen)")
+        #expect(templateLines(holding: ["LLAMA3"]).dropFirst().allSatisfy { $0.contains("llama3") })
+        #expect(templateLines(holding: ["mistral", "nothing of the kind"]).count == 1)
+        #expect(templateLines(holding: ["nothink"]).dropFirst().contains { $0.contains("no thinking") })
+    }
+}
