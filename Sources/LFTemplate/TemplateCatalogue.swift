@@ -23,7 +23,7 @@ extension Template {
         throw UserError(
             .configuration, "template \"\(name)\" does not exist.",
             remedy: nearest.map { "Did you mean \"\($0)\"?" }
-                ?? "Use a name of the template list in the documentation.")
+                ?? "`llamafactory-cli templates` lists all names.")
     }
 }
 
