@@ -41,7 +41,9 @@ func runPreview(_ arguments: [String]) throws -> Int32 {
                     .configuration, "--html needs a file.", remedy: "Write --html preview.html, for example.")
             }
             page = path
-        default: configuration.append(argument)
+        default:
+            try refuseUnknownOption(argument)
+            configuration.append(argument)
         }
     }
     guard !configuration.isEmpty else {
@@ -63,4 +65,19 @@ func runPreview(_ arguments: [String]) throws -> Int32 {
     // Not among the examples, so that a program can read those.
     for warning in preview.warnings { console.writeError("warning: \(warning)") }
     return 0
+}
+
+/// Refuses a word that is neither an option of `preview` nor looks like an argument of the configuration.
+private func refuseUnknownOption(_ word: String) throws(UserError) {
+    guard word.hasPrefix("--") else { return }
+    let name = String(word.drop { $0 == "-" }.prefix { $0 != "=" }.map { $0 == "-" ? "_" : $0 })
+    let arguments = ArgumentCatalogue.all.map(\.name)
+    let positive = name.hasPrefix("no_") ? String(name.dropFirst(3)) : name
+    guard !arguments.contains(positive), nearestName(to: name, among: arguments) == nil else { return }
+    let nearest = nearestName(to: word, among: ["--examples", "--json", "--html", "--help"])
+    throw UserError(
+        .configuration, "preview has no option \"\(word)\".",
+        remedy: nearest.map { "Did you mean \"\($0)\"?" }
+            ?? "`llamafactory-cli preview --help` lists its options, `llamafactory-cli train --help` a configuration's arguments."
+    )
 }

@@ -41,6 +41,7 @@ func coerce(
             return .success(.list(numbers))
         }
     case .choice:
+        if definition.acceptedChoices.isEmpty { return unsupportedChoice(node, definition) }
         return scalar(node, "one of \(spokenList(definition.acceptedChoices))").flatMap {
             choice($0, definition)
         }
@@ -208,6 +209,18 @@ private func choice(
         CoercionFailure(
             problem: "must be one of \(spokenList(definition.acceptedChoices)), got \(spelledScalar(text))",
             remedy: suggestion))
+}
+
+/// A value of a set of which nothing is supported: each word of upstream's is refused by name, every other value here.
+private func unsupportedChoice(
+    _ node: ConfigurationNode, _ definition: ArgumentDefinition
+) -> Result<ArgumentValue, CoercionFailure> {
+    if case .scalar(let text, _) = node.content,
+        let word = definition.choices.first(where: { $0 == text.lowercased() })
+    {
+        return .success(.string(word))
+    }
+    return .failure(CoercionFailure(problem: "is not supported yet, with any value", remedy: "Remove it."))
 }
 
 private func mapping(_ node: ConfigurationNode) -> Result<ArgumentValue, CoercionFailure> {

@@ -112,9 +112,12 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
         let choice = arguments.string(strategy)
         groups.append((choice != "steps", [steps], "\(strategy) is \(choice)"))
     }
+    let evaluates =
+        arguments.bool("do_eval") || arguments.bool("do_predict") || arguments.string("eval_strategy") != "no"
+    let generates = stage == "ppo" || (arguments.bool("predict_with_generate") && evaluates)
     groups.append(
         (
-            stage != "ppo" && (arguments.bool("do_train") || arguments.bool("do_eval")),
+            !generates && (arguments.bool("do_train") || arguments.bool("do_eval")),
             ArgumentCatalogue.all.filter { $0.group == .generating }.map(\.name), "nothing is generated"
         ))
     var idle: [(name: String, reason: String)] = []

@@ -5,15 +5,34 @@ package import LFTemplate
 package struct Conversation: Sendable, Equatable {
     /// Turns up to the last question.
     package var prompt: [Message]
-    /// The answer; the chosen and the rejected one in preference data; nothing where a row has none.
-    package var response: [Message]
+    package var answers: Answers
     package var system = ""
+    /// Whether the row says that the system text is learned; nil where it does not say.
+    package var systemIsLearned: Bool?
     /// A JSON list of tools, or nothing.
     package var tools = ""
     /// Whether the tools are described on a line of their own behind the system text (upstream's OpenAI format).
     package var describesToolsOnNewLine = false
     /// What the row has besides text (upstream's `_images`, `_videos`, `_audios`); kinds that it lacks are left out.
     package var media: [Media] = []
+    /// Keys of messages that the format does not read, one entry for each message that has one.
+    package var unreadKeys: [String] = []
+}
+
+/// What answers the last question of a row.
+package enum Answers: Sendable, Equatable {
+    /// A question alone: for predictions and PPO.
+    case missing
+    case one(Message)
+    /// Preference data.
+    case pair(chosen: Message, rejected: Message)
+    /// KTO: an answer and the verdict on it.
+    case judged(Message, isDesirable: Bool)
+
+    /// The answer of a judged row.
+    var judged: Message? {
+        if case .judged(let message, _) = self { message } else { nil }
+    }
 }
 
 /// The images, videos or sounds of a row, as its column holds them.
@@ -24,17 +43,6 @@ package struct Media: Sendable, Equatable {
     package var column: String
     /// One per medium, never none: a path, an object with a path or bytes, or the list of a video's frames.
     package var items: [JSONValue]
-}
-
-/// Why a row is left out.
-package enum DropReason: String, Sendable, CaseIterable {
-    case wrongRole = "a message's role does not fit its place"
-    case wrongMessageCount = "questions and answers do not alternate to the end"
-    case noAnswer = "there is no answer to learn"
-    case noPair = "there is no chosen and rejected answer"
-    case noVerdict = "nothing says whether the answer is desirable"
-    case noText = "there is no text"
-    case tooLong = "the example is longer than cutoff_len and cannot be packed"
 }
 
 /// What became of a row.

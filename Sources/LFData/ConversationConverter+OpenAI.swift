@@ -3,31 +3,41 @@ import LFJSON
 import LFTemplate
 
 extension ConversationConverter {
+    /// The names in use for a thought.
+    private static let thoughtKeys = ["reasoning_content", "reasoning", "thinking"]
+    /// Keys of a message besides its role and its text.
+    static let openAIKeys = thoughtKeys + ["function_call", "tool_calls", "tool_call_id"]
+
     /// As ShareGPT, with thoughts and tool calls beside the text, and the answers of several tools in one turn.
     ///
     /// Upstream also writes "detailed thinking off" into the system text of every conversation without tools, a
     /// leftover of one model family that alters all others' data; that is not copied.
     func openai(_ row: RawRow) throws(UserError) -> ConvertedRow {
-        var (messages, system) = try messagesAndSystem(row)
-        var turns: [Message] = []
-        var answers: [ToolAnswer] = []
-        for message in messages {
-            guard let role = role(of: message) else { return .dropped(.wrongRole) }
+        var parts = try messageParts(row)
+        var answers: [(answer: ToolAnswer, keys: MessageKeys)] = []
+        /// Makes one turn of the tools' answers so far.
+        func addAnswers() throws(UserError) {
+            guard !answers.isEmpty else { return }
+            parts.add(
+                Message(answers: answers.map(\.answer)), try MessageKeys(joining: answers.map(\.keys)))
+            answers = []
+        }
+        for (place, message) in parts.messages {
+            let role: Role
+            switch try self.role(of: message, at: place) {
+            case .role(let found): role = found
+            case .bad(let reason): return .dropped(reason)
+            }
+            let keys = try keys(of: message, role, at: place)
             if role == .observation {
-                answers.append(try toolAnswer(message, behind: turns))
+                answers.append((try toolAnswer(message, behind: parts.turns, at: place), keys))
                 continue
             }
-            if !answers.isEmpty {
-                turns.append(Message(answers: answers))
-                answers = []
-            }
-            turns.append(try turn(role, message))
+            try addAnswers()
+            parts.add(try turn(role, message, at: place), keys)
         }
-        if !answers.isEmpty { turns.append(Message(answers: answers)) }
-        messages = []
-        guard turns.enumerated().allSatisfy({ $1.role.fits(turn: $0) }) else { return .dropped(.wrongRole) }
-        if system == nil { system = try text(row, entry.columns.system) }
-        let converted = try conversation(row, turns, system: system ?? "", tools: try tools(row))
+        try addAnswers()
+        let converted = try conversation(row, parts, tools: try tools(row))
         guard case .conversation(var conversation) = converted else { return converted }
         conversation.describesToolsOnNewLine = true
         return .conversation(conversation)
@@ -36,8 +46,10 @@ extension ConversationConverter {
     /// A message of anybody but a tool.
     ///
     /// - Throws: A `UserError` when its text, thought or calls are not what they can be.
-    func turn(_ role: Role, _ message: JSONValue) throws(UserError) -> Message {
-        guard entry.formatting == .openai else { return Message(role, try content(of: message)) }
+    func turn(
+        _ role: Role, _ message: JSONValue, at place: MessagePlace
+    ) throws(UserError) -> Message {
+        guard entry.formatting == .openai else { return Message(role, try content(of: message, at: place)) }
         let calls = try toolCalls(of: message)
         let thought = try thought(of: message)
         guard !role.isAsking, role != .system else {
@@ -48,15 +60,16 @@ extension ConversationConverter {
                     "A message of the \(role.rawValue) has \(key), which only the model's can have.",
                     remedy: "Correct the row.")
             }
-            return Message(role, try content(of: message))
+            return Message(role, try content(of: message, at: place))
         }
         guard !calls.isEmpty else {
-            var turn = Message(role, try content(of: message))
+            var turn = Message(role, try content(of: message, at: place))
             turn.thought = thought
             return turn
         }
         let isSilent = message[entry.tags.content].map(\.isNull) ?? true
-        return Message(calls: calls, content: isSilent ? "" : try content(of: message), thought: thought)
+        return Message(
+            calls: calls, content: isSilent ? "" : try content(of: message, at: place), thought: thought)
     }
 
     /// The calls of a message: `tool_calls`, or the one call of the older `function_call`.
@@ -79,7 +92,7 @@ extension ConversationConverter {
     /// The thought of a message, by any of the names in use; an empty one is none.
     private func thought(of message: JSONValue) throws(UserError) -> String? {
         var found: (key: String, text: String)?
-        for key in ["reasoning_content", "reasoning", "thinking"] {
+        for key in Self.thoughtKeys {
             guard let value = message[key], !value.isNull, value.string != "" else { continue }
             guard let text = value.string else { throw wrongValue(key, value, "text") }
             if let found, found.text != text {
@@ -93,10 +106,12 @@ extension ConversationConverter {
     }
 
     /// What a tool answered; its name may be known from the call that it answers.
-    private func toolAnswer(_ message: JSONValue, behind turns: [Message]) throws(UserError) -> ToolAnswer {
+    private func toolAnswer(
+        _ message: JSONValue, behind turns: [Message], at place: MessagePlace
+    ) throws(UserError) -> ToolAnswer {
         let id = message["tool_call_id"]?.string
         let name =
             message["name"]?.string ?? id.flatMap { id in turns.last?.calls.first { $0.id == id }?.name }
-        return ToolAnswer(try content(of: message), name: name, callID: id)
+        return ToolAnswer(try content(of: message, at: place), name: name, callID: id)
     }
 }

@@ -5,6 +5,18 @@ import LFTemplate
 /// Brings the rows of one dataset to the standard form.
 struct ConversationConverter: Sendable {
     let entry: DatasetEntry
+    /// The keys of a message that the format reads.
+    private let readKeys: Set<String>
+    /// The same for a message of a tool.
+    private let readToolKeys: Set<String>
+
+    init(entry: DatasetEntry) {
+        self.entry = entry
+        var keys: Set = [entry.tags.role, entry.tags.content]
+        if entry.formatting == .openai { keys.formUnion(Self.openAIKeys) }
+        readKeys = keys
+        readToolKeys = entry.formatting == .openai ? keys.union(["name"]) : keys
+    }
 
     /// Converts a row.
     ///
@@ -92,94 +104,207 @@ struct ConversationConverter: Sendable {
         let question = try [text(row, columns.prompt), text(row, columns.query)].filter { !$0.isEmpty }
         prompt.append(Message(.user, question.joined(separator: "\n")))
 
-        var response: [Message] = []
-        if let isDesirable = value(row, columns.ktoTag)?.bool {
-            response = tagged(Message(.assistant, try text(row, columns.response)), isDesirable)
-        } else if entry.isRanking, let chosen = value(row, columns.chosen)?.string,
-            let rejected = value(row, columns.rejected)?.string
-        {
-            response = [Message(.assistant, chosen), Message(.assistant, rejected)]
-        } else if let answer = value(row, columns.response)?.string {
-            response = [Message(.assistant, answer)]
+        let answers: Answers
+        if entry.isRanking {
+            var pair: [Message] = []
+            for column in [columns.chosen ?? "", columns.rejected ?? ""] {
+                guard let message = try answer(row, inText: column) else {
+                    return .dropped(.missingAnswer(column))
+                }
+                pair.append(message)
+            }
+            answers = .pair(chosen: pair[0], rejected: pair[1])
+        } else if let column = columns.response, let message = try answer(row, inText: column) {
+            answers = try judged(row, message)
+        } else {
+            answers = .missing
         }
         return .conversation(
             Conversation(
-                prompt: prompt, response: response, system: try text(row, columns.system),
+                prompt: prompt, answers: answers, system: try text(row, columns.system),
                 tools: try tools(row)))
+    }
+
+    /// The answer that a column holds as text; nil where it is null or missing.
+    private func answer(_ row: RawRow, inText column: String) throws(UserError) -> Message? {
+        guard let value = row[column], !value.isNull else { return nil }
+        guard let text = value.string else { throw wrongValue(column, value, "text") }
+        return Message(.assistant, text)
     }
 
     // MARK: ShareGPT
 
     private func sharegpt(_ row: RawRow) throws(UserError) -> ConvertedRow {
-        var (messages, system) = try messagesAndSystem(row)
-        var turns: [Message] = []
-        for (i, message) in messages.enumerated() {
-            guard let role = role(of: message), role.fits(turn: i) else { return .dropped(.wrongRole) }
-            turns.append(Message(role, try content(of: message)))
+        var parts = try messageParts(row)
+        for (place, message) in parts.messages {
+            let role: Role
+            switch try self.role(of: message, at: place) {
+            case .role(let found): role = found
+            case .bad(let reason): return .dropped(reason)
+            }
+            parts.add(try turn(role, message, at: place), try keys(of: message, role, at: place))
         }
-        messages = []
-        if system == nil { system = try text(row, entry.columns.system) }
-        return try conversation(row, turns, system: system ?? "", tools: tools(row))
+        return try conversation(row, parts, tools: tools(row))
     }
 
     // MARK: Parts
 
-    /// Splits checked turns into question and answer.
+    /// The messages of a row as they stand there, and what is known of them so far.
+    struct MessageParts {
+        /// Without a leading system message.
+        var messages: [(place: MessagePlace, value: JSONValue)]
+        var system: String?
+        var systemIsLearned: Bool?
+        var turns: [Message] = []
+        var unreadKeys: [String] = []
+
+        mutating func add(_ turn: Message, _ keys: MessageKeys) {
+            var turn = turn
+            turn.isLearned = keys.isLearned
+            turns.append(turn)
+            unreadKeys += keys.unread
+        }
+    }
+
+    /// Checks the order of the turns, and splits them into question and answer.
     func conversation(
-        _ row: RawRow, _ turns: [Message], system: String, tools: String
+        _ row: RawRow, _ parts: MessageParts, tools: String
     ) throws(UserError) -> ConvertedRow {
-        guard (turns.count % 2 == 0) != entry.isRanking else { return .dropped(.wrongMessageCount) }
+        let turns = parts.turns
+        if let misplaced = turns.indices.first(where: { !turns[$0].role.fits(turn: $0) }) {
+            return .dropped(misplacedRole(turns[misplaced].role, turn: misplaced))
+        }
+        guard let last = turns.last else { return .dropped(.noMessages) }
+        let system = if let system = parts.system { system } else { try text(row, entry.columns.system) }
         var conversation = Conversation(
-            prompt: Array(turns.dropLast()), response: Array(turns.suffix(1)), system: system, tools: tools)
-        let columns = entry.columns
-        if let isDesirable = value(row, columns.ktoTag)?.bool, let answer = turns.last {
-            conversation.response = tagged(answer, isDesirable)
-        } else if entry.isRanking, let chosen = value(row, columns.chosen), chosen.object != nil,
-            let rejected = value(row, columns.rejected), rejected.object != nil
-        {
-            guard let chosenRole = role(of: chosen), let rejectedRole = role(of: rejected),
-                chosenRole.fits(turn: 1), rejectedRole.fits(turn: 1)
-            else { return .dropped(.wrongRole) }
-            conversation.prompt = turns
-            conversation.response = [try turn(chosenRole, chosen), try turn(rejectedRole, rejected)]
+            prompt: turns, answers: .missing, system: system, systemIsLearned: parts.systemIsLearned,
+            tools: tools, unreadKeys: parts.unreadKeys)
+        if entry.isRanking {
+            let chosen = entry.columns.chosen ?? ""
+            let rejected = entry.columns.rejected ?? ""
+            guard last.role.isAsking else { return .dropped(.answeredAlready(chosen, rejected)) }
+            var answers: [Message] = []
+            for column in [chosen, rejected] {
+                switch try answer(row, column) {
+                case .message(let message, let unread):
+                    answers.append(message)
+                    conversation.unreadKeys += unread
+                case .bad(let reason): return .dropped(reason)
+                }
+            }
+            conversation.answers = .pair(chosen: answers[0], rejected: answers[1])
+        } else {
+            guard !last.role.isAsking else { return .dropped(.unanswered) }
+            conversation.prompt.removeLast()
+            conversation.answers = try judged(row, last)
         }
         return .conversation(conversation)
     }
 
-    /// The messages without a leading system message, and its text.
-    func messagesAndSystem(_ row: RawRow) throws(UserError) -> ([JSONValue], String?) {
+    private enum FoundAnswer {
+        case message(Message, unread: [String])
+        case bad(DropReason)
+    }
+
+    /// The message in the column of a chosen or rejected answer.
+    private func answer(_ row: RawRow, _ column: String) throws(UserError) -> FoundAnswer {
+        guard let value = row[column], !value.isNull else { return .bad(.missingAnswer(column)) }
+        let place = MessagePlace.column(column)
+        guard value.object != nil else { throw wrongValue(column, value, "a message") }
+        let role: Role
+        switch try self.role(of: value, at: place) {
+        case .role(let found): role = found
+        case .bad(let reason): return .bad(reason)
+        }
+        guard role.fits(turn: 1) else { return .bad(misplacedRole(role, turn: 1)) }
+        let keys = try keys(of: value, role, at: place)
+        var message = try turn(role, value, at: place)
+        message.isLearned = keys.isLearned
+        return .message(message, unread: keys.unread)
+    }
+
+    /// An answer with the verdict of the row, where it has one.
+    private func judged(_ row: RawRow, _ answer: Message) throws(UserError) -> Answers {
+        guard let column = entry.columns.ktoTag, let value = row[column], !value.isNull else {
+            return .one(answer)
+        }
+        guard let isDesirable = value.bool else { throw wrongValue(column, value, "true or false") }
+        return .judged(answer, isDesirable: isDesirable)
+    }
+
+    /// The messages, a leading system message apart.
+    func messageParts(_ row: RawRow) throws(UserError) -> MessageParts {
         let column = entry.columns.messages ?? ""
         let given = row[column] ?? .null
         guard let messages = given.array else { throw wrongValue(column, given, "a list of messages") }
-        guard let first = messages.first, role(of: first) == .system else { return (messages, nil) }
-        return (Array(messages.dropFirst()), try content(of: first))
+        var parts = MessageParts(
+            messages: messages.enumerated().map { (MessagePlace.number($0.offset + 1), $0.element) })
+        guard let (place, first) = parts.messages.first,
+            case .role(.system) = try role(of: first, at: place)
+        else { return parts }
+        parts.messages.removeFirst()
+        parts.system = try content(of: first, at: place)
+        let keys = try keys(of: first, .system, at: place)
+        parts.systemIsLearned = keys.isLearned
+        parts.unreadKeys = keys.unread
+        return parts
     }
 
-    func role(of message: JSONValue) -> Role? {
-        guard let name = message[entry.tags.role]?.string else { return nil }
+    enum FoundRole {
+        case role(Role)
+        case bad(DropReason)
+    }
+
+    func role(of message: JSONValue, at place: MessagePlace) throws(UserError) -> FoundRole {
+        guard let members = message.object else {
+            throw UserError(
+                .failedRun, "The row has \(message.kind) as \(place) instead of an object.",
+                remedy: "Write {\"\(entry.tags.role)\": …, \"\(entry.tags.content)\": …}.")
+        }
+        let given = members[entry.tags.role] ?? .null
+        if given.isNull { return .bad(.missingRole(keys: members.keys, entry.tags)) }
+        guard let name = given.string else {
+            throw wrongValue(entry.tags.role, given, "the name of a role", at: place)
+        }
         switch name {
-        case entry.tags.system: return .system
-        case entry.tags.user: return .user
-        case entry.tags.assistant: return .assistant
-        case entry.tags.observation: return .observation
-        case entry.tags.function: return .function
-        default: return nil
+        case entry.tags.system: return .role(.system)
+        case entry.tags.user: return .role(.user)
+        case entry.tags.assistant: return .role(.assistant)
+        case entry.tags.observation: return .role(.observation)
+        case entry.tags.function: return .role(.function)
+        default: return .bad(.unknownRole(name, entry.tags))
         }
     }
 
-    func content(of message: JSONValue) throws(UserError) -> String {
-        let content = message[entry.tags.content] ?? .null
-        guard let text = content.string else { throw wrongValue(entry.tags.content, content, "text") }
+    private func misplacedRole(_ role: Role, turn: Int) -> DropReason {
+        let tags = entry.tags
+        let name =
+            switch role {
+            case .system: tags.system
+            case .user: tags.user
+            case .assistant: tags.assistant
+            case .observation: tags.observation
+            case .function: tags.function
+            }
+        return .misplacedRole(name ?? role.rawValue, asks: turn % 2 == 0, tags)
+    }
+
+    func content(of message: JSONValue, at place: MessagePlace) throws(UserError) -> String {
+        guard let content = message[entry.tags.content] else {
+            let keys = (message.object?.keys ?? []).map { "\"\($0)\"" }.joined(separator: ", ")
+            throw UserError(
+                .failedRun, "\"\(entry.tags.content)\" is missing in \(place), which has only \(keys).",
+                remedy: "Correct the row, or name the key of the text under tags.content_tag.")
+        }
+        guard let text = content.string else {
+            throw wrongValue(entry.tags.content, content, "text", at: place)
+        }
         return text
     }
 
-    /// KTO's form of one answer: itself and an empty one, the desirable of the two first.
-    private func tagged(_ answer: Message, _ isDesirable: Bool) -> [Message] {
-        let empty = Message(.assistant, "")
-        return isDesirable ? [answer, empty] : [empty, answer]
+    func keys(of message: JSONValue, _ role: Role, at place: MessagePlace) throws(UserError) -> MessageKeys {
+        try MessageKeys(of: message, at: place, read: role == .observation ? readToolKeys : readKeys)
     }
-
-    private func value(_ row: RawRow, _ column: String?) -> JSONValue? { column.flatMap { row[$0] } }
 
     /// The text of a column; nothing where it is null or missing.
     func text(_ row: RawRow, _ column: String?) throws(UserError) -> String {
@@ -226,9 +351,12 @@ struct ConversationConverter: Sendable {
         return found
     }
 
-    func wrongValue(_ column: String, _ value: JSONValue, _ expected: String) -> UserError {
-        UserError(
-            .failedRun, "\"\(column)\" holds \(value.kind) instead of \(expected).",
+    func wrongValue(
+        _ column: String, _ value: JSONValue, _ expected: String, at place: MessagePlace? = nil
+    ) -> UserError {
+        let owner = place.map { " of \($0)" } ?? ""
+        return UserError(
+            .failedRun, "\"\(column)\"\(owner) holds \(value.kind) instead of \(expected).",
             remedy: "Correct the row.")
     }
 }

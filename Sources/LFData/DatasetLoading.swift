@@ -89,17 +89,26 @@ func evaluationForm(for config: ResolvedConfig) -> ExampleProcessor.Form {
 
 /// Rows in the standard form with the places they come from.
 struct DatasetRows: Sendable {
-    struct Row: Sendable {
-        var converted: ConvertedRow
-        /// Index of the file among the loader's files.
-        var file: Int
-        /// Index of the row in the file.
-        var index: Int
+    /// What `val_size` made of a set.
+    enum Part: Sendable {
+        case whole
+        case training
+        case validation
     }
 
     /// The dataset's name, or the names of the datasets it was mixed from, for messages.
     var name: String
-    var rows: [Row]
+    var part = Part.whole
+    var rows: [RowProcessing.Row]
+
+    /// What messages call it.
+    var title: String {
+        switch part {
+        case .whole: name
+        case .training: "the training part of \(name)"
+        case .validation: "the part of \(name) that val_size holds back"
+        }
+    }
 
     /// Splits off a validation set as `train_test_split` of Hugging Face's datasets does.
     ///
@@ -117,31 +126,10 @@ struct DatasetRows: Sendable {
         }
         let order = splitOrder(rowCount: rows.count, validationCount: count, seed: seed)
         return (
-            DatasetRows(name: name, rows: order.train.map { rows[$0] }),
-            DatasetRows(name: name, rows: order.validation.map { rows[$0] })
+            DatasetRows(name: name, part: .training, rows: order.train.map { rows[$0] }),
+            DatasetRows(name: name, part: .validation, rows: order.validation.map { rows[$0] })
         )
     }
-}
-
-/// For each row the one before it, in the batch that upstream would process at once, that has a verdict; the first
-/// row's is the last.
-///
-/// Upstream stops at a row before which stands one that it drops.
-///
-/// - Parameters:
-///   - batches: Cover all rows.
-///   - row: The row of a number.
-func feedbackNeighbours(batches: [Range<Int>], _ row: (Int) -> ConvertedRow) -> [Int] {
-    func hasAnswer(_ i: Int) -> Bool { row(i).conversation?.response.count ?? 0 >= 2 }
-    var neighbours = Array(0..<(batches.last?.upperBound ?? 0))
-    for batch in batches {
-        guard var last = batch.last(where: hasAnswer) else { continue }
-        for i in batch {
-            neighbours[i] = last
-            if hasAnswer(i) { last = i }
-        }
-    }
-    return neighbours
 }
 
 /// Reads datasets by name and keeps what messages about their rows need.
@@ -284,7 +272,8 @@ struct DatasetLoader {
                 if let key = row.repeatedKey { throw UserError.repeatedKey(key, at: nil) }
                 return try converter.convert(row)
             }
-            return DatasetRows.Row(converted: converted, file: place.file, index: place.index)
+            return RowProcessing.Row(
+                converted: converted, place: RowPlace(file: place.file, number: file.number(of: place.index)))
         }
         return DatasetRows(name: name, rows: rows)
     }
@@ -320,96 +309,38 @@ struct DatasetLoader {
     ///
     /// - Throws: A `UserError` when a row cannot be expressed or no example is left.
     mutating func process(_ set: DatasetRows, with processor: ExampleProcessor) throws -> [Example] {
-        let files = files
-        let form = processor.form
-        let batches = ExamplePacking.batches(rowCount: set.rows.count, data: config.data)
-        let neighbours =
-            form == .feedback ? feedbackNeighbours(batches: batches) { set.rows[$0].converted } : []
-        let processed = try parallelMap(set.rows.count, threads: threads) { i -> ExampleProcessor.Processed in
-            let row = set.rows[i]
-            switch row.converted {
-            case .dropped(let reason): return .dropped(reason)
-            case .conversation(let conversation):
-                return try located(files[row.file].location(of: row.index)) {
-                    try processor.process(
-                        conversation,
-                        neighbour: neighbours.isEmpty ? nil : set.rows[neighbours[i]].converted.conversation)
-                }
-            }
+        var sources: [Int: RowSource] = [:]
+        for (index, file) in files.enumerated() {
+            sources[index] = RowSource(path: file.path, unit: file.unit)
         }
-        var drops: [(row: DatasetRows.Row, reason: DropReason)] = []
-        for (row, result) in zip(set.rows, processed) {
-            if case .dropped(let reason) = result { drops.append((row, reason)) }
-        }
-        var examples: [Example] = []
-        if let packing = ExamplePacking(processor) {
-            for batch in batches {
-                examples += packing.examples(of: processed[batch]) { drops.append((set.rows[$0], .tooLong)) }
-            }
-        } else {
-            for case .example(let example) in processed { examples.append(example) }
-        }
+        var log = RowLog()
+        let examples = try RowProcessing(processor: processor, threads: threads).examples(
+            of: set.rows, batches: ExamplePacking.batches(rowCount: set.rows.count, data: config.data),
+            sources: sources, &log)
         if form == .feedback, Set(examples.map(\.isDesirable)).count == 1 {
-            warn("\(set.name): all answers have the same verdict; KTO needs desirable and undesirable ones.")
+            warn("\(set.title): all answers have the same verdict; KTO needs desirable and undesirable ones.")
         }
-        report(drops, of: set)
-        guard !examples.isEmpty else { throw nothingLeft(of: set.name) }
+        let warnings = log.warnings(name: set.title, cutoff: config.data.cutoffLen)
+        warnings.forEach { warn($0) }
+        guard !examples.isEmpty else { throw nothingLeft(of: set.title, warnings) }
         return examples
     }
 
-    func nothingLeft(of name: String) -> UserError {
+    /// - Parameter reasons: What is known of the set's rows.
+    func nothingLeft(of title: String, _ reasons: [String]) -> UserError {
         if form == .pretraining, config.data.packing {
             return UserError(
                 .failedRun,
-                "The texts of \(name) are shorter than one block of \(config.data.cutoffLen) tokens.",
+                (["The texts of \(title) are shorter than one block of \(config.data.cutoffLen) tokens."]
+                    + reasons).joined(separator: " "),
                 remedy: "Give more text, lower cutoff_len, or set packing: false.")
         }
-        let reasons = warnings.isEmpty ? "" : " " + warnings.joined(separator: " ")
         return UserError(
-            .failedRun, "No valid example is left of \(name).\(reasons)",
+            .failedRun, (["No valid example is left of \(title)."] + reasons).joined(separator: " "),
             remedy: "Check the data's format against its entry in dataset_info.json.")
-    }
-
-    /// One warning per file and reason, with the rows' numbers.
-    private mutating func report(_ drops: [(row: DatasetRows.Row, reason: DropReason)], of set: DatasetRows) {
-        for file in files.indices {
-            for reason in DropReason.allCases {
-                let rows = Set(drops.filter { $0.row.file == file && $0.reason == reason }.map(\.row.index))
-                    .sorted()
-                guard !rows.isEmpty else { continue }
-                let all = Set(set.rows.filter { $0.file == file }.map(\.index)).count
-                warn(
-                    dropWarning(
-                        path: files[file].path, unit: files[file].unit, reason, count: rows.count, of: all,
-                        first: rows.prefix(10).map { files[file].number(of: $0) }))
-            }
-        }
     }
 
     mutating func warn(_ text: String) {
         if !warnings.contains(text) { warnings.append(text) }
-    }
-}
-
-/// One sentence about the rows of a file that were left out for one reason.
-///
-/// - Parameter first: The numbers of the first ten.
-func dropWarning(
-    path: String, unit: String, _ reason: DropReason, count: Int, of all: Int, first: [Int]
-) -> String {
-    let more = count > first.count ? " and \(count - first.count) more" : ""
-    return "\(path): dropped \(count) of \(all) rows because \(reason.rawValue): "
-        + "\(unit)\(count == 1 ? "" : "s") \(first.map(String.init).joined(separator: ", "))\(more)."
-}
-
-/// Adds the place of a row to errors that have none.
-func located<Result>(
-    _ location: @autoclosure () -> String, _ body: () throws -> Result
-) throws -> Result {
-    do {
-        return try body()
-    } catch var error as UserError {
-        error.location = error.location ?? location()
-        throw error
     }
 }

@@ -7,16 +7,13 @@ public struct DatasetStatistics: Sendable, Equatable {
     public var learnedCount: Int
     /// Tokens per sequence, ascending.
     public var lengths: [Int]
-    /// Sequences that are as long as `cutoff_len` allows: most of them were cut.
-    public var fullCount: Int
 
-    public init(_ examples: [Example], cutoff: Int) {
+    public init(_ examples: [Example]) {
         exampleCount = examples.count
         let sequences = examples.flatMap(\.sequences)
         lengths = sequences.map(\.inputIDs.count).sorted()
         tokenCount = lengths.reduce(0, +)
         learnedCount = sequences.reduce(0) { $0 + $1.labels.count { $0 != ignoreIndex } }
-        fullCount = lengths.count { $0 >= cutoff }
     }
 
     /// The length below which `share` of the sequences stay, by nearest rank.
@@ -40,15 +37,21 @@ public struct DatasetStatistics: Sendable, Equatable {
 
 extension LabeledSequence {
     /// Runs of tokens that are all learned, or all not.
+    ///
+    /// Where the token that is learned is not the one that stands there, as the end of an answer at the beginning of the
+    /// next turn, both appear: the learned one first.
     public var learnedRuns: [(isLearned: Bool, ids: [Int32])] {
         var runs: [(isLearned: Bool, ids: [Int32])] = []
-        for (id, label) in zip(inputIDs, labels) {
-            let isLearned = label != ignoreIndex
+        func add(_ id: Int32, _ isLearned: Bool) {
             if runs.last?.isLearned == isLearned {
                 runs[runs.count - 1].ids.append(id)
             } else {
                 runs.append((isLearned, [id]))
             }
+        }
+        for (id, label) in zip(inputIDs, labels) {
+            if label != ignoreIndex { add(label, true) }
+            if label != id { add(id, false) }
         }
         return runs
     }

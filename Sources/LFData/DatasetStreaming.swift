@@ -30,6 +30,7 @@ func streamDatasets(
 
     let evalProcessing = processing(evaluationForm(for: config))
     var heldOut: [StreamedRow] = []
+    var trainTitle = streams.train?.name ?? ""
     var evalSets: [(name: String?, title: String, rows: any RowStream)] = []
     if let train = streams.train, config.data.valSize > 1e-6 {
         let rows = train.plan.rows(pass: 0)
@@ -40,7 +41,11 @@ func streamDatasets(
                 .failedRun, "val_size \(count) leaves no training rows of \(heldOut.count).",
                 remedy: "Lower val_size, or give more data.")
         }
-        evalSets = [(nil, train.name, ListedRows(heldOut))]
+        let parts = [DatasetRows.Part.training, .validation].map {
+            DatasetRows(name: train.name, part: $0, rows: []).title
+        }
+        trainTitle = parts[0]
+        evalSets = [(nil, parts[1], ListedRows(heldOut))]
     } else {
         evalSets = streams.eval.map { ($0.name, $0.title, $0.plan.rows(pass: 0)) }
     }
@@ -53,7 +58,7 @@ func streamDatasets(
         let cursor = try stream.cursor()
         let first = try cursor.next()
         cursor.warnings.forEach { loader.warn($0) }
-        guard let first else { throw loader.nothingLeft(of: train.name) }
+        guard let first else { throw loader.nothingLeft(of: trainTitle, cursor.warnings) }
         if !cursor.currentBatch.contains(where: \.learnsToken) {
             loader.warn(
                 "\(train.name): none of the first \(cursor.currentBatch.count) examples has a token to learn within cutoff_len \(config.data.cutoffLen)."
@@ -67,12 +72,13 @@ func streamDatasets(
     }
     for (name, title, rows) in evalSets {
         var examples: [Example] = []
-        var drops = DropLog()
+        var log = RowLog()
         while case let batch = try evalProcessing.nextRows(of: rows), !batch.isEmpty {
-            examples += try evalProcessing.examples(of: batch, &drops)
+            examples += try evalProcessing.examples(of: batch, &log)
         }
-        drops.warnings.forEach { loader.warn($0) }
-        guard let first = examples.first else { throw loader.nothingLeft(of: title) }
+        let warnings = log.warnings(name: title, cutoff: config.data.cutoffLen)
+        warnings.forEach { loader.warn($0) }
+        guard let first = examples.first else { throw loader.nothingLeft(of: title, warnings) }
         show(first, as: "eval example:")
         module.eval.append(DatasetModule.Evaluation(name: name, examples: examples))
     }

@@ -46,7 +46,7 @@ struct ExamplePacking: Sendable {
     ) -> [Example] {
         var sequences: [LabeledSequence] = []
         for i in processed.indices {
-            guard case .example(.supervised(let parts)) = processed[i] else { continue }
+            guard case .example(.supervised(let parts), _) = processed[i] else { continue }
             if form == .supervised, parts[0].inputIDs.count > data.cutoffLen {
                 tooLong(i)
             } else {

@@ -5,37 +5,31 @@ import LFTokenizer
 extension ExampleProcessor {
     /// The sequences from which a conversation's answers are learned in the model's own chat template: one, or more where the
     /// template writes earlier turns otherwise than when they were answered.
-    func supervised(_ conversation: Conversation, _ own: OwnTemplate) throws -> [LabeledSequence] {
+    func supervised(
+        _ conversation: Conversation, _ answer: Message, _ own: OwnTemplate
+    ) throws -> Processed {
+        let messages = conversation.prompt + [answer]
         let texts = try own.learnedTurns(
-            conversation.prompt + conversation.response, system: conversation.system,
-            tools: conversation.tools, with: tokenizer)
+            messages, system: conversation.system, tools: conversation.tools, with: tokenizer)
+        var cut = Cut()
+        var sequences: [LabeledSequence] = []
         // With `mask_history` the last answer alone is learned.
-        return (data.maskHistory ? Array(texts.suffix(1)) : texts).map { sequence(of: $0) }
-    }
-
-    private func sequence(of text: LearnedTurns) -> LabeledSequence {
-        let last = text.messages.lastIndex { $0 != nil }
-        var lengths = Array(repeating: (source: 0, target: 0), count: text.turns.count)
-        var room = data.cutoffLen
-        // With `mask_history` the last turns have the first claim on the room.
-        let order = data.maskHistory ? Array(text.turns.indices.reversed()) : Array(text.turns.indices)
-        for index in order where room > 0 {
-            let turn = text.turns[index]
-            lengths[index] = sharedLengths(
-                source: turn.prompt.count, target: turn.response.count, cutoff: room)
-            room -= lengths[index].source + lengths[index].target
+        for text in data.maskHistory ? Array(texts.suffix(1)) : texts {
+            let last = text.messages.lastIndex { $0 != nil }
+            let isLearned = text.turns.indices.map { turn in
+                guard let message = text.messages[turn] else { return !data.maskHistory }
+                return messages[message].isLearned != false && (!data.maskHistory || turn == last)
+            }
+            // A text of which nothing is to be learned teaches nothing.
+            guard zip(text.messages, isLearned).contains(where: { $0.0 != nil && $0.1 }) || data.trainOnPrompt
+            else { continue }
+            let (sequence, ownCut) = labeled(text.turns) { turn in
+                (prompt: data.trainOnPrompt, answer: isLearned[turn])
+            }
+            sequences.append(sequence)
+            cut.prompt += ownCut.prompt
+            cut.answer += ownCut.answer
         }
-        var sequence = LabeledSequence(inputIDs: [], labels: [])
-        for (index, turn) in text.turns.enumerated() {
-            let prompt = turn.prompt.prefix(lengths[index].source)
-            let response = turn.response.prefix(lengths[index].target)
-            let isLearned = !data.maskHistory || index == last
-            sequence.inputIDs += prompt + response
-            sequence.labels +=
-                data.trainOnPrompt ? Array(prompt) : Array(repeating: ignoreIndex, count: prompt.count)
-            sequence.labels +=
-                isLearned ? Array(response) : Array(repeating: ignoreIndex, count: response.count)
-        }
-        return sequence
+        return sequences.isEmpty ? .dropped(.notLearned) : .example(.supervised(sequences), cut)
     }
 }

@@ -35,7 +35,7 @@ public final class ExampleStream: Sendable {
     let plan: StreamPlan
     let processing: RowProcessing
     /// Rows set aside for evaluation: the first of the first pass, which later passes leave out wherever they are.
-    let heldOut: Set<StreamedRow.Place>
+    let heldOut: Set<RowPlace>
     let heldOutCount: Int
 
     init(
@@ -86,8 +86,8 @@ public final class ExampleStream: Sendable {
         private var batch: [Example] = []
         /// The rows that the batch was made of.
         private var rowCount = 0
-        private var drops = DropLog()
-        private var countsDrops = true
+        private var log = RowLog()
+        private var logs = true
         public private(set) var position: Position
 
         fileprivate init(_ stream: ExampleStream, at position: Position) throws {
@@ -116,12 +116,14 @@ public final class ExampleStream: Sendable {
             position = Position(pass: position.pass + 1)
             rows = try stream.rows(pass: position.pass)
             (batch, rowCount) = ([], 0)
-            // Every pass drops the same rows.
-            countsDrops = false
+            // Every pass goes through the same rows.
+            logs = false
         }
 
-        /// The rows that were dropped so far, a sentence for each file and reason.
-        public var warnings: [String] { drops.warnings }
+        /// What was dropped, cut and passed over so far.
+        public var warnings: [String] {
+            log.warnings(name: stream.name, cutoff: stream.processing.processor.data.cutoffLen)
+        }
 
         /// The examples of the batch that the last one was from.
         var currentBatch: [Example] { batch }
@@ -129,10 +131,10 @@ public final class ExampleStream: Sendable {
         private func readBatch() throws -> Bool {
             let rows = try stream.processing.nextRows(of: rows)
             rowCount = rows.count
-            var ignored = DropLog()
+            var ignored = RowLog()
             batch =
-                countsDrops
-                ? try stream.processing.examples(of: rows, &drops)
+                logs
+                ? try stream.processing.examples(of: rows, &log)
                 : try stream.processing.examples(of: rows, &ignored)
             return !rows.isEmpty
         }
@@ -146,9 +148,9 @@ extension ExampleStream: Equatable {
 /// Rows without some of them.
 private final class RemainingRows: RowStream {
     private let source: any RowStream
-    private let absent: Set<StreamedRow.Place>
+    private let absent: Set<RowPlace>
 
-    init(_ source: any RowStream, without absent: Set<StreamedRow.Place>) {
+    init(_ source: any RowStream, without absent: Set<RowPlace>) {
         self.source = source
         self.absent = absent
     }
@@ -159,11 +161,8 @@ private final class RemainingRows: RowStream {
     }
 }
 
-/// Makes examples of rows, a batch of `preprocessing_batch_size` at a time, as upstream maps a stream.
-struct RowProcessing: Sendable {
-    let processor: ExampleProcessor
-    let threads: Int
-
+/// Makes examples of a stream's rows, a batch of `preprocessing_batch_size` at a time, as upstream maps a stream.
+extension RowProcessing {
     /// The next rows that are processed together.
     func nextRows(of stream: any RowStream) throws -> [StreamedRow] {
         var rows: [StreamedRow] = []
@@ -173,69 +172,21 @@ struct RowProcessing: Sendable {
         return rows
     }
 
-    /// - Parameter drops: Gets the rows that are left out.
+    /// - Parameter log: Gets what a user should know of the rows.
     /// - Throws: A `UserError` with the place of a row that is malformed or cannot be expressed.
-    func examples(of rows: [StreamedRow], _ drops: inout DropLog) throws -> [Example] {
+    func examples(of rows: [StreamedRow], _ log: inout RowLog) throws -> [Example] {
         let converted = try parallelMap(rows.count, threads: threads) { i in
             let (file, record) = (rows[i].file, rows[i].record)
-            return try located(file.location(of: record.number)) {
-                try file.converter.convert(file.row(record))
-            }
+            return Row(
+                converted: try located(file.location(of: record.number)) {
+                    try file.converter.convert(file.row(record))
+                }, place: rows[i].place)
         }
-        let neighbours =
-            processor.form == .feedback
-            ? feedbackNeighbours(batches: [rows.indices]) { converted[$0] } : Array(rows.indices)
-        let processed = try parallelMap(rows.count, threads: threads) { i -> ExampleProcessor.Processed in
-            switch converted[i] {
-            case .dropped(let reason): return .dropped(reason)
-            case .conversation(let conversation):
-                return try located(rows[i].file.location(of: rows[i].record.number)) {
-                    try processor.process(
-                        conversation, neighbour: converted[neighbours[i]].conversation)
-                }
-            }
+        var sources: [Int: RowSource] = [:]
+        for row in rows where sources[row.file.index] == nil {
+            sources[row.file.index] = RowSource(path: row.file.path, unit: row.file.unit)
         }
-        for (row, result) in zip(rows, processed) {
-            drops.countRow(of: row.file)
-            if case .dropped(let reason) = result { drops.add(row, reason) }
-        }
-        if let packing = ExamplePacking(processor) {
-            return packing.examples(of: processed[...]) { drops.add(rows[$0], .tooLong) }
-        }
-        return processed.compactMap { if case .example(let example) = $0 { example } else { nil } }
-    }
-}
-
-/// Counts rows that are left out, by file and reason.
-struct DropLog {
-    private struct Key: Hashable {
-        var file: Int
-        var reason: DropReason
-    }
-
-    private var files: [Int: (file: StreamedFile, rows: Int)] = [:]
-    private var drops: [Key: (count: Int, first: [Int])] = [:]
-
-    mutating func countRow(of file: StreamedFile) { files[file.index, default: (file, 0)].rows += 1 }
-
-    mutating func add(_ row: StreamedRow, _ reason: DropReason) {
-        let key = Key(file: row.file.index, reason: reason)
-        var drop = drops[key] ?? (0, [])
-        drop.count += 1
-        if drop.first.count < 10 { drop.first.append(row.record.number) }
-        drops[key] = drop
-    }
-
-    /// One sentence for each file and reason.
-    var warnings: [String] {
-        files.sorted { $0.key < $1.key }.flatMap { index, entry in
-            DropReason.allCases.compactMap { reason in
-                drops[Key(file: index, reason: reason)].map { drop in
-                    dropWarning(
-                        path: entry.file.path, unit: entry.file.unit, reason, count: drop.count,
-                        of: entry.rows, first: drop.first.sorted())
-                }
-            }
-        }
+        return try examples(
+            of: converted, batches: rows.isEmpty ? [] : [rows.indices], sources: sources, &log)
     }
 }

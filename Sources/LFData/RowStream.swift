@@ -7,12 +7,7 @@ struct StreamedRow: Sendable {
     var record: Record
 
     /// Tells rows apart.
-    struct Place: Hashable, Sendable {
-        var file: Int
-        var number: Int
-    }
-
-    var place: Place { Place(file: file.index, number: record.number) }
+    var place: RowPlace { RowPlace(file: file.index, number: record.number) }
 }
 
 /// Rows that are read while they are asked for.

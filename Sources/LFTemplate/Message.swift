@@ -26,6 +26,8 @@ public struct Message: Sendable, Equatable {
     public var calls: [FunctionCall] = []
     /// What tools answered, in their order; `content` is then empty.
     public var answers: [ToolAnswer] = []
+    /// Whether the data says that the message is learned; nil where it leaves that to the stage.
+    public var isLearned: Bool?
 
     public init(_ role: Role, _ content: String) {
         self.role = role
@@ -75,5 +77,45 @@ public struct ToolAnswer: Sendable, Equatable {
         self.content = content
         self.name = name
         self.callID = callID
+    }
+}
+
+extension Message {
+    /// The message with each of its texts changed, those of calls and tools' answers too.
+    func mappingTexts(_ change: (String) -> String) -> Message {
+        var message = self
+        message.content = change(content)
+        message.thought = thought.map(change)
+        message.calls = calls.map { call in
+            FunctionCall(
+                name: change(call.name), arguments: call.arguments.mappingTexts(change), id: call.id)
+        }
+        message.answers = answers.map { answer in
+            ToolAnswer(change(answer.content), name: answer.name.map(change), callID: answer.callID)
+        }
+        return message
+    }
+
+    /// Whether one of its texts holds the character.
+    func holds(_ character: Unicode.Scalar) -> Bool {
+        var found = false
+        _ = mappingTexts { text in
+            found = found || text.unicodeScalars.contains(character)
+            return text
+        }
+        return found
+    }
+}
+
+extension JSONValue {
+    /// The value with each text in it changed, keys too.
+    fileprivate func mappingTexts(_ change: (String) -> String) -> JSONValue {
+        switch self {
+        case .string(let text): .string(change(text))
+        case .array(let elements): .array(elements.map { $0.mappingTexts(change) })
+        case .object(let members):
+            .object(JSONObject(members.map { (key: change($0.key), value: $0.value.mappingTexts(change)) }))
+        case .null, .bool, .int, .bigInteger, .double: self
+        }
     }
 }

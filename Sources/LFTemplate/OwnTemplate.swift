@@ -79,7 +79,15 @@ package struct OwnTemplate: Sendable {
             variables["clear_thinking"] = false
         }
         let source = tools == nil ? main : forTools ?? main
-        return try source.template.rendering(variables)
+        do {
+            return try source.template.rendering(variables)
+        } catch {
+            // The row is where to look; the template's line belongs to what is wrong.
+            var refusal = error
+            if let line = error.location { refusal.problem = "\(line): \(error.problem)" }
+            refusal.location = nil
+            throw refusal
+        }
     }
 }
 

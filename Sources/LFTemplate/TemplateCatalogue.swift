@@ -23,7 +23,7 @@ extension Template {
         throw UserError(
             .configuration, "template \"\(name)\" does not exist.",
             remedy: nearest.map { "Did you mean \"\($0)\"?" }
-                ?? "`llamafactory-cli templates` lists the names; \(ownName) is the model's own chat template."
+                ?? "`llamafactory-cli templates` lists all names; \(ownName) is the model's own chat template."
         )
     }
 

@@ -45,8 +45,8 @@ struct AddedVocabulary: Sendable {
     private var specialTokens: [AddedToken] = []
     private var plainTokens: [AddedToken] = []
     private var specialContents: Set<ByteString> = []
-    private var matcher = TokenMatcher([])
-    private var normalizedMatcher = TokenMatcher([])
+    private(set) var matcher = TokenMatcher([])
+    private(set) var normalizedMatcher = TokenMatcher([])
 
     /// Whether text that spells a special token is tokenized as any other text.
     var splitsSpecialTokens = false
@@ -113,7 +113,10 @@ struct AddedVocabulary: Sendable {
     }
 
     /// Cuts text at the tokens that are looked for before (false) or after (true) normalization.
-    func segments(of text: UTF8Text, normalized: Bool) -> [Segment] {
+    ///
+    /// - Parameter splitting: Whether special tokens are passed over; by default as the tokenizer is set.
+    func segments(of text: UTF8Text, normalized: Bool, splitting: Bool? = nil) -> [Segment] {
+        let splitsSpecialTokens = splitting ?? splitsSpecialTokens
         let matcher = normalized ? normalizedMatcher : matcher
         guard text.count > 0 else { return [] }
         var segments: [Segment] = []

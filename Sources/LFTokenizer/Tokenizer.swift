@@ -118,7 +118,7 @@ public final class Tokenizer: Sendable {
         return addSpecialTokens ? postProcessor.process(output) : output
     }
 
-    private func checkUnknown(_ scratch: EncoderScratch) throws(UserError) {
+    func checkUnknown(_ scratch: EncoderScratch) throws(UserError) {
         guard scratch.missesUnknown else { return }
         scratch.missesUnknown = false
         throw UserError(

@@ -97,17 +97,12 @@ public struct DatasetPreview {
 
     func summaries() -> [Summary] {
         sets.map { name, examples in
-            let statistics = DatasetStatistics(examples, cutoff: config.data.cutoffLen)
+            let statistics = DatasetStatistics(examples)
             let share = 100 * Double(statistics.learnedCount) / Double(max(1, statistics.tokenCount))
-            var facts = [
+            let facts = [
                 "\(statistics.exampleCount) examples, \(statistics.tokenCount) tokens, \(statistics.learnedCount) of them learned (\(rounded(share)) %)",
                 "lengths: shortest \(statistics.lengths.first ?? 0), median \(statistics.quantile(0.5)), 95 % below \(statistics.quantile(0.95)), longest \(statistics.lengths.last ?? 0)",
             ]
-            if statistics.fullCount > 0, !(config.data.packing && config.finetuning.stage == .pt) {
-                facts.append(
-                    "\(statistics.fullCount) of \(statistics.lengths.count) sequences fill cutoff_len \(config.data.cutoffLen): they were cut, unless they end there by chance"
-                )
-            }
             let bins = statistics.histogram(bins: 16)
             return Summary(
                 title: name, facts: facts,

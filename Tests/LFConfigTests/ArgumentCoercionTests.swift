@@ -149,6 +149,24 @@ struct ArgumentCoercionTests {
                 "stage=sftt",
                 "stage must be one of pt, sft, rm, ppo, dpo or kto, got \"sftt\". Did you mean \"sft\"?"
             ),
+            ("mixture_of_depths=bad", "mixture_of_depths is not supported yet, with any value. Remove it."),
+            (
+                "quantization_device_map=bad",
+                "quantization_device_map is not supported yet, with any value. Remove it."
+            ),
+            (
+                "recompute_granularity=bad",
+                "recompute_granularity is not supported yet, with any value. Remove it."
+            ),
+            ("recompute_method=bad", "recompute_method is not supported yet, with any value. Remove it."),
+            (
+                "moe_token_dispatcher_type=bad",
+                "moe_token_dispatcher_type is not supported yet, with any value. Remove it."
+            ),
+            ("kt_cpu_activation=bad", "kt_cpu_activation is not supported yet, with any value. Remove it."),
+            ("mixture_of_depths=[a]", "mixture_of_depths is not supported yet, with any value."),
+            ("mixture_of_depths=Convert", "`mixture_of_depths: convert` is not supported yet. Remove it."),
+            ("mixture_of_depths=load", "`mixture_of_depths: load` is not supported yet. Remove it."),
             ("lora_target=a,,b", "lora_target has an empty item."),
             (
                 "lora_target=q_proj v_proj",

@@ -177,6 +177,23 @@ struct CombinationTests {
         #expect(config.warnings == [message])
     }
 
+    @Test("Generating arguments are idle only where nothing is generated")
+    func generatingArguments() throws {
+        let idle = "An argument changes nothing here: `max_new_tokens` (nothing is generated)."
+        for arguments in [
+            ["do_eval=true", "eval_dataset=e"], ["do_predict=true", "eval_dataset=e", "do_train=false"],
+            ["eval_strategy=epoch", "val_size=0.1"], ["do_train=false", "do_eval=true", "eval_dataset=e"],
+        ] {
+            let config = try resolveConfig(
+                arguments: minimal() + arguments + ["predict_with_generate=true", "max_new_tokens=9"])
+            #expect(config.warnings.isEmpty, "\(config.warnings)")
+        }
+        for arguments in [["do_eval=true", "eval_dataset=e"], []] {
+            let config = try resolveConfig(arguments: minimal() + arguments + ["max_new_tokens=9"])
+            #expect(config.warnings == [idle])
+        }
+    }
+
     @Test("Values that depend on others")
     func derived() throws {
         func config(_ more: String...) throws -> ResolvedConfig {

@@ -199,7 +199,7 @@ struct DataFolder: ~Copyable {
         Case(
             name: "message without text", info: chat,
             files: ["d.json": #"[{"conversations": [{"from": "human"}]}]"#],
-            message: #"/d.json: row 1: "value" holds null instead of text."#),
+            message: #"/d.json: row 1: "value" is missing in message 1, which has only "from"."#),
         Case(
             name: "tools are no JSON",
             info:
@@ -247,7 +247,7 @@ struct DataFolder: ~Copyable {
             name: "roles", info: chat,
             files: ["d.json": #"[{"conversations": [{"from": "gpt", "value": "a"}]}]"#],
             message:
-                "No valid example is left of d. /d.json: dropped 1 of 1 rows because a message's role does not fit"
+                "No valid example is left of d. /d.json: dropped 1 of 1 rows because a message has the role \"gpt\" where"
         ),
         Case(
             name: "no answers", files: ["d.json": #"[{"instruction": "a", "input": "", "output": null}]"#],
@@ -299,7 +299,7 @@ struct DataFolder: ~Copyable {
         #expect(module.train?.count == 1)
         #expect(
             module.warnings == [
-                "\(folder.path)/d.json: dropped 12 of 13 rows because questions and answers do not alternate to the end: "
+                "\(folder.path)/d.json: dropped 12 of 13 rows because the last question has no answer: "
                     + "lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more."
             ])
     }

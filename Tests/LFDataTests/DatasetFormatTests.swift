@@ -99,7 +99,7 @@ import Testing
             ])
         #expect(
             module.warnings == [
-                "\(folder.path)/d.json: dropped 1 of 4 rows because a message's role does not fit its place: line 4."
+                "\(folder.path)/d.json: dropped 1 of 4 rows because a message has the role \"gpt\" where \"human\" or \"observation\" belongs: line 4."
             ])
     }
 

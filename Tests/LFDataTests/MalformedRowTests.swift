@@ -95,18 +95,31 @@ import Testing
             }.joined(separator: ", ") + "]}"
     }
 
-    private static let role = "a message's role does not fit its place"
-    private static let turns = "questions and answers do not alternate to the end"
+    private static let known =
+        #"known are "system", "human", "gpt", "observation", "function_call""#
+    private static func unknown(_ role: String) -> String {
+        "a message has the unknown role \"\(role)\"; \(known)"
+    }
+    /// A question where an answer belongs, or the other way round.
+    private static func misplaced(_ role: String, asks: Bool = false) -> String {
+        let expected = asks ? #""human" or "observation""# : #""gpt" or "function_call""#
+        return "a message has the role \"\(role)\" where \(expected) belongs"
+    }
+    private static let none = "there are no messages"
+    private static let turns = "the last question has no answer"
     private static let answer = "there is no answer to learn"
-    private static let pair = "there is no chosen and rejected answer"
     private static let verdict = "nothing says whether the answer is desirable"
 
     static let cases: [Case] = [
         // Alpaca
         .dropped("no answer", .alpaca, #"{"instruction": "a", "input": ""}"#, answer),
         .dropped("null answer", .alpaca, #"{"instruction": "a", "input": "", "output": null}"#, answer),
-        .dropped("a number as answer", .alpaca, #"{"instruction": "a", "input": "", "output": 5}"#, answer),
-        .dropped("a list as answer", .alpaca, #"{"instruction": "a", "input": "", "output": ["b"]}"#, answer),
+        .refused(
+            "a number as answer", .alpaca, #"{"instruction": "a", "input": "", "output": 5}"#,
+            #""output" holds an integer instead of text."#),
+        .refused(
+            "a list as answer", .alpaca, #"{"instruction": "a", "input": "", "output": ["b"]}"#,
+            #""output" holds an array instead of text."#),
         .dropped("empty row", .alpaca, "{}", answer),
         .dropped("columns of another format", .alpaca, #"{"messages": []}"#, answer),
         .refused(
@@ -134,25 +147,47 @@ import Testing
             "a list as system text", .history, #"{"q": "a", "a": "b", "h": [], "s": ["c"]}"#,
             #""s" holds an array instead of text."#),
         // ShareGPT
-        .dropped("no messages at all", .chat, #"{"conversations": []}"#, turns),
+        .dropped("no messages at all", .chat, #"{"conversations": []}"#, none),
         .dropped("a question alone", .chat, chat("human:a"), turns),
         .dropped("the last question unanswered", .chat, chat("human:a", "gpt:b", "human:c"), turns),
-        .dropped("the model speaks first", .chat, chat("gpt:a", "human:b"), role),
-        .dropped("two questions in a row", .chat, chat("human:a", "human:b"), role),
-        .dropped("two answers in a row", .chat, chat("human:a", "gpt:b", "gpt:c", "gpt:d"), role),
-        .dropped("system text in the middle", .chat, chat("human:a", "system:b", "human:c", "gpt:d"), role),
-        .dropped("system text alone", .chat, chat("system:a"), turns),
-        .dropped("two system texts", .chat, chat("system:a", "system:b", "human:c", "gpt:d"), role),
-        .dropped("unknown role", .chat, chat("human:a", "bot:b"), role),
-        .dropped("role of another case", .chat, chat("Human:a", "gpt:b"), role),
-        .dropped("role of openai", .chat, chat("user:a", "assistant:b"), role),
+        .dropped("the model speaks first", .chat, chat("gpt:a", "human:b"), misplaced("gpt", asks: true)),
+        .dropped("two questions in a row", .chat, chat("human:a", "human:b"), misplaced("human")),
         .dropped(
-            "no role", .chat, #"{"conversations": [{"value": "a"}, {"from": "gpt", "value": "b"}]}"#, role),
+            "two answers in a row", .chat, chat("human:a", "gpt:b", "gpt:c", "gpt:d"),
+            misplaced("gpt", asks: true)),
+        .dropped(
+            "system text in the middle", .chat, chat("human:a", "system:b", "human:c", "gpt:d"),
+            misplaced("system")),
+        .dropped("system text alone", .chat, chat("system:a"), none),
+        .dropped(
+            "two system texts", .chat, chat("system:a", "system:b", "human:c", "gpt:d"),
+            misplaced("system", asks: true)),
+        .dropped("unknown role", .chat, chat("human:a", "bot:b"), unknown("bot")),
+        .dropped("role of another case", .chat, chat("Human:a", "gpt:b"), unknown("Human")),
+        .dropped("role of openai", .chat, chat("user:a", "assistant:b"), unknown("user")),
+        .dropped(
+            "no role", .chat, #"{"conversations": [{"value": "a"}, {"from": "gpt", "value": "b"}]}"#,
+            "a message has no \"from\" for its role, but \"value\"; \(known.replacing("known", with: "known roles"))"
+        ),
         .dropped(
             "null role", .chat,
-            #"{"conversations": [{"from": null, "value": "a"}, {"from": "gpt", "value": "b"}]}"#, role),
-        .dropped("a message that is a text", .chat, #"{"conversations": ["a", "b"]}"#, role),
-        .dropped("a tool answers the model's place", .chat, chat("human:a", "observation:b"), role),
+            #"{"conversations": [{"from": null, "value": "a"}, {"from": "gpt", "value": "b"}]}"#,
+            "a message has no \"from\" for its role, but \"from\", \"value\"; \(known.replacing("known", with: "known roles"))"
+        ),
+        .refused(
+            "a message that is a text", .chat, #"{"conversations": ["a", "b"]}"#,
+            "The row has a string as message 1 instead of an object."),
+        .refused(
+            "a number as role", .chat,
+            #"{"conversations": [{"from": "human", "value": "a"}, {"from": 2, "value": "b"}]}"#,
+            #""from" of message 2 holds an integer instead of the name of a role."#),
+        .refused(
+            "content under another key", .chat,
+            #"{"conversations": [{"from": "human", "content": "a"}, {"from": "gpt", "content": "b"}]}"#,
+            #""value" is missing in message 1, which has only "from", "content"."#),
+        .dropped(
+            "a tool answers the model's place", .chat, chat("human:a", "observation:b"),
+            misplaced("observation")),
         .refused(
             "null messages", .chat, #"{"conversations": null}"#,
             #""conversations" holds null instead of a list of messages."#),
@@ -165,15 +200,15 @@ import Testing
         .refused(
             "null content", .chat,
             #"{"conversations": [{"from": "human", "value": null}, {"from": "gpt", "value": "b"}]}"#,
-            #""value" holds null instead of text."#),
+            #""value" of message 1 holds null instead of text."#),
         .refused(
             "content in parts", .chat,
             #"{"conversations": [{"from": "human", "value": [{"type": "text"}]}, {"from": "gpt", "value": "b"}]}"#,
-            #""value" holds an array instead of text."#),
+            #""value" of message 1 holds an array instead of text."#),
         .refused(
             "a number as content", .chat,
             #"{"conversations": [{"from": "human", "value": 1}, {"from": "gpt", "value": "b"}]}"#,
-            #""value" holds an integer instead of text."#),
+            #""value" of message 1 holds an integer instead of text."#),
         .refused(
             "tools as number", .tools,
             #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "t": 5}"#,
@@ -190,11 +225,12 @@ import Testing
         .dropped(
             "a tool speaks last", .openAI,
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "tool", "content": "c"}, {"role": "user", "content": "d"}]}"#,
-            role),
+            #"a message has the role "user" where "assistant" or "function" belongs"#),
         .dropped(
             "developer's role", .openAI,
             #"{"messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#,
-            role),
+            #"a message has the unknown role "developer"; known are "system", "user", "assistant", "tool", "function""#
+        ),
         .refused(
             "a call without function", .openAI,
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [{"id": 1}]}]}"#,
@@ -202,29 +238,46 @@ import Testing
         .refused(
             "an answer without content", .openAI,
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant"}]}"#,
-            #""content" holds null instead of text."#),
+            #""content" is missing in message 2, which has only "role"."#),
         // Preferences
-        .dropped("no rejected answer", .pairs, #"{"q": "a", "c": "b"}"#, pair),
-        .dropped("null chosen answer", .pairs, #"{"q": "a", "c": null, "r": "d"}"#, pair),
-        .dropped(
+        .dropped("no rejected answer", .pairs, #"{"q": "a", "c": "b"}"#, #""r" holds no answer"#),
+        .dropped("null chosen answer", .pairs, #"{"q": "a", "c": null, "r": "d"}"#, #""c" holds no answer"#),
+        .refused(
             "chosen answer as message", .pairs, #"{"q": "a", "c": {"from": "gpt", "value": "b"}, "r": "d"}"#,
-            pair),
+            #""c" holds an object instead of text."#),
+        .refused(
+            "chosen answer as text", .chatPairs,
+            #"{"conversations": [{"from": "human", "value": "a"}], "c": "b", "r": {"from": "gpt", "value": "c"}}"#,
+            #""c" holds a string instead of a message."#),
+        .dropped(
+            "no chosen message", .chatPairs,
+            #"{"conversations": [{"from": "human", "value": "a"}], "r": {"from": "gpt", "value": "c"}}"#,
+            #""c" holds no answer"#),
+        .dropped(
+            "rejected message of an unknown role", .chatPairs,
+            #"{"conversations": [{"from": "human", "value": "a"}], "c": {"from": "gpt", "value": "b"}, "r": {"from": "bot", "value": "c"}}"#,
+            unknown("bot")),
         .dropped(
             "chosen question", .chatPairs,
             #"{"conversations": [{"from": "human", "value": "a"}], "c": {"from": "human", "value": "b"}, "r": {"from": "gpt", "value": "c"}}"#,
-            role),
+            misplaced("human")),
         .dropped(
             "answered already", .chatPairs,
             #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "c": {"from": "gpt", "value": "b"}, "r": {"from": "gpt", "value": "c"}}"#,
-            turns),
+            #"the messages end with an answer, so that "c" and "r" answer nothing"#),
         .refused(
             "chosen without content", .chatPairs,
             #"{"conversations": [{"from": "human", "value": "a"}], "c": {"from": "gpt"}, "r": {"from": "gpt", "value": "c"}}"#,
-            #""value" holds null instead of text."#),
+            #""value" is missing in the message in "c", which has only "from"."#),
         // Verdicts
         .dropped("no verdict", .verdicts, #"{"q": "a", "a": "b"}"#, verdict),
-        .dropped("a word as verdict", .verdicts, #"{"q": "a", "a": "b", "k": "true"}"#, verdict),
-        .dropped("a number as verdict", .verdicts, #"{"q": "a", "a": "b", "k": 1}"#, verdict),
+        .dropped("a verdict on nothing", .verdicts, #"{"q": "a", "k": true}"#, answer),
+        .refused(
+            "a word as verdict", .verdicts, #"{"q": "a", "a": "b", "k": "true"}"#,
+            #""k" holds a string instead of true or false."#),
+        .refused(
+            "a number as verdict", .verdicts, #"{"q": "a", "a": "b", "k": 1}"#,
+            #""k" holds an integer instead of true or false."#),
         .dropped(
             "null verdict", .chatVerdicts,
             #"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "k": null}"#,

@@ -32,7 +32,7 @@ import Testing
             let cursor = try stream.cursor()
             var examples: [Example] = []
             while let example = try cursor.next() { examples.append(example) }
-            dropped = cursor.warnings.count
+            dropped = cursor.warnings.count { $0.contains("dropped") }
             return .examples(examples, dropped: dropped)
         } catch let error as UserError {
             return .failure(error.description.replacingOccurrences(of: path, with: ""))

@@ -70,11 +70,12 @@ import Testing
         data(
             "speakers that do not take turns", #"[{"conversations": [{"from": "human", "value": "a"}]}]"#,
             entry: sharegpt,
-            says: "dropped 1 of 1 rows because questions and answers do not alternate to the end: row 1."),
+            says: "dropped 1 of 1 rows because the last question has no answer: row 1."),
         data(
             "message without text",
             #"[{"conversations": [{"from": "human"}, {"from": "gpt", "value": "b"}]}]"#,
-            entry: sharegpt, says: "data/own.json: row 1: \"value\" holds null instead of text."),
+            entry: sharegpt,
+            says: "data/own.json: row 1: \"value\" is missing in message 1, which has only \"from\"."),
         BadRun(
             "pairs for sft", ["dataset": "harbor_pairs"],
             says: "is preference data, which the stage sft cannot use."),
@@ -87,7 +88,7 @@ import Testing
             changing: ["stage": "dpo"], says: "has no column \"rejected\"."),
         BadRun(
             "no room for an answer", ["stage": "dpo", "dataset": "harbor_pairs", "cutoff_len": "1"],
-            says: "None of the 8 training pairs has a token to learn within cutoff_len 1."),
+            says: "because the chosen and the rejected answer are equal within cutoff_len 1: "),
         BadRun("everything held back", ["val_size": "8"], says: "val_size 8 leaves no training rows of 8."),
         BadRun(
             "no full batch", ["per_device_train_batch_size": "64", "dataloader_drop_last": "true"],

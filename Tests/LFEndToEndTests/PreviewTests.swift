@@ -62,7 +62,7 @@ import Testing
         #expect(text.contains("⟧"))
         #expect(text.contains("== training ==\n6 examples, "))
         #expect(text.contains("== evaluation ==\n2 examples, "))
-        #expect(text.contains("fill cutoff_len 48"))
+        #expect(outcome.errors.contains(": cutoff_len 48 cut "), "\(outcome.errors)")
         #expect(text.contains("the run: 3 steps of 2 examples (3 an epoch), about "))
         #expect(text.contains("█"))
     }
@@ -74,6 +74,19 @@ import Testing
             try preview(shortRun, "--examples", "many").problems.first?.hasPrefix(
                 "--examples needs a number.") == true)
         #expect(try Program.run(["preview"], in: NSTemporaryDirectory()).status == 64)
+        for (word, says) in [
+            (
+                "--bogus",
+                "preview has no option \"--bogus\". `llamafactory-cli preview --help` lists its options"
+            ),
+            ("--exampels", "preview has no option \"--exampels\". Did you mean \"--examples\"?"),
+            ("--jsno", "preview has no option \"--jsno\". Did you mean \"--json\"?"),
+            ("--max-stepz=3", "command line: unknown key \"max_stepz\". Did you mean \"max_steps\"?"),
+        ] {
+            let outcome = try preview(shortRun, word)
+            #expect(
+                outcome.status == 64 && outcome.problems.first?.hasPrefix(says) == true, "\(outcome.errors)")
+        }
     }
 
     @Test func renderPrintsTheRecordedObject() throws {
