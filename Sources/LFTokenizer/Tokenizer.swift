@@ -372,9 +372,6 @@ public final class Tokenizer: Sendable {
             + config.namedChatTemplates.filter { $0.name != "default" }
     }
 
-    /// Whether the words of special tokens are tokenized like any others (`split_special_tokens`).
-    package var splitsSpecialTokens: Bool { added.splitsSpecialTokens }
-
     /// Ids of special tokens, which `decode` can leave out.
     public var specialIDs: Set<Int32> { added.specialIDs }
 
