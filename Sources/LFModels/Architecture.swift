@@ -31,7 +31,12 @@ extension Architecture {
 
 /// The architectures that can be loaded.
 enum ArchitectureRegistry {
-    static let all: [any Architecture.Type] = [Llama.self, Mistral.self, Qwen2.self, Qwen3.self]
+    static let all: [any Architecture.Type] = [
+        Bloom.self, Cohere.self, Cohere2.self, Ernie.self, Exaone4.self, Falcon.self, Gemma.self, Gemma2.self,
+        Gemma3.self, GLM.self, GLM4.self, GPT2.self, GPTNeoX.self, Granite.self, Hunyuan.self, Llama.self,
+        Mistral.self, Nemotron.self, Olmo.self, Olmo2.self, OPT.self, Phi.self, Phi3.self, Qwen2.self,
+        Qwen3.self, SeedOss.self, SmolLM3.self, StableLM.self, StarCoder2.self,
+    ]
 
     static let modelTypes = all.flatMap { $0.modelTypes }
 
