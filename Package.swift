@@ -50,7 +50,7 @@ let package = Package(
             [
                 "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint",
                 "LFObjectives", "LFOptimizers",
-                "LFData", "LFHub", "LFHTTP",
+                "LFData", "LFStream", "LFHub", "LFHTTP",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
             ]),
@@ -59,19 +59,19 @@ let package = Package(
             [
                 "LFGeneration", "LFObjectives", "LFOptimizers", "LFCheckpoint", "LFAdapters", "LFModels",
                 "LFNN", "LFTorch",
-                "LFData",
+                "LFData", "LFStream",
                 "LFConfig", "LFReport", "LFJSON", "LFDiagnostics", logging,
             ]),
         module(
             "LFGeneration",
-            ["LFModels", "LFNN", "LFTorch", "LFData", "LFTokenizer", "LFConfig", "LFDiagnostics"]),
+            ["LFModels", "LFNN", "LFTorch", "LFStream", "LFTokenizer", "LFConfig", "LFDiagnostics"]),
         module("LFObjectives", ["LFTorch"]),
-        module("LFOptimizers", ["LFTorch", "LFConfig", "LFDiagnostics"]),
+        module("LFOptimizers", ["LFNN", "LFTorch", "LFConfig", "LFDiagnostics"]),
         module(
             "LFAdapters",
             ["LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
-        module("LFModels", ["LFNN", "LFTorch", "LFCheckpoint", "LFJSON", "LFDiagnostics"]),
-        module("LFNN", ["LFTorch", "LFCheckpoint", "LFData", "LFDiagnostics"]),
+        module("LFModels", ["LFNN", "LFStream", "LFTorch", "LFCheckpoint", "LFJSON", "LFDiagnostics"]),
+        module("LFNN", ["LFTorch", "LFCheckpoint", "LFStream", "LFDiagnostics"]),
         module("LFCheckpoint", ["LFTorch", "LFJSON", "LFDiagnostics", crypto]),
         module("LFTorch", ["CTorch", "LFDiagnostics"]),
         .target(
@@ -99,9 +99,11 @@ let package = Package(
         module(
             "LFData",
             [
-                "CArrow", "CCompression", "LFHub", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON",
+                "CArrow", "CCompression", "LFStream", "LFHub", "LFTemplate", "LFTokenizer", "LFConfig",
+                "LFJSON",
                 "LFDiagnostics",
             ]),
+        module("LFStream", ["LFDiagnostics"]),
         module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging, yams]),
         module("LFHTTP", ["CCurl", "LFDiagnostics"]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
@@ -135,31 +137,36 @@ let package = Package(
             ["LFTemplate", "LFJinja", "LFConfig", "LFTokenizer", "LFJSON", "LFDiagnostics"]),
         tests(
             "LFDataTests",
-            ["CCompression", "LFData", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+            [
+                "CCompression", "LFData", "LFStream", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON",
+                "LFDiagnostics",
+            ]),
         tests("LFHubTests", ["LFHub", "LFDiagnostics", crypto]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),
-        tests("LFNNTests", ["LFNN", "LFTorch", "LFData", "LFCheckpoint", "LFDiagnostics"]),
+        tests("LFNNTests", ["LFNN", "LFTorch", "LFStream", "LFCheckpoint", "LFDiagnostics"]),
         tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),
-        tests("LFOptimizersTests", ["LFOptimizers", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests(
+            "LFOptimizersTests", ["LFOptimizers", "LFNN", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests(
             "LFAdaptersTests",
             [
-                "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFData", "LFJSON",
+                "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFStream", "LFJSON",
                 "LFDiagnostics",
             ]),
         tests(
             "LFGenerationTests",
             [
                 "LFGeneration", "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFTokenizer",
-                "LFData", "LFJSON", "LFDiagnostics",
+                "LFStream", "LFJSON", "LFDiagnostics",
             ]),
         tests("LFObjectivesTests", ["LFObjectives", "LFTorch"]),
         tests(
             "LFParityTests",
             [
                 "LFWorkflows", "LFTrainer", "LFGeneration", "LFModels", "LFCheckpoint", "LFTorch", "LFData",
+                "LFStream",
                 "LFConfig", "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate",
                 "LFTokenizer",
                 "LFDiagnostics",

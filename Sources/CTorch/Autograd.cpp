@@ -31,21 +31,27 @@ lf_status lf_set_grad(lf_tensor_t tensor, lf_tensor_t grad) {
     return guarded([&] { tensor->value.mutable_grad() = grad ? grad->value : at::Tensor(); });
 }
 
-static void run_backward(const at::Tensor &root, const at::Tensor &grad) {
-    TORCH_CHECK(root.requires_grad(), "backward needs a tensor that depends on a trainable one");
-    torch::autograd::Engine::get_default_engine().execute(
-        {torch::autograd::impl::gradient_edge(root)}, {grad}, /*keep_graph=*/false, /*create_graph=*/false, /*accumulate_grad=*/true);
+static void run_backward(const variable_list &roots, const variable_list &grads) {
+    torch::autograd::edge_list edges;
+    variable_list given;
+    for (size_t i = 0; i < roots.size(); ++i) {
+        if (!roots[i].requires_grad() || !grads[i].defined()) continue;
+        edges.push_back(torch::autograd::impl::gradient_edge(roots[i]));
+        given.push_back(grads[i]);
+    }
+    TORCH_CHECK(!edges.empty(), "backward needs a tensor that depends on a trainable one");
+    torch::autograd::Engine::get_default_engine().execute(edges, given, /*keep_graph=*/false, /*create_graph=*/false, /*accumulate_grad=*/true);
 }
 
 lf_status lf_backward(lf_tensor_t scalar) {
     return guarded([&] {
         TORCH_CHECK(scalar->value.numel() == 1, "backward without a gradient needs a scalar");
-        run_backward(scalar->value, at::ones_like(scalar->value));
+        run_backward({scalar->value}, {at::ones_like(scalar->value)});
     });
 }
 
 lf_status lf_backward_with(lf_tensor_t tensor, lf_tensor_t grad) {
-    return guarded([&] { run_backward(tensor->value, grad->value); });
+    return guarded([&] { run_backward({tensor->value}, {grad->value}); });
 }
 
 namespace {
@@ -58,20 +64,24 @@ struct Region : torch::CustomClassHolder {
     Region(lf_checkpoint_body body, void *context, void (*release)(void *)) : body(body), context(context), release(release) {}
     ~Region() override { release(context); }
 
-    at::Tensor run(const at::Tensor &input) {
+    variable_list run(const at::Tensor &input) {
         lf_tensor argument{input};
-        lf_tensor_t result = nullptr;
-        lf_status status = body(context, &argument, &result);
+        lf_tensor_t results[LF_REGION_OUTPUTS] = {};
+        lf_status status = body(context, &argument, results);
+        variable_list values;
+        for (lf_tensor_t result : results) {
+            if (!result) continue;
+            values.push_back(result->value);
+            delete result;
+        }
         TORCH_CHECK_WITH(OutOfMemoryError, status != LF_OUT_OF_MEMORY, lf_last_error());
         if (status != LF_OK) throw std::runtime_error(lf_last_error());
-        at::Tensor value = result->value;
-        delete result;
-        return value;
+        return values;
     }
 };
 
 struct Recomputed : Function<Recomputed> {
-    static at::Tensor forward(AutogradContext *context, const at::Tensor &input, c10::intrusive_ptr<Region> region) {
+    static variable_list forward(AutogradContext *context, const at::Tensor &input, c10::intrusive_ptr<Region> region) {
         context->save_for_backward({input});
         context->saved_data["region"] = c10::IValue::make_capsule(region);
         WithoutGrad scope;
@@ -84,20 +94,20 @@ struct Recomputed : Function<Recomputed> {
         c10::AutoGradMode with_grad(true);
         auto input = saved[0].detach();
         input.set_requires_grad(true);
-        auto output = region->run(input);
-        run_backward(output, grads[0]);
+        run_backward(region->run(input), grads);
         return {input.grad(), at::Tensor()};
     }
 };
 
 }  // namespace
 
-lf_status lf_checkpoint(lf_tensor_t input, lf_checkpoint_body body, void *context, void (*release)(void *), lf_tensor_t *out) {
+lf_status lf_checkpoint(lf_tensor_t input, lf_checkpoint_body body, void *context, void (*release)(void *), lf_tensor_t *outs) {
     return guarded([&] {
         auto region = c10::make_intrusive<Region>(body, context, release);
         // The graph must reach this node even when only the region's own parameters are trained.
         at::Tensor source = input->value;
         if (!source.requires_grad() && c10::GradMode::is_enabled()) source = source.detach().set_requires_grad(true);
-        *out = adopt(Recomputed::apply(source, region));
+        auto results = Recomputed::apply(source, region);
+        for (size_t i = 0; i < LF_REGION_OUTPUTS; ++i) outs[i] = i < results.size() ? adopt(results[i]) : nullptr;
     });
 }

@@ -125,9 +125,14 @@ int64_t rows_per_chunk(const at::Tensor &w, int64_t element_size) {
     return std::max<int64_t>(32, chunk_bytes / std::max<int64_t>(1, w.size(0) * element_size));
 }
 
+using Bias = std::optional<at::Tensor>;
+
+Bias optional(lf_tensor_t tensor) { return tensor ? Bias(tensor->value) : std::nullopt; }
+
 /// Logits of `h [C, hidden]`, capped; `slope [C, vocab]` receives the cap's derivative when there is a cap.
-at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, double logit_scale, double softcap, at::Tensor *slope) {
+at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, const Bias &bias, double logit_scale, double softcap, at::Tensor *slope) {
     auto logits = product(h, w);
+    if (bias) logits.add_(*bias);
     if (logit_scale != 1) logits.mul_(logit_scale);
     if (softcap > 0) {
         auto t = at::tanh(logits / softcap);
@@ -139,9 +144,9 @@ at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, double logit_s
 
 struct HeadLogProbs : Function<HeadLogProbs> {
     static variable_list forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &row_index,
-                                 const at::Tensor &ids, double logit_scale, double softcap, bool wants_correct,
+                                 const at::Tensor &ids, const Bias &bias, double logit_scale, double softcap, bool wants_correct,
                                  int64_t entropy_count, bool records) {
-        bool trains_head = records && w.requires_grad(), trains_input = records && h.requires_grad();
+        bool trains_head = records && (w.requires_grad() || (bias && bias->requires_grad())), trains_input = records && h.requires_grad();
         auto selected = h.index_select(0, row_index);
         auto weight = w.scalar_type() == h.scalar_type() ? w : w.to(h.scalar_type());
         int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
@@ -158,7 +163,7 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             int64_t length = std::min(step, count - begin);
             auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
             at::Tensor slope;
-            auto logits = chunk_logits(chunk, weight, logit_scale, softcap, folds_backward ? &slope : nullptr);
+            auto logits = chunk_logits(chunk, weight, bias, logit_scale, softcap, folds_backward ? &slope : nullptr);
             auto result = reduce(logits, chosen, wants_correct);
             log_probs.narrow(0, begin, length).copy_(result.log_probs);
             if (wants_correct) correct.narrow(0, begin, length).copy_(result.correct);
@@ -190,7 +195,7 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         if (folds_backward) {
             context->save_for_backward({folded, row_index});
         } else if (trains_head) {
-            std::vector<at::Tensor> saved = {selected, weight, row_index, ids};
+            std::vector<at::Tensor> saved = {selected, weight, row_index, ids, bias.value_or(at::Tensor())};
             saved.insert(saved.end(), kept.begin(), kept.end());
             saved.insert(saved.end(), kept_sums.begin(), kept_sums.end());
             context->save_for_backward(saved);
@@ -207,23 +212,27 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         };
         if (context->saved_data["folds"].toBool()) {
             auto per_target = saved[0] * grads[0].to(saved[0].scalar_type()).unsqueeze(1);
-            return {spread(per_target, saved[1]), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+            return {spread(per_target, saved[1]), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(),
+                    at::Tensor()};
         }
         const auto &selected = saved[0], &weight = saved[1], &row_index = saved[2], &ids = saved[3];
+        Bias bias = saved[4].defined() ? Bias(saved[4]) : std::nullopt;
         double logit_scale = context->saved_data["logit_scale"].toDouble(), softcap = context->saved_data["softcap"].toDouble();
         int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
         size_t chunks = static_cast<size_t>((count + step - 1) / step);
-        bool kept = saved.size() > 4 && chunks > 0;
-        at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor(), dweight;
+        bool kept = saved.size() > 5 && chunks > 0;
+        at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor(), dweight, dbias;
+        bool trains_weight = context->needs_input_grad(1), trains_bias = bias && context->needs_input_grad(4);
+        if (trains_bias) dbias = at::zeros_like(*bias);
         for (size_t c = 0; c < chunks; ++c) {
             int64_t begin = static_cast<int64_t>(c) * step, length = std::min(step, count - begin);
             auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
             at::Tensor slope, logits, sums;
             if (kept) {
-                logits = saved[4 + c].clone();
-                sums = saved[4 + chunks + c];
+                logits = saved[5 + c].clone();
+                sums = saved[5 + chunks + c];
             } else {
-                logits = chunk_logits(chunk, weight, logit_scale, softcap, &slope);
+                logits = chunk_logits(chunk, weight, bias, logit_scale, softcap, &slope);
                 sums = reduce(logits, chosen, false).sums;
             }
             auto grad = grads[0].narrow(0, begin, length);
@@ -233,14 +242,16 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             if (slope.defined()) logits.mul_(slope);
             if (logit_scale != 1) logits.mul_(logit_scale);
             if (dselected.defined()) dselected.narrow(0, begin, length).copy_(product(logits, weight.t()));
+            if (trains_bias) dbias.add_(logits.sum(0));
+            if (!trains_weight) continue;
             auto part = product(logits.t(), chunk.t());
             if (dweight.defined()) dweight.add_(part);
             else dweight = part;
         }
-        if (!dweight.defined()) dweight = at::zeros_like(weight);
+        if (trains_weight && !dweight.defined()) dweight = at::zeros_like(weight);
+        if (trains_weight) dweight = dweight.to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt()));
         at::Tensor dh = dselected.defined() ? spread(dselected, row_index) : at::Tensor();
-        return {dh, dweight.to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt())), at::Tensor(), at::Tensor(), at::Tensor(),
-                at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+        return {dh, dweight, at::Tensor(), at::Tensor(), dbias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
     }
 };
 
@@ -248,48 +259,52 @@ struct HeadLogProbs : Function<HeadLogProbs> {
 /// in the backward pass again.
 struct HeadDivergence : Function<HeadDivergence> {
     /// Log-probabilities of a chunk, and the cap's derivative.
-    static at::Tensor log_probs(const at::Tensor &h, const at::Tensor &w, double logit_scale, double softcap, at::Tensor *slope) {
+    static at::Tensor log_probs(const at::Tensor &h, const at::Tensor &w, const Bias &bias, double logit_scale, double softcap, at::Tensor *slope) {
         auto wide = h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-        return chunk_logits(h, w, logit_scale, softcap, slope).to(wide).log_softmax(-1);
+        return chunk_logits(h, w, bias, logit_scale, softcap, slope).to(wide).log_softmax(-1);
     }
 
     static at::Tensor forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &other_h,
-                              const at::Tensor &other_w, const at::Tensor &row_index, double logit_scale, double softcap) {
+                              const at::Tensor &other_w, const at::Tensor &row_index, const Bias &bias, const Bias &other_bias, double logit_scale,
+                              double softcap) {
         auto selected = h.index_select(0, row_index), other = other_h.index_select(0, row_index);
         auto weight = w.to(h.scalar_type()), other_weight = other_w.to(other_h.scalar_type());
         int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
         auto result = at::empty({count}, h.options().dtype(h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
         for (int64_t begin = 0; begin < count; begin += step) {
             int64_t length = std::min(step, count - begin);
-            auto p = log_probs(selected.narrow(0, begin, length), weight, logit_scale, softcap, nullptr);
-            auto q = log_probs(other.narrow(0, begin, length), other_weight, logit_scale, softcap, nullptr);
+            auto p = log_probs(selected.narrow(0, begin, length), weight, bias, logit_scale, softcap, nullptr);
+            auto q = log_probs(other.narrow(0, begin, length), other_weight, other_bias, logit_scale, softcap, nullptr);
             result.narrow(0, begin, length).copy_((q.exp() * (q - p)).sum(-1));
         }
         context->saved_data["rows"] = h.size(0);
         context->saved_data["logit_scale"] = logit_scale;
         context->saved_data["softcap"] = softcap;
         context->saved_data["weight_type"] = static_cast<int64_t>(w.scalar_type());
-        context->save_for_backward({selected, weight, other, other_weight, row_index});
+        context->save_for_backward({selected, weight, other, other_weight, row_index, bias.value_or(at::Tensor()), other_bias.value_or(at::Tensor())});
         return result;
     }
 
     static variable_list backward(AutogradContext *context, variable_list grads) {
         auto saved = context->get_saved_variables();
         const auto &selected = saved[0], &weight = saved[1], &other = saved[2], &other_weight = saved[3], &row_index = saved[4];
+        Bias bias = saved[5].defined() ? Bias(saved[5]) : std::nullopt, other_bias = saved[6].defined() ? Bias(saved[6]) : std::nullopt;
         double logit_scale = context->saved_data["logit_scale"].toDouble(), softcap = context->saved_data["softcap"].toDouble();
         int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
         at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor();
         at::Tensor dweight = context->needs_input_grad(1) ? at::zeros_like(weight) : at::Tensor();
+        at::Tensor dbias = bias && context->needs_input_grad(5) ? at::zeros_like(*bias) : at::Tensor();
         for (int64_t begin = 0; begin < count; begin += step) {
             int64_t length = std::min(step, count - begin);
             auto chunk = selected.narrow(0, begin, length);
             at::Tensor slope;
-            auto p = log_probs(chunk, weight, logit_scale, softcap, &slope).exp();
-            auto q = log_probs(other.narrow(0, begin, length), other_weight, logit_scale, softcap, nullptr).exp();
+            auto p = log_probs(chunk, weight, bias, logit_scale, softcap, &slope).exp();
+            auto q = log_probs(other.narrow(0, begin, length), other_weight, other_bias, logit_scale, softcap, nullptr).exp();
             auto dlogits = p.sub_(q).mul_(grads[0].narrow(0, begin, length).unsqueeze(1)).to(selected.scalar_type());
             if (slope.defined()) dlogits.mul_(slope);
             if (logit_scale != 1) dlogits.mul_(logit_scale);
             if (dselected.defined()) dselected.narrow(0, begin, length).copy_(product(dlogits, weight.t()));
+            if (dbias.defined()) dbias.add_(dlogits.sum(0));
             if (dweight.defined()) dweight.add_(product(dlogits.t(), chunk.t()));
         }
         at::Tensor dh;
@@ -297,7 +312,7 @@ struct HeadDivergence : Function<HeadDivergence> {
             dh = at::zeros({context->saved_data["rows"].toInt(), selected.size(1)}, dselected.options()).index_add_(0, row_index, dselected);
         }
         if (dweight.defined()) dweight = dweight.to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt()));
-        return {dh, dweight, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+        return {dh, dweight, at::Tensor(), at::Tensor(), at::Tensor(), dbias, at::Tensor(), at::Tensor(), at::Tensor()};
     }
 };
 
@@ -306,13 +321,14 @@ struct HeadDivergence : Function<HeadDivergence> {
 
 using namespace lf;
 
-lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap, lf_tensor_t *out,
-                            lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
+lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap,
+                            lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
     return guarded([&] {
         const auto &row_index = rows->value, &chosen = ids->value;
         TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && row_index.dim() == 1 &&
                         row_index.sizes() == chosen.sizes() && row_index.scalar_type() == at::kLong && chosen.scalar_type() == at::kLong,
                     "hidden states, head and targets do not fit each other");
+        TORCH_CHECK(!bias || (bias->value.dim() == 1 && bias->value.size(0) == w->value.size(0)), "the head's bias does not fit its weight");
         if (chosen.numel() > 0 && chosen.is_cpu()) {
             auto [low, high] = at::aminmax(chosen);
             TORCH_CHECK(low.item<int64_t>() >= 0 && high.item<int64_t>() < w->value.size(0), "a target id lies outside the vocabulary of ",
@@ -324,7 +340,7 @@ lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_t
             int64_t filling = (step - count % step) % step;
             return filling == 0 ? index.contiguous() : at::cat({index, at::zeros({filling}, index.options())});
         };
-        auto result = HeadLogProbs::apply(h->value, w->value, rounded(row_index), rounded(chosen), logit_scale, softcap, correct != nullptr,
+        auto result = HeadLogProbs::apply(h->value, w->value, rounded(row_index), rounded(chosen), optional(bias), logit_scale, softcap, correct != nullptr,
                                           entropy ? entropy_count : 0, c10::GradMode::is_enabled());
         auto scored = [&](const at::Tensor &values) { return adopt(values.size(0) == count ? values : values.narrow(0, 0, count)); };
         *out = scored(result[0]);
@@ -333,8 +349,8 @@ lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_t
     });
 }
 
-lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t rows, double logit_scale,
-                             double softcap, lf_tensor_t *out) {
+lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t other_bias,
+                             lf_tensor_t rows, double logit_scale, double softcap, lf_tensor_t *out) {
     return guarded([&] {
         TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && other_h->value.dim() == 2 &&
                         other_w->value.dim() == 2 && other_h->value.size(1) == other_w->value.size(1) &&
@@ -342,6 +358,6 @@ lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t other_h, 
                         rows->value.scalar_type() == at::kLong,
                     "hidden states and heads of the two models do not fit each other");
         *out = adopt(HeadDivergence::apply(h->value, w->value, other_h->value.detach(), other_w->value.detach(), rows->value.contiguous(),
-                                           logit_scale, softcap));
+                                           optional(bias), optional(other_bias), logit_scale, softcap));
     });
 }

@@ -97,13 +97,15 @@ bool has_norm_kernel(const at::Tensor &x) {
 }
 
 struct RMSNorm : Function<RMSNorm> {
-    static at::Tensor forward(AutogradContext *context, const at::Tensor &input, const at::Tensor &weight, double eps) {
+    static at::Tensor forward(AutogradContext *context, const at::Tensor &input, const at::Tensor &weight, double offset, double eps) {
         auto x = input.contiguous();
-        auto w = weight.scalar_type() == x.scalar_type() ? weight.contiguous() : weight.to(x.scalar_type()).contiguous();
         auto wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+        // A weight around 0 is added to its offset and multiplied before anything is rounded, as the models that have one do.
+        auto w = weight.to(offset == 0 ? x.scalar_type() : wide).contiguous();
+        if (offset != 0) w = w + offset;
         context->saved_data["weight_type"] = static_cast<int64_t>(weight.scalar_type());
         at::Tensor y, scales;
-        if (has_norm_kernel(x)) {
+        if (has_norm_kernel(x) && w.scalar_type() == x.scalar_type()) {
             y = at::empty_like(x);
             scales = at::empty({x.numel() / x.size(-1)}, x.options().dtype(wide));
             if (x.scalar_type() == at::kFloat) run_norm_forward<float>(norm_forward_f32, x, w, y, scales, eps);
@@ -112,7 +114,7 @@ struct RMSNorm : Function<RMSNorm> {
         } else {
             auto wide_x = x.to(wide);
             scales = at::rsqrt(wide_x.square().mean(-1) + eps);
-            y = w * (wide_x * scales.unsqueeze(-1)).to(x.scalar_type());
+            y = (w * (wide_x * scales.unsqueeze(-1)).to(w.scalar_type())).to(x.scalar_type());
         }
         context->save_for_backward({x, w, scales});
         return y;
@@ -124,7 +126,7 @@ struct RMSNorm : Function<RMSNorm> {
         auto dy = grads[0].contiguous();
         auto weight_type = static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt());
         at::Tensor dx, dw;
-        if (has_norm_kernel(x)) {
+        if (has_norm_kernel(x) && w.scalar_type() == x.scalar_type()) {
             if (context->needs_input_grad(0)) dx = at::empty_like(x);
             if (context->needs_input_grad(1)) dw = at::empty({0}, scales.options());
             if (x.scalar_type() == at::kFloat) run_norm_backward<float>(norm_backward_f32, x, w, dy, scales, dx, dw);
@@ -137,7 +139,7 @@ struct RMSNorm : Function<RMSNorm> {
             if (context->needs_input_grad(1)) dw = (wide_dy * normed).reshape({-1, x.size(-1)}).sum(0);
         }
         if (dw.defined()) dw = dw.to(weight_type);
-        return {dx, dw, at::Tensor()};
+        return {dx, dw, at::Tensor(), at::Tensor()};
     }
 };
 
@@ -157,7 +159,7 @@ struct SiluMul : Function<SiluMul> {
     }
 };
 
-template <typename scalar>
+template <typename scalar, bool interleaved>
 inline __attribute__((always_inline)) void rotate(const scalar *x, const float *cos, const float *sin, scalar *y, int64_t begin, int64_t end,
                                                   int64_t heads, int64_t width, int64_t half, double sign) {
     using real = accumulated<scalar>;
@@ -167,25 +169,29 @@ inline __attribute__((always_inline)) void rotate(const scalar *x, const float *
             const scalar *in = x + (row * heads + head) * width;
             scalar *out = y + (row * heads + head) * width;
             for (int64_t i = 0; i < half; ++i) {
-                real a = real(in[i]), b = real(in[i + half]), cosine = c[i], sine = real(sign) * s[i];
-                out[i] = scalar(a * cosine - b * sine);
-                out[i + half] = scalar(b * cosine + a * sine);
+                int64_t first = interleaved ? 2 * i : i, second = interleaved ? 2 * i + 1 : i + half;
+                real a = real(in[first]), b = real(in[second]), cosine = c[i], sine = real(sign) * s[i];
+                out[first] = scalar(a * cosine - b * sine);
+                out[second] = scalar(b * cosine + a * sine);
             }
             for (int64_t i = 2 * half; i < width; ++i) out[i] = in[i];
         }
     }
 }
 
-#define LF_ROPE_KERNEL(name, scalar)                                                                                                          \
-    LF_SIMD void rotate_##name(const scalar *x, const float *cos, const float *sin, scalar *y, int64_t begin, int64_t end, int64_t heads,      \
-                               int64_t width, int64_t half, double sign) {                                                                    \
-        rotate<scalar>(x, cos, sin, y, begin, end, heads, width, half, sign);                                                                 \
+#define LF_ROPE_KERNEL(name, scalar, interleaved)                                                                                             \
+    LF_SIMD void name(const scalar *x, const float *cos, const float *sin, scalar *y, int64_t begin, int64_t end, int64_t heads,               \
+                      int64_t width, int64_t half, double sign) {                                                                             \
+        rotate<scalar, interleaved>(x, cos, sin, y, begin, end, heads, width, half, sign);                                                    \
     }
-LF_ROPE_KERNEL(f32, float)
-LF_ROPE_KERNEL(f64, double)
-LF_ROPE_KERNEL(bf16, c10::BFloat16)
+LF_ROPE_KERNEL(rotate_f32, float, false)
+LF_ROPE_KERNEL(rotate_f64, double, false)
+LF_ROPE_KERNEL(rotate_bf16, c10::BFloat16, false)
+LF_ROPE_KERNEL(rotate_pairs_f32, float, true)
+LF_ROPE_KERNEL(rotate_pairs_f64, double, true)
+LF_ROPE_KERNEL(rotate_pairs_bf16, c10::BFloat16, true)
 
-at::Tensor rotated(const at::Tensor &input, const at::Tensor &cos, const at::Tensor &sin, double sign) {
+at::Tensor rotated(const at::Tensor &input, const at::Tensor &cos, const at::Tensor &sin, bool interleaved, double sign) {
     auto x = input.contiguous();
     int64_t rows = x.size(0), heads = x.size(1), width = x.size(2), half = cos.size(-1);
     if (has_norm_kernel(x)) {
@@ -195,28 +201,35 @@ at::Tensor rotated(const at::Tensor &input, const at::Tensor &cos, const at::Ten
                 kernel(in, elements<float>(cos), elements<float>(sin), out, begin, end, heads, width, half, sign);
             });
         };
-        if (x.scalar_type() == at::kFloat) run(rotate_f32, elements<float>(x), mutable_elements<float>(y));
-        else if (x.scalar_type() == at::kDouble) run(rotate_f64, elements<double>(x), mutable_elements<double>(y));
-        else run(rotate_bf16, elements<c10::BFloat16>(x), mutable_elements<c10::BFloat16>(y));
+        if (x.scalar_type() == at::kFloat)
+            run(interleaved ? rotate_pairs_f32 : rotate_f32, elements<float>(x), mutable_elements<float>(y));
+        else if (x.scalar_type() == at::kDouble)
+            run(interleaved ? rotate_pairs_f64 : rotate_f64, elements<double>(x), mutable_elements<double>(y));
+        else run(interleaved ? rotate_pairs_bf16 : rotate_bf16, elements<c10::BFloat16>(x), mutable_elements<c10::BFloat16>(y));
         return y;
     }
     auto c = cos.unsqueeze(1), s = sin.unsqueeze(1) * sign;
-    auto a = x.narrow(-1, 0, half), b = x.narrow(-1, half, half);
-    auto turned = at::cat({a * c - b * s, b * c + a * s}, -1).to(x.scalar_type());
+    auto pairs = interleaved ? x.narrow(-1, 0, 2 * half).unflatten(-1, {half, 2}).transpose(-1, -2) : x.narrow(-1, 0, 2 * half).unflatten(-1, {2, half});
+    auto a = pairs.select(-2, 0), b = pairs.select(-2, 1);
+    auto both = at::stack({a * c - b * s, b * c + a * s}, interleaved ? -1 : -2);
+    auto turned = both.flatten(-2).to(x.scalar_type());
     return width == 2 * half ? turned : at::cat({turned, x.narrow(-1, 2 * half, width - 2 * half)}, -1);
 }
 
 struct Rope : Function<Rope> {
-    static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const at::Tensor &cos, const at::Tensor &sin) {
+    static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const at::Tensor &cos, const at::Tensor &sin,
+                              bool interleaved) {
         TORCH_CHECK(x.dim() == 3 && cos.dim() == 2 && cos.size(0) == x.size(0) && 2 * cos.size(1) <= x.size(2) && cos.sizes() == sin.sizes() &&
                         cos.scalar_type() == at::kFloat && cos.is_contiguous() && sin.is_contiguous(),
                     "rotary tables do not fit the heads");
         context->save_for_backward({cos, sin});
-        return rotated(x, cos, sin, 1);
+        context->saved_data["interleaved"] = interleaved;
+        return rotated(x, cos, sin, interleaved, 1);
     }
     static variable_list backward(AutogradContext *context, variable_list grads) {
         auto saved = context->get_saved_variables();
-        return {rotated(grads[0], saved[0], saved[1], -1), at::Tensor(), at::Tensor()};
+        bool interleaved = context->saved_data["interleaved"].toBool();
+        return {rotated(grads[0], saved[0], saved[1], interleaved, -1), at::Tensor(), at::Tensor(), at::Tensor()};
     }
 };
 
@@ -225,15 +238,26 @@ struct Rope : Function<Rope> {
 
 using namespace lf;
 
-lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double eps, lf_tensor_t *out) {
+lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double offset, double eps, lf_tensor_t *out) {
     return returning(out, [&] {
         TORCH_CHECK(w->value.dim() == 1 && w->value.size(0) > 0 && x->value.size(-1) == w->value.size(0), "the norm's weight does not fit the last dimension");
-        return RMSNorm::apply(x->value, w->value, eps);
+        return RMSNorm::apply(x->value, w->value, offset, eps);
+    });
+}
+lf_status lf_layer_norm(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, double eps, lf_tensor_t *out) {
+    return returning(out, [&] {
+        auto input = x->value.contiguous();
+        auto fitting = [&](lf_tensor_t tensor) -> std::optional<at::Tensor> {
+            if (!tensor) return std::nullopt;
+            TORCH_CHECK(tensor->value.dim() == 1 && tensor->value.size(0) == input.size(-1), "the norm's weight does not fit the last dimension");
+            return tensor->value.to(input.scalar_type());
+        };
+        return at::layer_norm(input, {input.size(-1)}, fitting(w), fitting(bias), eps);
     });
 }
 lf_status lf_silu_mul(lf_tensor_t gate, lf_tensor_t up, lf_tensor_t *out) {
     return returning(out, [&] { return SiluMul::apply(gate->value, up->value); });
 }
-lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, lf_tensor_t *out) {
-    return returning(out, [&] { return Rope::apply(x->value, cos->value, sin->value); });
+lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, bool interleaved, lf_tensor_t *out) {
+    return returning(out, [&] { return Rope::apply(x->value, cos->value, sin->value, interleaved); });
 }

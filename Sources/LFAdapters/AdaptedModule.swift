@@ -24,17 +24,33 @@ struct AdaptedModule {
 
     var isEmbedding: Bool { if case .embedding = slot { true } else { false } }
 
-    var parameter: Parameter {
+    /// The weight as one that can be trained; nil where it is held otherwise.
+    var parameter: Parameter? {
         switch slot {
-        case .linear(let layer): layer.weight
+        case .linear(let layer): layer.base.parameter
         case .embedding(let embedding): embedding.weight
+        }
+    }
+
+    var role: ParameterRole {
+        switch slot {
+        case .linear(let layer): layer.role
+        case .embedding(let embedding): embedding.weight.role
+        }
+    }
+
+    /// `[out, in]`
+    func weight() throws(TorchError) -> Tensor {
+        switch slot {
+        case .linear(let layer): try layer.base.dense()
+        case .embedding(let embedding): try embedding.weight.tensor.transposed()
         }
     }
 
     var adapter: LoRAAdapter? {
         get {
             switch slot {
-            case .linear(let layer): layer.adapter
+            case .linear(let layer): layer.adapter as? LoRAAdapter
             case .embedding(let embedding): embedding.adapter
             }
         }
@@ -47,9 +63,19 @@ struct AdaptedModule {
     }
 
     /// The columns of A.
-    var inputSize: Int { parameter.tensor.dim(isEmbedding ? 0 : 1) }
+    var inputSize: Int {
+        switch slot {
+        case .linear(let layer): layer.inputSize
+        case .embedding(let embedding): embedding.weight.tensor.dim(0)
+        }
+    }
     /// The rows of B.
-    var outputSize: Int { parameter.tensor.dim(isEmbedding ? 1 : 0) }
+    var outputSize: Int {
+        switch slot {
+        case .linear(let layer): layer.outputSize
+        case .embedding(let embedding): embedding.weight.tensor.dim(1)
+        }
+    }
 
     /// `[out, in]`: an embedding's table lies across.
     func matrix(_ table: Tensor) throws(TorchError) -> Tensor {

@@ -15,16 +15,16 @@ extension LanguageModel {
     /// - Throws: `UserError` when a module is not found, listing those that are.
     public func trainLayers(_ freeze: FinetuningArguments.Freeze, dtype: DType) throws -> TrainableWeights {
         let names = try weightNames(of: freeze)
-        return try train(dtype, where: names.contains)
+        return try train(dtype) { names.contains($0.name) }
     }
 
     /// The weights that freeze tuning trains.
     ///
     /// - Throws: `UserError` when a module is not found, listing those that are.
     public func weightNames(of freeze: FinetuningArguments.Freeze) throws(UserError) -> Set<String> {
-        let inside = Set(parameters.compactMap { Self.place(of: $0.name)?.module })
+        let inside = Set(parameters.compactMap { $0.place?.module })
         let outside = Set(
-            parameters.filter { !isInLayer($0.name) }.map { lastComponent(moduleName($0.name)) })
+            parameters.filter { $0.place == nil }.map { lastComponent(moduleName($0.name)) })
         for module in freeze.trainableModules where module != "all" && !inside.contains(module) {
             throw unknown(module, in: inside)
         }
@@ -37,30 +37,22 @@ extension LanguageModel {
             : 0..<min(-freeze.trainableLayers, config.layerCount)
         let modules = Set(freeze.trainableModules)
         return Set(
-            parameters.map(\.name).filter { name in
-                guard let place = Self.place(of: name) else {
-                    return freeze.extraModules.contains(lastComponent(moduleName(name)))
+            parameters.filter { parameter in
+                guard let place = parameter.place else {
+                    return freeze.extraModules.contains(lastComponent(moduleName(parameter.name)))
                 }
                 // In a layer that is trained a name stands for all that hold it, as upstream has it everywhere.
-                return layers.contains(place.layer)
+                return layers.contains(place.block)
                     && (modules.contains("all") || modules.contains(place.module)
-                        || freeze.extraModules.contains { name.contains($0) })
-            })
+                        || freeze.extraModules.contains(where: parameter.name.contains))
+            }.map(\.name))
     }
 
-    /// The layer and the module in it of `model.layers.3.mlp.up_proj.weight`: 3 and `mlp`; nil outside the layers.
-    private static func place(of name: String) -> (layer: Int, module: String)? {
-        let parts = name.split(separator: ".")
-        guard let index = parts.firstIndex(where: { $0.allSatisfy(\.isNumber) }), index + 1 < parts.count,
-            let layer = Int(parts[index])
-        else { return nil }
-        return (layer, String(parts[index + 1]))
-    }
-
-    private func train(_ dtype: DType, where chosen: (String) -> Bool) throws(TorchError) -> TrainableWeights
-    {
+    private func train(
+        _ dtype: DType, where chosen: (Parameter) -> Bool
+    ) throws(TorchError) -> TrainableWeights {
         var trainable = TrainableWeights()
-        for parameter in parameters where chosen(parameter.name) {
+        for parameter in parameters where parameter.role != .buffer && chosen(parameter) {
             try parameter.makeTrainable(dtype)
             trainable.entries.append(.init(name: parameter.name, parameter: parameter))
         }

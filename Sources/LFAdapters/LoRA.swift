@@ -28,7 +28,7 @@ extension LanguageModel {
                 try a.fillUniformInPlace(-bound(module.inputSize), bound(module.inputSize), generator)
             }
             // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
-            let weight = try module.matrix(module.parameter.tensor)
+            let weight = try module.weight()
             // One factor is 0, so the adapted weight's rows are the weight's.
             let lengths =
                 setup.usesDoRA ? try weight.to(.float32).squared().sum(dim: 1).sqrt().to(weight.dtype) : nil
@@ -56,7 +56,7 @@ extension LanguageModel {
                 try parameter.load(tensor)
             } else {
                 // PEFT keeps resized embeddings with an adapter that does not train them.
-                let parameter = name == embedTokens.weight.name ? embedTokens.weight : head.weight
+                let parameter = name == embedTokens.weight.name ? embedTokens.weight : headWeight
                 try parameter.replace(with: tensor.to(parameter.tensor.dtype).to(device))
             }
         }
@@ -82,13 +82,16 @@ extension LanguageModel {
             replacements.append((parameter.name, try parameter.tensor.detached()))
         }
         if includingEmbeddings {
-            for (name, parameter) in zip(embeddingNames, [embedTokens.weight, head.weight])
+            for (name, parameter) in zip(embeddingNames, [embedTokens.weight, headWeight])
             where !replacements.contains(where: { $0.name == name }) {
                 replacements.append((name, try parameter.tensor.detached()))
             }
         }
         return LoRAAdapterFiles(config: config, matrices: matrices, replacements: replacements)
     }
+
+    /// The head's own weight; tied, the embedding's.
+    var headWeight: Parameter { head.base.parameter ?? embedTokens.weight }
 
     static var adapterPrefix: String { "base_model.model." }
 
@@ -99,18 +102,21 @@ extension LanguageModel {
         var trainable = TrainableWeights()
         for module in modules(for: setup.targetModules) {
             let matrices = try make(module)
-            func trained(_ tensor: Tensor, _ part: String) throws(TorchError) -> Parameter {
+            func trained(
+                _ tensor: Tensor, _ suffix: String, _ part: Parameter.AdapterPart
+            ) throws(TorchError) -> Parameter {
                 let parameter = Parameter(
-                    name: Self.adapterPrefix + module.name + part, tensor: try tensor.to(device))
+                    name: Self.adapterPrefix + module.name + suffix, tensor: try tensor.to(device),
+                    role: module.role, place: module.parameter?.place, part: part)
                 try parameter.makeTrainable(dtype)
                 trainable.entries.append(.init(name: parameter.name, parameter: parameter))
                 return parameter
             }
             let suffixes = LoRAMatrices.suffixes(ofEmbedding: module.isEmbedding)
             var magnitude: Parameter?
-            let (a, b) = (try trained(matrices.a, suffixes.a), try trained(matrices.b, suffixes.b))
+            let a = try trained(matrices.a, suffixes.a, .down), b = try trained(matrices.b, suffixes.b, .up)
             if let lengths = matrices.magnitude {
-                magnitude = try trained(lengths, ".lora_magnitude_vector")
+                magnitude = try trained(lengths, ".lora_magnitude_vector", .magnitude)
             }
             module.adapter = LoRAAdapter(
                 a: a, b: b, magnitude: magnitude, scale: setup.scaling, control: adapters)
@@ -135,10 +141,10 @@ extension LanguageModel {
         separateAdaptedHead()
         try withoutGrad { () throws(TorchError) in
             for module in adaptedModules {
-                guard let adapter = module.adapter else { continue }
-                let base = module.parameter.tensor
+                guard let adapter = module.adapter, let parameter = module.parameter else { continue }
+                let base = parameter.tensor
                 let merged = try module.matrix(adapter.merged(into: module.matrix(base)))
-                module.parameter.replace(with: try merged.to(base.dtype).contiguous())
+                parameter.replace(with: try merged.to(base.dtype).contiguous())
                 module.adapter = nil
             }
             for parameter in parameters where parameter.control != nil {

@@ -9,7 +9,9 @@ import LFTorch
 extension LanguageModel {
     /// The names that `lora_target: all` stands for: the last components of all linear layers but the head.
     public var allLinearNames: [String] {
-        Array(Set(linears.filter { $0.name != "lm_head" }.map { lastComponent($0.name) })).sorted()
+        // Upstream knows the head by one name only: GPT-NeoX's, which has another, gets an adapter.
+        let targets = linears.filter { $0.layer.role != .head || !$0.name.contains("lm_head") }
+        return Array(Set(targets.map { lastComponent($0.name) })).sorted()
     }
 
     /// Fails where the settings name a module that the model does not have, or one module for an adapter and to be trained whole.
@@ -65,7 +67,7 @@ extension LanguageModel {
                     remedy: "Use an adapter that was trained on this model.")
             }
             unused.remove(name)
-            let isEmbedding = module.isEmbedding || name == "lm_head"
+            let isEmbedding = module.isEmbedding || module.role == .head
             try requireShape(
                 matrices.a, [rank, module.inputSize], name + ".lora_A", location, hasTokens: isEmbedding)
             try requireShape(
@@ -120,7 +122,7 @@ extension LanguageModel {
     }
 
     /// The names of the embedding and the head in checkpoints.
-    var embeddingNames: [String] { [embedTokens.weight.name, "lm_head.weight"] }
+    var embeddingNames: [String] { [embedTokens.weight.name, config.headName] }
 
     /// The weights of the modules that an entry of `modules_to_save` names. PEFT's rule for these: any module whose name ends so,
     /// `input_layernorm` too where `norm` is asked for, with all that is inside it.
@@ -134,7 +136,7 @@ extension LanguageModel {
     }
 
     private func shape(ofWeight name: String) -> [Int] {
-        let parameter = parameters.first { $0.name == name } ?? head.weight
+        let parameter = parameters.first { $0.name == name } ?? headWeight
         return parameter.tensor.shape
     }
 

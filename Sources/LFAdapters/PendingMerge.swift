@@ -29,8 +29,8 @@ public struct PendingMerge {
         }
         model.separateAdaptedHead()
         for module in model.adaptedModules {
-            guard let adapter = module.adapter else { continue }
-            adapters[ObjectIdentifier(module.parameter), default: []].append((module, adapter))
+            guard let adapter = module.adapter, let parameter = module.parameter else { continue }
+            adapters[ObjectIdentifier(parameter), default: []].append((module, adapter))
             module.adapter = nil
         }
     }
@@ -58,24 +58,11 @@ public struct PendingMerge {
     public mutating func restore() throws(TorchError) {
         for entries in adapters.values {
             guard let (module, adapter) = entries.last else { continue }
-            if entries.count > 1 {
-                module.parameter.replace(with: try Self.merged(module.parameter, entries.dropLast()))
+            if entries.count > 1, let parameter = module.parameter {
+                parameter.replace(with: try Self.merged(parameter, entries.dropLast()))
             }
             module.adapter = adapter
         }
         adapters = [:]
-    }
-}
-
-extension LoRAAdapter {
-    /// The weight that acts as `base` with this adapter, in float32.
-    ///
-    /// - Parameter base: `[out, in]`.
-    func merged(into base: Tensor) throws(TorchError) -> Tensor {
-        let update = try b.tensor.to(.float32).matmul(a.tensor.to(.float32)) * scale
-        let sum = try base.to(.float32) + update
-        guard let magnitude else { return sum }
-        let norms = try sum.squared().sum(dim: 1).sqrt()
-        return try sum * (magnitude.tensor.to(.float32) / norms).reshaped([sum.dim(0), 1])
     }
 }

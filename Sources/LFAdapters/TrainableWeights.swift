@@ -3,20 +3,7 @@ import LFTorch
 
 /// What a run trains: the weights by the names that optimizer state and files use.
 public struct TrainableWeights {
-    public struct Entry {
-        /// The name in saved files, such as `base_model.model.model.layers.0.mlp.up_proj.lora_A.weight`.
-        public var name: String
-        public var parameter: Parameter
-        /// Its learning rate is the run's times this.
-        public var learningRateScale = 1.0
-
-        public init(name: String, parameter: Parameter) {
-            self.name = name
-            self.parameter = parameter
-        }
-    }
-
-    public var entries: [Entry] = []
+    public var entries: [NamedParameter] = []
 
     public init() {}
 
@@ -27,9 +14,10 @@ public struct TrainableWeights {
     public mutating func scaleLearningRates(by ratio: Double, embedding: Double) {
         for index in entries.indices {
             let entry = entries[index]
-            if entry.name.hasSuffix("lora_embedding_B") {
+            let isSecondFactor = entry.parameter.part == .up
+            if isSecondFactor, entry.parameter.role == .embedding {
                 entries[index].learningRateScale = embedding
-            } else if entry.name.contains("lora_B") || entry.parameter.tensor.rank == 1 {
+            } else if isSecondFactor || entry.parameter.tensor.rank == 1 {
                 entries[index].learningRateScale = ratio
             }
         }

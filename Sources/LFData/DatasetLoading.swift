@@ -2,6 +2,7 @@ import Foundation
 public import LFConfig
 import LFDiagnostics
 import LFJSON
+import LFStream
 public import LFTemplate
 public import LFTokenizer
 

@@ -1,3 +1,5 @@
+public import LFStream
+
 /// The processed datasets of a run.
 public struct DatasetModule: Sendable, Equatable {
     /// One evaluation set; named when each dataset is evaluated by itself.

@@ -1,3 +1,5 @@
+public import LFStream
+
 /// What a set of examples holds, in tokens.
 public struct DatasetStatistics: Sendable, Equatable {
     public var exampleCount: Int

@@ -1,6 +1,7 @@
 import Foundation
 import LFConfig
 import LFDiagnostics
+import LFStream
 import LFTemplate
 import LFTokenizer
 

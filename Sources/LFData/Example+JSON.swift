@@ -1,4 +1,5 @@
 public import LFJSON
+public import LFStream
 
 extension Example {
     /// The example with upstream's names of its columns.

@@ -1,5 +1,6 @@
 import Glibc
 import LFDiagnostics
+package import LFStream
 
 /// 32 hexadecimal digits that tell examples from others, their order included: ids, labels and verdicts.
 package func contentDigest(of examples: [Example]) -> String {

@@ -1,4 +1,5 @@
 import LFConfig
+import LFStream
 import LFTokenizer
 
 /// Joins processed rows into the blocks that a packed run trains on.

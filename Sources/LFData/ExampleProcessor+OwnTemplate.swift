@@ -1,4 +1,5 @@
 import LFConfig
+import LFStream
 import LFTemplate
 import LFTokenizer
 

@@ -1,5 +1,6 @@
 import LFConfig
 import LFDiagnostics
+import LFStream
 import LFTemplate
 import LFTokenizer
 

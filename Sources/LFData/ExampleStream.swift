@@ -1,5 +1,6 @@
 import LFConfig
 import LFDiagnostics
+public import LFStream
 
 /// Examples that are read, tokenized and packed while they are asked for, pass after pass over the data.
 ///

@@ -1,3 +1,4 @@
+import LFStream
 import LFTokenizer
 
 extension Example {

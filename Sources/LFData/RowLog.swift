@@ -1,3 +1,4 @@
+import LFStream
 import LFTemplate
 
 /// Where a row is from.

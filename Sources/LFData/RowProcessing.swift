@@ -1,5 +1,6 @@
 import LFConfig
 import LFDiagnostics
+import LFStream
 
 /// Makes examples of rows in the standard form, for lists and streams alike.
 struct RowProcessing: Sendable {

@@ -1,6 +1,7 @@
 import Foundation
 import LFDiagnostics
 import LFJSON
+import LFStream
 
 /// A processed dataset as one file: a header of JSON, then 32-bit words, little-endian, then a digest of it all.
 ///

@@ -1,6 +1,6 @@
-import LFData
 import LFModels
 import LFNN
+import LFStream
 import LFTorch
 
 extension LanguageModel {

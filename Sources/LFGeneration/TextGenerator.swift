@@ -1,7 +1,7 @@
-import LFData
 import LFDiagnostics
 public import LFModels
 import LFNN
+import LFStream
 public import LFTokenizer
 public import LFTorch
 

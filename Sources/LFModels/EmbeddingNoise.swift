@@ -1,5 +1,5 @@
-import LFData
 import LFNN
+import LFStream
 public import LFTorch
 
 /// Uniform noise on the embeddings of a training batch: NEFTune (Jain et al. 2023, arXiv 2310.05914, algorithm 1).

@@ -1,3 +1,4 @@
+import LFJSON
 public import LFNN
 public import LFTorch
 
@@ -54,8 +55,6 @@ public final class ExtendedVocabulary: WeightProvider {
     private var tables: [String: Tensor] = [:]
 
     private static let rowMultiple = 64
-    private static let embeddingName = "model.embed_tokens.weight"
-    private static let headName = "lm_head.weight"
 
     /// - Parameters:
     ///   - base: Where the old rows are read from.
@@ -67,13 +66,13 @@ public final class ExtendedVocabulary: WeightProvider {
         self.base = base
         oldSize = config.vocabSize
         let size = Self.size(oldSize, with: tokens)
-        self.config = config.withVocabSize(size)
+        self.config = size == oldSize ? config : try config.changing(["vocab_size": .int(Int64(size))])
         let described = tokens.descriptions ?? []
         guard size > oldSize || !described.isEmpty else { return }
 
-        let names = config.tiesEmbeddings ? [Self.embeddingName] : [Self.embeddingName, Self.headName]
+        let names = config.tiesEmbeddings ? [config.embeddingName] : [config.embeddingName, config.headName]
         let old = try names.map {
-            try base.tensor($0, shape: [oldSize, config.hiddenSize], role: .matrix)
+            try base.tensor($0, shape: [oldSize, config.hiddenSize], start: .normal)
         }
         if size > oldSize {
             for table in old { try passDraws(of: table, size: size, generator) }
@@ -119,8 +118,8 @@ public final class ExtendedVocabulary: WeightProvider {
 
     public func contains(_ name: String) -> Bool { base.contains(name) }
 
-    public func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
-        guard let table = tables[name] else { return try base.tensor(name, shape: shape, role: role) }
+    public func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
+        guard let table = tables[name] else { return try base.tensor(name, shape: shape, start: start) }
         return table
     }
 

@@ -1,4 +1,3 @@
-import LFDiagnostics
 public import LFNN
 public import LFTorch
 
@@ -14,16 +13,19 @@ public final class LanguageModel {
     public let linears: [(name: String, layer: Linear)]
     /// Switches the adapters of all layers.
     public let adapters = AdapterSwitch()
-    /// How many layers, from the first, are computed again in the backward pass instead of being kept.
+    /// How many blocks, from the first, are computed again in the backward pass instead of being kept.
     public var recomputedLayers = 0
 
-    /// The embedding; the head's weight too where they are tied.
-    public let embedTokens: Embedding
-    public let head: Linear
-    private let layers: [DecoderLayer]
-    private let norm: RMSNorm
-    private let rotary: RotaryEmbedding
+    private let parts: ModelParts
     private var frozenHeadMean: (weight: Tensor, mean: Tensor)?
+
+    /// What a forward pass gives.
+    public struct Output {
+        /// `[T, hidden]` in `computeDType`, after the last norm.
+        public let hidden: Tensor
+        /// Per block that routes, the scores of its experts before softmax or sigmoid, `[T, experts]`.
+        public let routerLogits: [Tensor]
+    }
 
     /// Builds the model and loads its weights.
     ///
@@ -36,27 +38,20 @@ public final class LanguageModel {
         on device: Device
     ) throws {
         let registry = WeightScope.Registry(provider, dtype: storedDType, device: device)
-        let root = WeightScope(registry)
         self.config = config
         self.computeDType = computeDType
         self.device = device
-        let decoder = root / "model"
-        embedTokens = try Embedding(config.vocabSize, config.hiddenSize, decoder / "embed_tokens")
-        layers = try (0..<config.layerCount).map {
-            try DecoderLayer(config, index: $0, decoder / "layers" / $0)
-        }
-        norm = try RMSNorm(config.hiddenSize, epsilon: config.normEpsilon, decoder / "norm")
-        head =
-            config.tiesEmbeddings
-            ? Linear(sharing: embedTokens.weight, root / "lm_head")
-            : try Linear(config.hiddenSize, config.vocabSize, root / "lm_head")
-        rotary = RotaryEmbedding(
-            rotaryDim: config.headDim, theta: config.ropeTheta, scaling: config.ropeScaling, on: device)
+        parts = try config.architecture.build(WeightScope(registry))
         parameters = registry.parameters
         linears = registry.linears
     }
 
-    /// The stream through all layers and the last norm: `[T, hidden]` in `computeDType`.
+    /// The table of token embeddings; the head's weight too where they are tied.
+    public var embedTokens: Embedding { parts.embedding.table }
+    /// The layer that makes logits of hidden states; scale, bias and cap come from `headWeights()`.
+    public var head: Linear { parts.head.linear }
+
+    /// The stream through all blocks and the last norm: `[T, hidden]` in `computeDType`.
     ///
     /// - Parameters:
     ///   - noise: Added to the embeddings.
@@ -64,84 +59,131 @@ public final class LanguageModel {
     public func hiddenStates(
         _ stream: DeviceStream, noise: EmbeddingNoise? = nil, cached: CachedForward? = nil
     ) throws(TorchError) -> Tensor {
-        let (cos, sin) =
-            if let cached {
-                try rotary(stream, sequenceLengths: cached.sequenceLengths)
-            } else {
-                try rotary(stream)
-            }
-        let context = ForwardContext(
-            stream: stream, cos: cos, sin: sin, computeDType: computeDType, cached: cached)
-        var x = try embedTokens(stream.inputIDs)
-        if let noise { x = try x + noise(stream, like: x) }
-        for (index, layer) in layers.enumerated() {
-            if index < recomputedLayers && recordsGrad {
-                let replay = adapters.replayedDropout()
-                x = try recomputed(x) { (input: Tensor) throws(TorchError) in
-                    try replay { () throws(TorchError) in try layer(input, context) }
-                }
-            } else {
-                x = try layer(x, context)
+        try forward(stream, noise: noise, cached: cached).hidden
+    }
+
+    /// The same with what the routers of mixtures of experts said.
+    public func forward(
+        _ stream: DeviceStream, noise: EmbeddingNoise? = nil, cached: CachedForward? = nil
+    ) throws(TorchError) -> Output {
+        let pass = Pass(stream, computeDType: computeDType, cached: cached)
+        var x = try parts.embedding(stream, noise: noise)
+        var routerLogits: [Tensor] = []
+        let tokens = stream.tokenCount
+        for (index, block) in parts.blocks.enumerated() {
+            let output =
+                index < recomputedLayers && recordsGrad
+                ? try again(block, x, pass) : try block(x, pass)
+            x = output.hidden
+            if let logits = output.routerLogits {
+                routerLogits.append(logits.dim(0) == tokens ? logits : try logits.slice(0..<tokens))
             }
         }
-        let hidden = try norm(x).to(computeDType)
-        let tokens = stream.tokenCount
-        return hidden.dim(0) == tokens ? hidden : try hidden.slice(0..<tokens)
+        if let norm = parts.norm { x = try norm(x) }
+        x = try x.to(computeDType)
+        if let projection = parts.projection { x = try projection(x) }
+        return Output(hidden: x.dim(0) == tokens ? x : try x.slice(0..<tokens), routerLogits: routerLogits)
     }
+
+    /// A block whose activations are not kept.
+    private func again(_ block: any Block, _ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
+        let replay = adapters.replayedDropout()
+        let results = try recomputed(x) { (input: Tensor) throws(TorchError) -> [Tensor] in
+            try replay { () throws(TorchError) -> [Tensor] in
+                let output = try block(input, pass)
+                return [output.hidden] + (output.routerLogits.map { [$0] } ?? [])
+            }
+        }
+        return LayerOutput(results[0], routerLogits: results.count > 1 ? results[1] : nil)
+    }
+
+    /// What each block keeps while text is generated.
+    package var caches: [LayerCache] { parts.blocks.map(\.cache) }
+
+    /// Per block, what the backward pass reads of each token, in bytes.
+    package var activationBytesPerToken: [Int] {
+        parts.blocks.map { $0.activationsPerToken * computeDType.size }
+    }
+
+    // MARK: Head
+
+    /// What log-probabilities are made of, adapters included where they are on.
+    public func headWeights() throws(TorchError) -> HeadWeights { try parts.head.weights() }
 
     /// Log-probabilities of the stream's targets, `[N]` in nats, float32.
     public func logProbs(_ hidden: Tensor, _ stream: DeviceStream) throws(TorchError) -> Tensor {
-        let (hidden, weight) = try head.factors(hidden)
-        return try headLogProbs(hidden, weight, rows: stream.targetRows, ids: stream.targetIDs)
+        let (hidden, head) = try parts.head.factors(hidden)
+        return try headLogProbs(hidden, head, rows: stream.targetRows, ids: stream.targetIDs)
     }
 
     /// The same, with what else the head can say about the targets.
     public func tokenScores(
         _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil
     ) throws(TorchError) -> TokenScores {
-        let (hidden, weight) = try head.factors(hidden)
+        let (hidden, head) = try parts.head.factors(hidden)
         return try headScores(
-            hidden, weight, rows: stream.targetRows, ids: stream.targetIDs, accuracy: accuracy,
+            hidden, head, rows: stream.targetRows, ids: stream.targetIDs, accuracy: accuracy,
             entropyOfTop: entropyOfTop)
     }
 
     /// `KL(q ‖ p)` at the targets' rows, `[N]` in nats: p this model's distribution, q that of another model's hidden states
     /// and head.
     public func divergence(
-        _ hidden: Tensor, from reference: (hidden: Tensor, head: Tensor), _ stream: DeviceStream
+        _ hidden: Tensor, from reference: (hidden: Tensor, head: HeadWeights), _ stream: DeviceStream
     ) throws(TorchError) -> Tensor {
-        let (hidden, weight) = try head.factors(hidden)
-        return try headDivergence(hidden, weight, from: reference, rows: stream.targetRows)
+        let (hidden, head) = try parts.head.factors(hidden)
+        return try headDivergence(hidden, head, from: reference, rows: stream.targetRows)
     }
 
     /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.
-    public func logits(_ hidden: Tensor) throws(TorchError) -> Tensor { try head(hidden) }
+    public func logits(_ hidden: Tensor) throws(TorchError) -> Tensor { try parts.head(hidden) }
 
-    /// The mean over the vocabulary of each row's logits, `h · mean(W)`: `[T, hidden]` gives `[T]` float32.
+    /// The mean over the vocabulary of each row's logits, `[T, hidden]` gives `[T]` float32: `h · mean(W)`, unless a cap bends them.
     public func meanLogits(_ hidden: Tensor) throws(TorchError) -> Tensor {
-        let mean = try meanHeadRow()
-        return try hidden.detached().to(.float32).matmul(mean)
+        let hidden = try hidden.detached()
+        let head = try withoutGrad { () throws(TorchError) in try headWeights() }
+        guard head.softcap == nil else { return try meanOfLogits(hidden) }
+        var means = try hidden.to(.float32).matmul(meanHeadRow(head.weight))
+        if let bias = head.bias { means = try means + bias.detached().to(.float32).mean() }
+        return head.scale == 1 ? means : try means * head.scale
+    }
+
+    private static let meanRows = 256
+
+    private func meanOfLogits(_ hidden: Tensor) throws(TorchError) -> Tensor {
+        try withoutGrad { () throws(TorchError) in
+            var parts: [Tensor] = []
+            var row = 0
+            while row < hidden.dim(0) {
+                let end = min(row + Self.meanRows, hidden.dim(0))
+                parts.append(try logits(hidden.slice(row..<end)).to(.float32).mean(dim: 1))
+                row = end
+            }
+            return try parts.isEmpty ? Tensor.zeros([0], on: device) : .concatenated(parts)
+        }
     }
 
     /// The mean over the vocabulary of the head's rows, `[hidden]` float32; a frozen head's is computed once.
-    private func meanHeadRow() throws(TorchError) -> Tensor {
+    private func meanHeadRow(_ weight: Tensor) throws(TorchError) -> Tensor {
         try withoutGrad { () throws(TorchError) in
-            let weight = try head.effectiveWeight()
             if let known = frozenHeadMean, known.weight === weight { return known.mean }
             let mean = try weight.to(.float32).mean(dim: 0)
-            if !head.weight.isTrainable, head.adapter == nil { frozenHeadMean = (weight, mean) }
+            if head.base.parameter?.isTrainable != true, head.adapter == nil {
+                frozenHeadMean = (weight, mean)
+            }
             return mean
         }
     }
 
-    /// Whether the head multiplies with the embedding's weight.
-    public var sharesHead: Bool { head.weight === embedTokens.weight }
+    // MARK: Weights
 
-    /// Gives a tied head a weight of its own, `lm_head.weight`, that starts from the embedding's.
+    /// Whether the head multiplies with the embedding's weight.
+    public var sharesHead: Bool { head.shares(embedTokens.weight) }
+
+    /// Gives a tied head a weight of its own that starts from the embedding's.
     public func separateHead() {
-        guard sharesHead else { return }
-        head.keepOwnWeight(named: "lm_head.weight")
-        parameters.append(head.weight)
+        guard sharesHead, let own = head.keepOwnWeight(named: config.headName) else { return }
+        parameters.append(own)
     }
 
     /// Lets go of what only the choice of trained weights needed: loaded tensors of other types than those in use.
@@ -149,4 +191,13 @@ public final class LanguageModel {
 
     /// Weights in all, adapters not counted.
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.tensor.count } }
+}
+
+extension LanguageModel {
+    /// The names of the modules with a row per token: embedding and head.
+    public var vocabularyModules: [String] {
+        [config.embeddingName, config.headName].compactMap { name in
+            name.split(separator: ".").dropLast().last.map(String.init)
+        }
+    }
 }

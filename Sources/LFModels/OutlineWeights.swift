@@ -5,24 +5,27 @@ public import LFTorch
 /// Weights of the right shapes that take no memory, so that a model's structure can be asked before it is loaded.
 public final class OutlineWeights: WeightProvider {
     private let checkpoint: CheckpointWeights?
-    private let rows: Int
+    /// What the checkpoint says of itself; the model may ask for more tokens.
+    private let config: ModelConfig
 
     /// - Parameters:
     ///   - store: The checkpoint whose tensors must be there and have the shapes that the model asks for; nil for a model that is
     ///     drawn.
     ///   - location: Where to point in messages: the checkpoint's folder.
-    ///   - rows: The tokens that the checkpoint has rows for; the model may ask for more.
-    public init(_ store: WeightStore?, location: String, rows: Int) {
+    ///   - config: The checkpoint's own configuration.
+    public init(_ store: WeightStore?, location: String, of config: ModelConfig) {
         checkpoint = store.map { CheckpointWeights($0, location: location) }
-        self.rows = rows
+        self.config = config
     }
+
+    public var isOutline: Bool { true }
 
     public func contains(_ name: String) -> Bool { checkpoint?.contains(name) ?? true }
 
-    public func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
+    public func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
         var stored = shape
-        if ["model.embed_tokens.weight", "lm_head.weight"].contains(name) { stored[0] = rows }
-        _ = try checkpoint?.tensor(name, shape: stored, role: role)
+        if [config.embeddingName, config.headName].contains(name) { stored[0] = config.vocabSize }
+        _ = try checkpoint?.tensor(name, shape: stored, start: start)
         return try Tensor.zeros(shape.map { _ in 1 }).expanded(shape)
     }
 }

@@ -1,4 +1,4 @@
-public import LFData
+public import LFStream
 public import LFTorch
 
 /// A batch on the device: the token stream's tensors and who may see whom.

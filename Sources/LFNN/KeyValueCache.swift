@@ -7,6 +7,8 @@ public import LFTorch
 public final class KeyValueCache {
     /// A sequence's tokens in the cache.
     public struct Sequence {
+        /// What recurrent layers keep of the tokens.
+        public fileprivate(set) var states = LayerStates()
         fileprivate(set) var blocks: [Int32] = []
         /// Tokens that are held.
         public fileprivate(set) var length = 0
@@ -46,7 +48,9 @@ public final class KeyValueCache {
     /// Another sequence that begins with all tokens of this one.
     public func fork(_ sequence: Sequence) -> Sequence {
         for block in sequence.blocks { holders[Int(block)] += 1 }
-        return sequence
+        var copy = sequence
+        copy.states = LayerStates(sequence.states)
+        return copy
     }
 
     /// Gives up a sequence's share of its blocks.
@@ -70,6 +74,20 @@ public final class KeyValueCache {
     }
 }
 
+/// What recurrent layers know of a sequence so far, by layer. Tensors are replaced, never changed in place: copies share them.
+public final class LayerStates {
+    private var tensors: [Int: [Tensor]]
+
+    init() { tensors = [:] }
+    init(_ other: LayerStates) { tensors = other.tensors }
+
+    /// The state of a layer; empty before its first token.
+    public subscript(layer: Int) -> [Tensor] {
+        get { tensors[layer] ?? [] }
+        set { tensors[layer] = newValue }
+    }
+}
+
 /// How one forward pass uses a cache: where its tokens go and what they see.
 public struct CachedForward {
     public let store: KeyValueStore
@@ -77,6 +95,8 @@ public struct CachedForward {
     public let slots: [Int64]
     /// How long each token's sequence is with it and all that this pass adds to it, `[T]`.
     public let sequenceLengths: [Int]
+    /// The states of the pass's sequences, in the order of their segments, or of their tokens where each adds one.
+    public let states: [LayerStates]
     /// What each token sees of the cache; nil where sequences begin in this stream and its segments say it.
     public let visible: VisibleTokens?
 
@@ -90,10 +110,12 @@ public struct CachedForward {
         var sequenceLengths: [Int] = []
         for (index, length) in lengths.enumerated() {
             precondition(sequences[index].length == 0, "a pass over segments begins its sequences")
+            sequences[index].states = LayerStates()
             slots += try cache.append(length, to: &sequences[index])
             sequenceLengths += Array(repeating: length, count: length)
         }
         store = cache.store
+        states = sequences.map(\.states)
         (self.slots, self.sequenceLengths, visible) = (slots, sequenceLengths, nil)
     }
 
@@ -110,6 +132,7 @@ public struct CachedForward {
             visible.blocks += sequences[index].blocks
         }
         store = cache.store
+        states = sequences.map(\.states)
         (self.slots, self.visible) = (slots, visible)
         sequenceLengths = sequences.map(\.length)
     }

@@ -1,9 +1,71 @@
 public import LFTorch
 
+/// What a weight does in its model, whatever its name.
+public enum ParameterRole: Sendable, Hashable {
+    case embedding, positions, head
+    case norm, bias
+    case query, key, value
+    /// Queries, keys and values in one matrix.
+    case queryKeyValue
+    /// The output of attention or of a recurrent mixer.
+    case output
+    case gate, up, down
+    /// Gate and up in one matrix.
+    case gateUp
+    /// Scores of experts.
+    case router
+    /// The matrices of all experts of a layer, `[experts, out, in]`.
+    case expert
+    /// Saved with the model, but never trained, such as a correction that a router's training keeps.
+    case buffer
+    case other
+
+    /// What a weight starts from when nothing is loaded, unless its layer says otherwise.
+    var start: WeightStart {
+        switch self {
+        case .norm: .ones
+        case .bias, .buffer: .zeros
+        default: .normal
+        }
+    }
+}
+
 /// A named weight of a model; layers that share one (tied embeddings) hold the same object.
 public final class Parameter {
-    /// The checkpoint key, such as `model.layers.0.mlp.up_proj.weight`.
+    /// Where a weight lies in its model.
+    public struct Place: Sendable, Equatable {
+        /// The block's number, from 0.
+        public var block: Int
+        /// The name within the block, such as `mlp.up_proj.weight`.
+        public var path: String
+
+        public init(block: Int, path: String) {
+            self.block = block
+            self.path = path
+        }
+
+        /// The first part of the path, such as `mlp`.
+        public var module: String { String(path.prefix { $0 != "." }) }
+    }
+
+    /// The part of an adapter that a tensor is.
+    public enum AdapterPart: Sendable {
+        /// The factor on the input's side, `[rank, in]`.
+        case down
+        /// The factor on the output's side, `[out, rank]`.
+        case up
+        case magnitude
+    }
+
+    /// The name as transformers holds it in memory, such as `model.layers.0.mlp.up_proj.weight`.
     public let name: String
+    /// For a part of an adapter, the role of the weight that it adapts.
+    public let role: ParameterRole
+    /// nil outside the blocks.
+    public let place: Place?
+    public let part: AdapterPart?
+    /// How files hold it.
+    public let layout: WeightLayout
     /// Whether gradients are recorded for it.
     public private(set) var isTrainable = false
     /// Decides between the trained weight and the one it started from; nil when only one is kept.
@@ -14,9 +76,18 @@ public final class Parameter {
     /// What was loaded, where that is another type: training starts from it rather than from its rounded image.
     private var loaded: Tensor?
 
-    /// - Parameter loaded: The same weight as its file holds it.
-    public init(name: String, tensor: Tensor, loaded: Tensor? = nil) {
+    /// - Parameters:
+    ///   - loaded: The same weight as its file holds it.
+    ///   - layout: nil where files hold it under its own name.
+    public init(
+        name: String, tensor: Tensor, loaded: Tensor? = nil, role: ParameterRole = .other,
+        place: Place? = nil, part: AdapterPart? = nil, layout: WeightLayout? = nil
+    ) {
         self.name = name
+        self.role = role
+        self.place = place
+        self.part = part
+        self.layout = layout ?? .tensor(name)
         current = tensor
         self.loaded = loaded.flatMap { $0.dtype == tensor.dtype ? nil : $0 }
     }
@@ -43,8 +114,8 @@ public final class Parameter {
     }
 
     /// A parameter of its own that starts from the same weight.
-    func copied(as name: String) -> Parameter {
-        Parameter(name: name, tensor: current, loaded: loaded)
+    func copied(as name: String, role: ParameterRole) -> Parameter {
+        Parameter(name: name, tensor: current, loaded: loaded, role: role)
     }
 
     /// Lets go of the loaded tensor when this parameter will not be trained.

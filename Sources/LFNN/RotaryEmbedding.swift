@@ -1,5 +1,5 @@
 import Foundation
-import LFData
+import LFStream
 public import LFTorch
 
 /// How rotary frequencies are stretched beyond the pre-trained length (`rope_scaling` of config.json).
@@ -16,6 +16,16 @@ public enum RopeScaling: Sendable, Equatable {
         mscaleAllDim: Double?, truncate: Bool)
     /// Llama 3.1's smooth interpolation between scaled and unscaled frequencies.
     case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLimit: Int)
+    /// A divisor for each frequency, one set within the original limit and one beyond it (Ding et al. 2024, arXiv 2402.13753).
+    case longrope(short: [Double], long: [Double], originalLimit: Int, attentionFactor: Double)
+
+    /// Whether the frequencies depend on the length of what is computed.
+    var dependsOnLength: Bool {
+        switch self {
+        case .dynamic, .longrope: true
+        default: false
+        }
+    }
 }
 
 /// Cosine and sine tables of rotary positions, computed in float32 as the published models do.
@@ -23,14 +33,19 @@ public final class RotaryEmbedding {
     private let rotaryDim: Int
     private let theta: Double
     private let scaling: RopeScaling
+    /// Whether a pair is two neighbours; else element i turns with element i + rotaryDim / 2.
+    public let isInterleaved: Bool
     private let device: Device
     private var tables: (cos: Tensor, sin: Tensor, length: Int, basis: Int)?
 
     /// - Parameter rotaryDim: How many of a head's dimensions are rotated; even.
-    public init(rotaryDim: Int, theta: Double, scaling: RopeScaling, on device: Device) {
+    public init(
+        rotaryDim: Int, theta: Double, scaling: RopeScaling, isInterleaved: Bool = false, on device: Device
+    ) {
         self.rotaryDim = rotaryDim
         self.theta = theta
         self.scaling = scaling
+        self.isInterleaved = isInterleaved
         self.device = device
     }
 
@@ -40,14 +55,14 @@ public final class RotaryEmbedding {
         return (try cos.selecting(stream.positions), try sin.selecting(stream.positions))
     }
 
-    /// The same for tokens of sequences that are being generated: with NTK scaling every sequence has the base of its own length,
+    /// The same for tokens of sequences that are being generated: where frequencies depend on the length, it is each sequence's own,
     /// so that its neighbours in the batch change nothing.
     ///
     /// - Parameter sequenceLengths: Of each token's sequence, `[T]`.
     public func callAsFunction(
         _ stream: DeviceStream, sequenceLengths: [Int]
     ) throws(TorchError) -> (cos: Tensor, sin: Tensor) {
-        guard case .dynamic = scaling else { return try self(stream) }
+        guard scaling.dependsOnLength else { return try self(stream) }
         let rows = stream.inputIDs.dim(0)
         var known: [Int: ([Float], Float)] = [:]
         var cosines: [Float] = [], sines: [Float] = []
@@ -67,9 +82,12 @@ public final class RotaryEmbedding {
     }
 
     private func table(for length: Int) throws(TorchError) -> (Tensor, Tensor) {
-        // Only NTK scaling depends on the length of what is computed.
-        var basis = 0
-        if case .dynamic(_, let originalLimit) = scaling { basis = max(length, originalLimit) }
+        let basis =
+            switch scaling {
+            case .dynamic(_, let originalLimit): max(length, originalLimit)
+            case .longrope(_, _, let originalLimit, _): length > originalLimit ? 1 : 0
+            default: 0
+            }
         if let tables, tables.length >= length, tables.basis == basis { return (tables.cos, tables.sin) }
         // Twice what is asked for at most, so that a text that grows by a token rarely needs a new table.
         var size = 512
@@ -104,6 +122,9 @@ public final class RotaryEmbedding {
             let longest = Double(max(length, originalLimit))
             let stretch = factor * longest / Double(originalLimit) - (factor - 1)
             return (plain(theta * pow(stretch, Double(rotaryDim) / Double(rotaryDim - 2))), 1)
+        case .longrope(let short, let long, let originalLimit, let attentionFactor):
+            let divisors = length > originalLimit ? long : short
+            return (zip(plain(theta), divisors).map { $0 / Float($1) }, Float(attentionFactor))
         case .llama3(let factor, let low, let high, let originalLimit):
             let scaled = plain(theta).map { frequency -> Float in
                 let wavelength = 2 * Double.pi / Double(frequency)

@@ -2,17 +2,24 @@ public import LFCheckpoint
 import LFDiagnostics
 public import LFTorch
 
-/// What a weight is for, which decides how it starts when nothing is loaded.
-public enum WeightRole: Sendable { case matrix, bias, normScale }
+/// What a weight starts from when nothing is loaded.
+public enum WeightStart: Sendable { case normal, zeros, ones }
 
 /// Where a model's weights come from: a checkpoint, or an initializer.
 public protocol WeightProvider: AnyObject {
+    /// - Parameter name: The key that files use.
     /// - Throws: `UserError` naming the tensor when it is missing or has another shape.
-    func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor
+    func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor
     func contains(_ name: String) -> Bool
+    /// Whether tensors are only there for their shapes, and take no memory.
+    var isOutline: Bool { get }
 }
 
-/// A place in the tree of modules whose path is the checkpoint key.
+extension WeightProvider {
+    public var isOutline: Bool { false }
+}
+
+/// A place in the tree of modules whose path is the weight's name.
 public struct WeightScope {
     /// What all scopes of one model share: the source, the element type and the modules met, in order.
     public final class Registry {
@@ -32,29 +39,83 @@ public struct WeightScope {
 
     public let registry: Registry
     public let path: String
+    /// The block that this place lies in, and the length of the block's own path.
+    private var block: (index: Int, pathLength: Int)?
+    /// The same place in files, where those call it otherwise.
+    private var filePath: String
 
-    public init(_ registry: Registry, path: String = "") {
+    public init(_ registry: Registry) {
         self.registry = registry
+        path = ""
+        filePath = ""
+    }
+
+    private init(_ scope: Self, path: String, filePath: String) {
+        registry = scope.registry
         self.path = path
+        self.filePath = filePath
+        block = scope.block
     }
 
     public static func / (scope: Self, name: String) -> Self {
-        Self(scope.registry, path: scope.path.isEmpty ? name : "\(scope.path).\(name)")
+        Self(
+            scope, path: joined(scope.path, name), filePath: joined(scope.filePath, name))
     }
     public static func / (scope: Self, index: Int) -> Self { scope / String(index) }
 
+    /// The same place where files use another name for its last part.
+    public func storedAs(_ name: String) -> Self {
+        let parent = filePath.lastIndex(of: ".").map { String(filePath[..<$0]) } ?? ""
+        return Self(self, path: path, filePath: Self.joined(parent, name))
+    }
+
+    /// The blocks of a list of layers, each with the number that parameters in it carry.
+    public func blocks<Block>(_ count: Int, _ make: (Int, Self) throws -> Block) throws -> [Block] {
+        try (0..<count).map { index in
+            var scope = self / index
+            scope.block = (index, scope.path.utf8.count + 1)
+            return try make(index, scope)
+        }
+    }
+
+    /// The device that weights lie on.
+    public var device: Device { registry.device }
+
     /// Whether the source holds `name` at this place.
-    public func contains(_ name: String) -> Bool { registry.provider.contains((self / name).path) }
+    public func contains(_ name: String) -> Bool { registry.provider.contains(fileKey(name)) }
+
+    /// The key of `name`, at this place, in files.
+    public func fileKey(_ name: String) -> String { Self.joined(filePath, name) }
 
     /// Loads a weight, converts it to the model's element type and registers it.
-    public func parameter(_ name: String, _ shape: [Int], _ role: WeightRole) throws -> Parameter {
-        let key = (self / name).path
-        let stored = try registry.provider.tensor(key, shape: shape, role: role)
+    ///
+    /// - Parameters:
+    ///   - start: What it starts from when nothing is loaded; nil for what its role starts from.
+    ///   - layout: How files hold it, by keys from `fileKey(_:)`; nil where they hold it as it is.
+    public func parameter(
+        _ name: String, _ shape: [Int], _ role: ParameterRole, start: WeightStart? = nil,
+        layout: WeightLayout? = nil
+    ) throws -> Parameter {
+        let layout = layout ?? .tensor(fileKey(name))
+        let read = { (key: String, shape: [Int]) throws in
+            try registry.provider.tensor(key, shape: shape, start: start ?? role.start)
+        }
+        let stored =
+            registry.provider.isOutline
+            ? try layout.outline(shape, read) : try layout.assemble(shape, read)
+        let own = Self.joined(path, name)
+        let place = block.map { block in
+            Parameter.Place(block: block.index, path: String(own.dropFirst(block.pathLength)))
+        }
         let parameter = Parameter(
-            name: key, tensor: try stored.to(registry.dtype ?? stored.dtype).to(registry.device),
-            loaded: stored)
+            name: own, tensor: try stored.to(registry.dtype ?? stored.dtype).to(registry.device),
+            loaded: stored, role: role, place: place, layout: layout)
         registry.parameters.append(parameter)
         return parameter
+    }
+
+    private static func joined(_ path: String, _ name: String) -> String {
+        path.isEmpty ? name : name.isEmpty ? path : "\(path).\(name)"
     }
 }
 
@@ -71,10 +132,18 @@ public final class CheckpointWeights: WeightProvider {
         self.location = location
     }
 
-    public func contains(_ name: String) -> Bool { store.contains(name) }
+    public func contains(_ name: String) -> Bool { key(of: name) != nil }
 
-    public func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
-        guard store.contains(name) else {
+    /// The key of a tensor: its name, or the name without the first part, as files of a bare decoder have it.
+    public func key(of name: String) -> String? {
+        if store.contains(name) { return name }
+        guard let dot = name.firstIndex(of: ".") else { return nil }
+        let bare = String(name[name.index(after: dot)...])
+        return store.contains(bare) ? bare : nil
+    }
+
+    public func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
+        guard let name = key(of: name) else {
             throw UserError(
                 .failedRun, "The checkpoint has no tensor \"\(name)\".", at: location,
                 remedy: "Check that config.json belongs to these weights and that no shard is missing.")
@@ -111,12 +180,12 @@ public final class FreshWeights: WeightProvider {
 
     public func contains(_ name: String) -> Bool { true }
 
-    public func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
+    public func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
         let tensor = try Tensor.zeros(shape)
-        switch role {
-        case .matrix: try tensor.fillNormalInPlace(mean: 0, deviation: deviation, generator)
-        case .bias: break
-        case .normScale: try tensor.fillInPlace(1)
+        switch start {
+        case .normal: try tensor.fillNormalInPlace(mean: 0, deviation: deviation, generator)
+        case .zeros: break
+        case .ones: try tensor.fillInPlace(1)
         }
         return tensor
     }

@@ -1,4 +1,5 @@
 import Foundation
+public import LFNN
 public import LFTorch
 
 /// Adafactor with a given learning rate (Shazeer & Stern 2018, arXiv 1804.04235, algorithms 4 and 5).

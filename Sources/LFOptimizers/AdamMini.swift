@@ -1,4 +1,5 @@
 import Foundation
+public import LFNN
 public import LFTorch
 
 /// Adam with one learning rate per head, neuron, token or norm instead of one per weight: Adam-mini (Zhang et al. 2024,
@@ -37,7 +38,7 @@ public final class AdamMini: Optimizer {
         var states: [State] = []
         for parameter in parameters {
             let tensor = parameter.tensor
-            let groups = Self.groupCount(parameter.name, shape: tensor.shape, headDim: headDim)
+            let groups = Self.groupCount(parameter, shape: tensor.shape, headDim: headDim)
             states.append(
                 State(
                     first: try tensor.zerosLike(),
@@ -48,14 +49,17 @@ public final class AdamMini: Optimizer {
     }
 
     /// Into how many groups a parameter's weights fall.
-    static func groupCount(_ name: String, shape: [Int], headDim: Int) -> Int {
+    static func groupCount(_ parameter: NamedParameter, shape: [Int], headDim: Int) -> Int {
         let rows = shape.first ?? 1
-        if name.contains("bias") { return shape.reduce(1, *) }
+        if parameter.role == .bias { return shape.reduce(1, *) }
         guard shape.count >= 2 else { return 1 }
-        let isByHead = ["q_proj", "k_proj"].contains { name.contains($0) } && !name.contains("lora_A")
-        if isByHead, rows % headDim == 0 { return rows / headDim }
-        let byRow = ["q_proj", "k_proj", "v_proj", "o_proj", "embed", "lm_head", "mlp"]
-        return byRow.contains { name.contains($0) } ? rows : 1
+        switch parameter.role {
+        case .query, .key:
+            let isByHead = parameter.parameter.part != .down && rows % headDim == 0
+            return isByHead ? rows / headDim : rows
+        case .other, .norm, .positions, .buffer, .bias: return 1
+        default: return rows
+        }
     }
 
     public func step(learningRate: Double) throws(TorchError) {

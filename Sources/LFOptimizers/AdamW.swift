@@ -1,3 +1,4 @@
+public import LFNN
 public import LFTorch
 
 /// Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv 1711.05101, algorithm 2), all parameters of a group in one call.

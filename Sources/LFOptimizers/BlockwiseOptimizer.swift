@@ -1,5 +1,6 @@
 public import LFConfig
 import LFDiagnostics
+public import LFNN
 public import LFTorch
 
 /// Trains one block of layers at a time with an optimizer that starts anew with each block: BAdam (Luo et al. 2024,
@@ -31,7 +32,7 @@ public final class BlockwiseOptimizer: Optimizer {
         var members: [Int: [NamedParameter]] = [:]
         for parameter in parameters {
             try parameter.tensor.setRequiresGrad(false)
-            guard let number = Self.layer(of: parameter.name) else { continue }
+            guard let number = parameter.block else { continue }
             if members[number] == nil { numbers.append(number) }
             members[number, default: []].append(parameter)
         }
@@ -54,13 +55,6 @@ public final class BlockwiseOptimizer: Optimizer {
         inner = try makeInner(precise)
         place = try Tensor([Int64(first), 0])
         try setRecorded(true)
-    }
-
-    /// The number behind `layers.` in a parameter's name.
-    static func layer(of name: String) -> Int? {
-        let parts = name.split(separator: ".")
-        guard let index = parts.firstIndex(of: "layers"), index + 1 < parts.count else { return nil }
-        return Int(parts[index + 1])
     }
 
     public func step(learningRate: Double) throws(TorchError) {
@@ -103,10 +97,7 @@ public final class BlockwiseOptimizer: Optimizer {
             }
             let copy = try parameter.tensor.detached().to(.float32)
             try copy.setRequiresGrad(true)
-            result.append(
-                NamedParameter(
-                    name: parameter.name, tensor: copy, decays: parameter.decays,
-                    learningRateScale: parameter.learningRateScale))
+            result.append(parameter.replacing(copy))
         }
         return result
     }

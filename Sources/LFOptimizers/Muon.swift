@@ -1,4 +1,5 @@
 import Foundation
+public import LFNN
 public import LFTorch
 
 /// Momentum made orthogonal for matrices, Adam for the rest: Muon (Liu et al. 2025, arXiv 2502.16982, section 2).
@@ -41,7 +42,7 @@ public final class Muon: Optimizer {
         var states: [State] = []
         for parameter in parameters {
             let tensor = parameter.tensor
-            let isHidden = !parameter.name.contains("embed") && !parameter.name.contains("lm_head")
+            let isHidden = ![.embedding, .positions, .head].contains(parameter.role)
             if tensor.rank == 2, isHidden {
                 states.append(.orthogonal(momentum: try tensor.zerosLike()))
             } else {

@@ -1,4 +1,5 @@
 public import LFConfig
+public import LFNN
 public import LFTorch
 
 /// Changes parameters by their gradients.

@@ -1,4 +1,5 @@
 import LFDiagnostics
+public import LFNN
 public import LFTorch
 
 /// Gradient descent without momentum; weight decay is added to the gradient, as `torch.optim.SGD` does it.

@@ -14,9 +14,14 @@ public func loraLinear(
     }
 }
 
-/// `x / sqrt(mean(x²) + eps) · w` over the last dimension (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
-public func rmsNorm(_ x: Tensor, _ w: Tensor, eps: Double) throws(TorchError) -> Tensor {
-    try Tensor.make("RMS norm") { lf_rms_norm(x.handle, w.handle, eps, $0) }
+/// `x / sqrt(mean(x²) + eps) · (w + offset)` over the last dimension (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
+public func rmsNorm(_ x: Tensor, _ w: Tensor, offset: Double = 0, eps: Double) throws(TorchError) -> Tensor {
+    try Tensor.make("RMS norm") { lf_rms_norm(x.handle, w.handle, offset, eps, $0) }
+}
+
+/// `(x - mean(x)) / sqrt(var(x) + eps) · w + bias` over the last dimension (Ba et al. 2016, arXiv 1607.06450).
+public func layerNorm(_ x: Tensor, _ w: Tensor?, bias: Tensor?, eps: Double) throws(TorchError) -> Tensor {
+    try Tensor.make("layer norm") { lf_layer_norm(x.handle, w?.handle, bias?.handle, eps, $0) }
 }
 
 /// `silu(gate) ⊙ up` (Shazeer 2020, arXiv 2002.05202).
@@ -25,6 +30,10 @@ public func siluMul(_ gate: Tensor, _ up: Tensor) throws(TorchError) -> Tensor {
 }
 
 /// Rotary positions (Su et al. 2021, arXiv 2104.09864, eq. 34); `x [T, heads, headDim]`, `cos`, `sin` `[T, rotaryDim / 2]` float32.
-public func rope(_ x: Tensor, cos: Tensor, sin: Tensor) throws(TorchError) -> Tensor {
-    try Tensor.make("rotary positions") { lf_rope(x.handle, cos.handle, sin.handle, $0) }
+///
+/// - Parameter interleaved: Whether a pair is two neighbours; else element i turns with element i + rotaryDim / 2.
+public func rope(
+    _ x: Tensor, cos: Tensor, sin: Tensor, interleaved: Bool = false
+) throws(TorchError) -> Tensor {
+    try Tensor.make("rotary positions") { lf_rope(x.handle, cos.handle, sin.handle, interleaved, $0) }
 }

@@ -64,30 +64,51 @@ extension Tensor {
 /// Runs `body` without keeping its activations; the backward pass runs it again (Chen et al. 2016, arXiv 1604.06174).
 ///
 /// Both runs must compute the same: no random draws inside.
+///
+/// - Parameter body: Returns 1 to 8 tensors, each with its gradient.
+public func recomputed(
+    _ input: Tensor, _ body: @escaping (Tensor) throws(TorchError) -> [Tensor]
+) throws(TorchError) -> [Tensor] {
+    let region = Unmanaged.passRetained(Region(body))
+    var results = [lf_tensor_t?](repeating: nil, count: regionOutputs)
+    try check(
+        "recomputed region",
+        lf_checkpoint(
+            input.handle,
+            { context, input, outs in
+                guard let context, let input, let outs else { return LF_INTERNAL }
+                return Unmanaged<Region>.fromOpaque(context).takeUnretainedValue().run(input, outs)
+            }, region.toOpaque(),
+            { context in if let context { Unmanaged<Region>.fromOpaque(context).release() } }, &results))
+    return results.compactMap { $0.map { Tensor(adopting: $0) } }
+}
+
+/// The same for a region with one result.
 public func recomputed(
     _ input: Tensor, _ body: @escaping (Tensor) throws(TorchError) -> Tensor
 ) throws(TorchError) -> Tensor {
-    let region = Unmanaged.passRetained(Region(body))
-    return try Tensor.make("recomputed region") {
-        lf_checkpoint(
-            input.handle,
-            { context, input, out in
-                guard let context, let input, let out else { return LF_INTERNAL }
-                return Unmanaged<Region>.fromOpaque(context).takeUnretainedValue().run(input, out)
-            }, region.toOpaque(),
-            { context in if let context { Unmanaged<Region>.fromOpaque(context).release() } }, $0)
+    let results = try recomputed(input) { (input: Tensor) throws(TorchError) -> [Tensor] in
+        [try body(input)]
     }
+    return results[0]
 }
 
-private final class Region {
-    let body: (Tensor) throws(TorchError) -> Tensor
-    init(_ body: @escaping (Tensor) throws(TorchError) -> Tensor) { self.body = body }
+private let regionOutputs = LF_REGION_OUTPUTS
 
-    func run(_ input: lf_tensor_t, _ out: UnsafeMutablePointer<lf_tensor_t?>) -> lf_status {
+private final class Region {
+    let body: (Tensor) throws(TorchError) -> [Tensor]
+    init(_ body: @escaping (Tensor) throws(TorchError) -> [Tensor]) { self.body = body }
+
+    func run(_ input: lf_tensor_t, _ outs: UnsafeMutablePointer<lf_tensor_t?>) -> lf_status {
         do throws(TorchError) {
             let borrowed = try Tensor.make("input") { lf_alias(input, $0) }
-            let result = try body(borrowed)
-            return lf_alias(result.handle, out)
+            let results = try body(borrowed)
+            precondition(results.count <= regionOutputs, "a region returns at most \(regionOutputs) tensors")
+            for (place, result) in results.enumerated() {
+                let status = lf_alias(result.handle, outs + place)
+                guard status == LF_OK else { return status }
+            }
+            return LF_OK
         } catch {
             return lf_fail_with(
                 error.kind == .outOfMemory ? LF_OUT_OF_MEMORY : LF_INTERNAL, error.description)

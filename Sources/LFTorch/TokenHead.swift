@@ -11,15 +11,33 @@ public struct TokenScores {
     public var entropy: Tensor?
 }
 
-/// Scores of `ids [N]` under `softmax(logitScale · h[rows]·wᵀ)`; `[T, vocab]` never exists.
+/// The weights of a language-model head: logits are `cap(scale · (h·wᵀ + bias))`.
+public struct HeadWeights {
+    /// `[vocab, hidden]`
+    public var weight: Tensor
+    /// `[vocab]`
+    public var bias: Tensor?
+    public var scale: Double
+    /// With it, logits become `softcap·tanh(logit / softcap)`.
+    public var softcap: Double?
+
+    public init(_ weight: Tensor, bias: Tensor? = nil, scale: Double = 1, softcap: Double? = nil) {
+        self.weight = weight
+        self.bias = bias
+        self.scale = scale
+        self.softcap = softcap
+    }
+}
+
+/// Scores of `ids [N]` under the softmax of the logits of `h[rows]`; `[T, vocab]` never exists.
 ///
 /// - Parameters:
-///   - h: `[T, hidden]`; `w` `[vocab, hidden]`; `rows` and `ids` int64 `[N]`.
+///   - h: `[T, hidden]`; `rows` and `ids` int64 `[N]`.
 ///   - accuracy: Whether to say which ids have the greatest logit.
 ///   - entropyOfTop: Over how many of the likeliest tokens to take the entropy.
 public func headScores(
-    _ h: Tensor, _ w: Tensor, rows: Tensor, ids: Tensor, logitScale: Double = 1, softcap: Double? = nil,
-    accuracy: Bool = false, entropyOfTop: Int? = nil
+    _ h: Tensor, _ head: HeadWeights, rows: Tensor, ids: Tensor, accuracy: Bool = false,
+    entropyOfTop: Int? = nil
 ) throws(TorchError) -> TokenScores {
     var correct: lf_tensor_t?
     var entropy: lf_tensor_t?
@@ -27,8 +45,9 @@ public func headScores(
         withUnsafeMutablePointer(to: &correct) { correct in
             withUnsafeMutablePointer(to: &entropy) { entropy in
                 lf_head_log_probs(
-                    h.handle, w.handle, rows.handle, ids.handle, logitScale, softcap ?? 0, out,
-                    accuracy ? correct : nil, Int64(entropyOfTop ?? 0), entropyOfTop == nil ? nil : entropy)
+                    h.handle, head.weight.handle, head.bias?.handle, rows.handle, ids.handle, head.scale,
+                    head.softcap ?? 0, out, accuracy ? correct : nil, Int64(entropyOfTop ?? 0),
+                    entropyOfTop == nil ? nil : entropy)
             }
         }
     }
@@ -39,36 +58,24 @@ public func headScores(
 
 /// The log-probabilities alone, `[N]`.
 public func headLogProbs(
-    _ h: Tensor, _ w: Tensor, rows: Tensor, ids: Tensor, logitScale: Double = 1, softcap: Double? = nil
+    _ h: Tensor, _ head: HeadWeights, rows: Tensor, ids: Tensor
 ) throws(TorchError) -> Tensor {
-    try headScores(h, w, rows: rows, ids: ids, logitScale: logitScale, softcap: softcap).logProbs
-}
-
-/// The log-probabilities, and whether each id has the greatest logit: bool `[N]`.
-public func headLogProbsAndAccuracy(
-    _ h: Tensor, _ w: Tensor, rows: Tensor, ids: Tensor, logitScale: Double = 1, softcap: Double? = nil
-) throws(TorchError) -> (logProbs: Tensor, correct: Tensor) {
-    let scores = try headScores(
-        h, w, rows: rows, ids: ids, logitScale: logitScale, softcap: softcap, accuracy: true)
-    guard let correct = scores.correct else { preconditionFailure("the head gives what it is asked for") }
-    return (scores.logProbs, correct)
+    try headScores(h, head, rows: rows, ids: ids).logProbs
 }
 
 /// How far a model's distributions lie from a frozen one's: `KL(q ‖ p)` in nats for each of `rows`, int64 `[N]`.
 ///
 /// - Parameters:
-///   - h: The model's hidden states `[T, hidden]` and head `w [vocab, hidden]`, p; with gradient.
-///   - reference: The frozen model's, q; without.
+///   - h: The model's hidden states `[T, hidden]`, and its head: p, with gradient.
+///   - reference: The frozen model's, q, without; its head has the model's scale and cap.
 /// - Returns: `[N]`, float32 (float64 for float64 input).
 public func headDivergence(
-    _ h: Tensor, _ w: Tensor, from reference: (hidden: Tensor, head: Tensor), rows: Tensor,
-    logitScale: Double = 1,
-    softcap: Double? = nil
+    _ h: Tensor, _ head: HeadWeights, from reference: (hidden: Tensor, head: HeadWeights), rows: Tensor
 ) throws(TorchError) -> Tensor {
     try Tensor.make("divergence of two heads") {
         lf_head_divergence(
-            h.handle, w.handle, reference.hidden.handle, reference.head.handle, rows.handle, logitScale,
-            softcap ?? 0,
-            $0)
+            h.handle, head.weight.handle, head.bias?.handle, reference.hidden.handle,
+            reference.head.weight.handle, reference.head.bias?.handle, rows.handle, head.scale,
+            head.softcap ?? 0, $0)
     }
 }

@@ -15,14 +15,16 @@ struct ActivationMemory {
     private static let usableShare = 0.6
 
     func recomputedLayers(of model: LanguageModel) -> Int {
-        let layers = model.config.layerCount
-        guard let available else { return layers }
-        let kept = model.activationBytesPerTokenAndLayer * tokens
+        let kept = model.activationBytesPerToken.map { $0 * tokens }
+        guard let available else { return kept.count }
         let input = model.config.hiddenSize * model.computeDType.size * tokens
-        let budget = Int(Double(available) * Self.usableShare)
-        let excess = kept * layers - budget
-        guard excess > 0 else { return 0 }
-        return min(layers, (excess + kept - input - 1) / max(1, kept - input))
+        var excess = kept.reduce(0, +) - Int(Double(available) * Self.usableShare)
+        var layers = 0
+        while excess > 0, layers < kept.count {
+            excess -= max(1, kept[layers] - input)
+            layers += 1
+        }
+        return layers
     }
 
     /// Free memory of this machine in bytes, within the limit of the control group that the process runs in.
@@ -43,14 +45,5 @@ struct ActivationMemory {
             free = min(free ?? .max, max(0, limit - used))
         }
         return free
-    }
-}
-
-extension LanguageModel {
-    /// What the backward pass of one layer reads of each token, in bytes: the residual stream twice, both norms' results,
-    /// queries, keys, values (spread over all heads) and their mix, and the gated feed-forward's three vectors.
-    var activationBytesPerTokenAndLayer: Int {
-        (4 * config.hiddenSize + 4 * config.headCount * config.headDim + 3 * config.intermediateSize)
-            * computeDType.size
     }
 }

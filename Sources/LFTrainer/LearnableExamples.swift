@@ -1,5 +1,5 @@
 public import LFConfig
-public import LFData
+public import LFStream
 
 /// Which examples a stage can learn from.
 ///

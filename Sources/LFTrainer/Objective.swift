@@ -1,5 +1,5 @@
-public import LFData
 public import LFNN
+public import LFStream
 public import LFTorch
 
 /// One named number of a batch, and how much it counts in an average.

@@ -1,9 +1,9 @@
 public import LFConfig
-public import LFData
 public import LFGeneration
 public import LFModels
 public import LFNN
 import LFObjectives
+public import LFStream
 public import LFTorch
 
 /// Proximal policy optimization: the model answers prompts, a reward model scores the answers, and the model learns from its

@@ -1,8 +1,8 @@
 public import LFConfig
-public import LFData
 public import LFModels
 public import LFNN
 import LFObjectives
+public import LFStream
 public import LFTorch
 
 /// Learning from pairs: DPO and its family (upstream `train/dpo/trainer.py`).

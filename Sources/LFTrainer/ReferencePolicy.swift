@@ -1,6 +1,6 @@
-import LFData
 public import LFModels
 import LFNN
+import LFStream
 import LFTorch
 
 /// The frozen policy that the trained one is compared with.

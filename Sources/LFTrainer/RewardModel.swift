@@ -1,7 +1,7 @@
 import LFAdapters
-import LFData
 public import LFModels
 public import LFNN
+import LFStream
 import LFTorch
 
 /// What judges answers for PPO.

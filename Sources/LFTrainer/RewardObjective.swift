@@ -1,7 +1,7 @@
-public import LFData
 public import LFModels
 public import LFNN
 import LFObjectives
+public import LFStream
 public import LFTorch
 
 /// Learning to score answers from pairs: a reward model (upstream `train/rm/trainer.py`).

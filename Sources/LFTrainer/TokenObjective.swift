@@ -1,8 +1,8 @@
 import Foundation
-public import LFData
 public import LFModels
 public import LFNN
 public import LFObjectives
+public import LFStream
 public import LFTorch
 
 /// The loss of the labelled tokens: pre-training and supervised fine-tuning.
@@ -91,7 +91,7 @@ public final class TokenObjective: Objective {
         var divergence: Tensor?
         if loss.usesReference {
             let frozen = try reference.evaluate(policy: model) { (reference) throws(TorchError) in
-                (hidden: try reference.hiddenStates(batch), head: try reference.head.effectiveWeight())
+                (hidden: try reference.hiddenStates(batch), head: try reference.headWeights())
             }
             guard let frozen else { preconditionFailure("an anchored loss comes with a reference") }
             divergence = try model.divergence(hidden, from: frozen, batch)

@@ -5,6 +5,7 @@ import LFJSON
 import LFModels
 import LFNN
 import LFReport
+import LFStream
 import LFTorch
 import Logging
 

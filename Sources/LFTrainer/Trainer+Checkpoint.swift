@@ -8,6 +8,7 @@ import LFJSON
 import LFNN
 import LFOptimizers
 import LFReport
+import LFStream
 import LFTorch
 import Logging
 
@@ -112,16 +113,20 @@ extension Trainer {
         let stores = try weightStores(of: path)
         var sources: [Tensor] = []
         for entry in trainable.entries {
-            guard
-                let store = stores.first(where: { $0.shape(of: entry.name) == entry.parameter.tensor.shape })
-            else {
-                throw UserError(
-                    .failedRun,
-                    "The checkpoint does not hold the trained tensor \"\(entry.name)\" in this run's shape.",
-                    at: path,
-                    remedy: "Resume with the settings of the first run, or choose another output_dir.")
-            }
-            sources.append(try store.tensor(entry.name))
+            let shape = entry.parameter.tensor.shape
+            let layout = entry.name == entry.parameter.name ? entry.parameter.layout : .tensor(entry.name)
+            sources.append(
+                try layout.assemble(shape) { name, shape in
+                    guard let store = stores.first(where: { $0.shape(of: name) == shape }) else {
+                        throw UserError(
+                            .failedRun,
+                            "The checkpoint does not hold the trained tensor \"\(name)\" in this run's shape.",
+                            at: path,
+                            remedy: "Resume with the settings of the first run, or choose another output_dir."
+                        )
+                    }
+                    return try store.tensor(name)
+                })
         }
         for (entry, source) in zip(trainable.entries, sources) { try entry.parameter.load(source) }
     }

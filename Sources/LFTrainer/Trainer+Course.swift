@@ -4,6 +4,7 @@ import LFData
 import LFDiagnostics
 import LFJSON
 import LFReport
+import LFStream
 import Logging
 
 /// What makes a run this run: its data, their order and its settings. A resume says what has changed, and checkpoints of other runs

@@ -1,10 +1,11 @@
 import LFConfig
-public import LFData
+import LFData
 import LFDiagnostics
 import LFJSON
 import LFModels
 import LFNN
 public import LFReport
+public import LFStream
 import LFTorch
 import Logging
 

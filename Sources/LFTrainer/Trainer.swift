@@ -7,6 +7,7 @@ public import LFModels
 import LFNN
 import LFOptimizers
 public import LFReport
+import LFStream
 public import LFTorch
 import Logging
 
@@ -95,10 +96,7 @@ public final class Trainer {
         let plan = TrainingPlan(
             arguments, exampleCount: trainSet.exampleCount, bufferedUpdates: objective.bufferedUpdates)
         let optimizer = try makeOptimizer(
-            trainable.entries.map {
-                NamedParameter(
-                    name: $0.name, tensor: $0.parameter.tensor, learningRateScale: $0.learningRateScale)
-            }, arguments, headDim: model.config.headDim)
+            trainable.entries, arguments, headDim: model.config.headDim)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
         prepareState(plan)
         var position = StreamedSteps.Position()

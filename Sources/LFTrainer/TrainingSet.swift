@@ -1,4 +1,5 @@
 public import LFData
+public import LFStream
 
 /// What a run learns from.
 public enum TrainingSet {

@@ -5,6 +5,7 @@ import LFGeneration
 import LFJSON
 import LFModels
 import LFReport
+import LFStream
 import LFTextMetrics
 import LFTokenizer
 import LFTorch

@@ -3,6 +3,7 @@ public import LFConfig
 import LFData
 import LFDiagnostics
 public import LFJSON
+import LFStream
 import LFTemplate
 import LFTokenizer
 import LFTrainer

@@ -6,6 +6,7 @@ import LFDiagnostics
 import LFJSON
 import LFModels
 import LFNN
+import LFStream
 import LFTemplate
 import LFTokenizer
 import LFTorch

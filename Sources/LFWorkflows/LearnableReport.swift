@@ -1,5 +1,6 @@
 import LFConfig
 import LFData
+import LFStream
 import LFDiagnostics
 import LFTrainer
 import Logging

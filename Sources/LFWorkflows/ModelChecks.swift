@@ -3,6 +3,7 @@ import LFAdapters
 import LFCheckpoint
 import LFConfig
 import LFDiagnostics
+import LFJSON
 import LFModels
 import LFTemplate
 import LFTokenizer
@@ -178,8 +179,8 @@ extension ModelLoader {
         let store = config.model.trainFromScratch ? nil : try WeightStore.open(directory: folder)
         let size = newTokens.map { ExtendedVocabulary.size(modelConfig.vocabSize, with: $0) }
         return try LanguageModel(
-            modelConfig.withVocabSize(size ?? modelConfig.vocabSize),
-            weights: OutlineWeights(store, location: folder, rows: modelConfig.vocabSize),
+            size.map { try modelConfig.changing(["vocab_size": .int(Int64($0))]) } ?? modelConfig,
+            weights: OutlineWeights(store, location: folder, of: modelConfig),
             storedDType: nil, computeDType: .float32, on: .cpu)
     }
 
@@ -243,9 +244,11 @@ extension ModelLoader {
     }
 
     /// Embeddings of an adapter belong to the ids of the tokenizer that was saved with it.
-    func warnOfOtherTokens(_ files: LoRAAdapterFiles, _ name: String, folder: String) {
+    func warnOfOtherTokens(
+        _ files: LoRAAdapterFiles, _ name: String, folder: String, model: LanguageModel
+    ) {
         let hasEmbeddings =
-            files.replacements.contains { $0.name == "model.embed_tokens.weight" }
+            files.replacements.contains { $0.name == model.config.embeddingName }
             || files.matrices.values.contains(where: \.isOfEmbedding)
         guard let tokenizer, FileManager.default.fileExists(atPath: folder + "/tokenizer.json"),
             let saved = try? Tokenizer.load(directory: folder)

@@ -85,7 +85,7 @@ private struct ModelExport {
             let adapter = try localFolder(name, key: "adapter_name_or_path", arguments)
             let files = try LoRAAdapterFiles(directory: adapter)
             loader.warnOfOtherBase(files.config, name)
-            loader.warnOfOtherTokens(files, name, folder: adapter)
+            loader.warnOfOtherTokens(files, name, folder: adapter, model: model)
             try merge.add(files, location: adapter, to: model)
             logger.info("Merged adapter \(name)")
         }
@@ -164,16 +164,17 @@ private struct ModelExport {
     }
 
     private func writeWeights(to folder: String) throws {
-        let progress = ProgressBar(label: "export", total: model.parameters.count)
+        let parts = model.parameters.flatMap { parameter in parameter.fileParts.map { (parameter, $0) } }
+        let progress = ProgressBar(label: "export", total: parts.count)
         var done = 0
-        let tensors = model.parameters.map { parameter in
-            PendingTensor(name: parameter.name, shape: parameter.tensor.shape, dtype: dtype) {
+        let tensors = parts.map { parameter, part in
+            PendingTensor(name: part.name, shape: part.shape, dtype: dtype) {
                 guard !Interruption.isRequested else { throw Interrupted() }
-                let merged = try merge.merged(parameter)
-                if dtype == .float16 { try requireFloat16Range(merged, name: parameter.name) }
+                let merged = try part.extract(merge.merged(parameter).detached())
+                if dtype == .float16 { try requireFloat16Range(merged, name: part.name) }
                 done += 1
                 progress.advance(to: done)
-                return try merged.detached().to(dtype)
+                return try merged.to(dtype)
             }
         }
         do {

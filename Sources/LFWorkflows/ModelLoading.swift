@@ -70,7 +70,7 @@ struct ModelLoader {
             !model.embedTokens.weight.isTrainable
         {
             logger.warning(
-                "The embeddings of new tokens are frozen: name embed_tokens and lm_head in \(config.finetuning.type == .lora ? "additional_target" : "freeze_extra_modules") to train them."
+                "The embeddings of new tokens are frozen: name \(model.vocabularyModules.joined(separator: " and ")) in \(config.finetuning.type == .lora ? "additional_target" : "freeze_extra_modules") to train them."
             )
         }
         model.settle()
@@ -147,9 +147,9 @@ struct ModelLoader {
     ) throws -> (model: LanguageModel, hasNewTokens: Bool) {
         let store = try WeightStore.open(directory: folder)
         let weights = CheckpointWeights(store, location: folder)
-        let made = try model(partingHead(modelConfig, store), weights, plan: plan, generator)
+        let made = try model(partingHead(modelConfig, weights, store), weights, plan: plan, generator)
         let unused = weights.unusedNames.filter {
-            !$0.hasSuffix(".rotary_emb.inv_freq") && $0 != "lm_head.weight"
+            !modelConfig.ignores($0) && $0 != modelConfig.headName
         }
         if !unused.isEmpty {
             logger.warning(
@@ -161,18 +161,17 @@ struct ModelLoader {
 
     /// A checkpoint whose head is another weight than its embedding is not tied, whatever its configuration says: so reads
     /// transformers 5 what adapters have parted.
-    private func partingHead(_ modelConfig: ModelConfig, _ store: WeightStore) throws -> ModelConfig {
-        let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight")
-        guard modelConfig.tiesEmbeddings, let shape = store.shape(of: head),
+    private func partingHead(
+        _ modelConfig: ModelConfig, _ weights: CheckpointWeights, _ store: WeightStore
+    ) throws -> ModelConfig {
+        guard modelConfig.tiesEmbeddings, let head = weights.key(of: modelConfig.headName),
+            let embedding = weights.key(of: modelConfig.embeddingName), let shape = store.shape(of: head),
             shape == store.shape(of: embedding), store.dtype(of: head) == store.dtype(of: embedding),
             try !store.tensor(head).isIdentical(to: store.tensor(embedding))
         else { return modelConfig }
         logger.warning(
             "\(store.path) says tie_word_embeddings, but holds a head of its own, which is used.")
-        var config = modelConfig
-        config.tiesEmbeddings = false
-        config.json["tie_word_embeddings"] = false
-        return config
+        return try modelConfig.changing(["tie_word_embeddings": false])
     }
 
     /// Builds a model of these weights, with rows for new tokens.
@@ -213,7 +212,7 @@ struct ModelLoader {
             let folder = try localFolder(continued, key: "adapter_name_or_path", config.model)
             let files = try LoRAAdapterFiles(directory: folder)
             warnOfOtherBase(files.config, continued)
-            warnOfOtherTokens(files, continued, folder: folder)
+            warnOfOtherTokens(files, continued, folder: folder, model: model)
             let trainable = try model.loadLoRA(files, location: folder, dtype: plan.trainedDType)
             logger.info("Loaded adapter \(continued)")
             return (trainable, files.config)
@@ -233,7 +232,7 @@ struct ModelLoader {
     func newAdapter(of model: LanguageModel) -> LoRAAdapterConfig {
         let lora = config.finetuning.lora
         var wholeModules = lora.additionalTarget
-        if newTokens != nil, wholeModules.isEmpty { wholeModules = ["embed_tokens", "lm_head"] }
+        if newTokens != nil, wholeModules.isEmpty { wholeModules = model.vocabularyModules }
         return LoRAAdapterConfig(
             r: lora.rank, loraAlpha: Double(lora.alpha), loraDropout: lora.dropout,
             targetModules: Self.targets(lora.target, of: model),
@@ -256,7 +255,7 @@ struct ModelLoader {
         let files = try LoRAAdapterFiles(directory: folder)
         if key == "adapter_name_or_path" {
             warnOfOtherBase(files.config, name)
-            warnOfOtherTokens(files, name, folder: folder)
+            warnOfOtherTokens(files, name, folder: folder, model: model)
         }
         _ = try model.loadLoRA(files, location: folder, dtype: .float32)
         try model.mergeLoRA()

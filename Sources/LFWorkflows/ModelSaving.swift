@@ -26,9 +26,7 @@ struct ModelSaver {
             try prepared.model.adapterFiles(adapter, includingEmbeddings: prepared.hasNewTokens).write(
                 to: folder)
         } else {
-            let tensors = try prepared.model.parameters.map {
-                (name: $0.name, tensor: try $0.tensor.detached())
-            }
+            let tensors = try prepared.model.parameters.flatMap { try $0.fileTensors() }
             try writeShardedSafetensors(tensors, shardSize: Self.shardSize, to: folder)
             try ModelConfigurations(
                 prepared.model, dtype: prepared.model.parameters.first?.tensor.dtype, config.model,

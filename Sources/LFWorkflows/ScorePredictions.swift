@@ -3,6 +3,7 @@ import LFData
 import LFDiagnostics
 import LFJSON
 import LFReport
+import LFStream
 import LFTorch
 import LFTrainer
 

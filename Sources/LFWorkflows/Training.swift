@@ -6,6 +6,7 @@ import LFDiagnostics
 import LFJSON
 import LFModels
 public import LFReport
+import LFStream
 public import LFTemplate
 import LFTokenizer
 import LFTorch

@@ -33,7 +33,7 @@ import Testing
             a: try trained([2, 6], 2), b: try trained([5, 2], 3), magnitude: try trained([5], 4), scale: 0.5,
             control: control)
         layer.adapter = adapter
-        return Setup(layer: layer, adapter: adapter, control: control, weight: layer.weight.tensor)
+        return Setup(layer: layer, adapter: adapter, control: control, weight: try layer.base.dense())
     }
 
     @Test func rowsHaveTheTrainedLengths() throws {

@@ -1,4 +1,5 @@
 import LFData
+import LFStream
 import Testing
 
 @Suite struct CollatorTests {

@@ -1,6 +1,7 @@
 import Foundation
 import LFData
 import LFDiagnostics
+import LFStream
 import LFTokenizer
 import Testing
 

@@ -1,5 +1,6 @@
 import Foundation
 import LFData
+import LFStream
 import LFTokenizer
 import Testing
 

@@ -2,6 +2,7 @@ import Foundation
 import LFConfig
 import LFData
 import LFJSON
+import LFStream
 import LFTemplate
 import LFTokenizer
 import Testing

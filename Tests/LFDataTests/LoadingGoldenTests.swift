@@ -1,6 +1,7 @@
 import Foundation
 import LFData
 import LFJSON
+import LFStream
 import LFTokenizer
 import Testing
 

@@ -1,6 +1,7 @@
 import Foundation
 import LFConfig
 import LFData
+import LFStream
 import LFTemplate
 import LFTokenizer
 import Testing

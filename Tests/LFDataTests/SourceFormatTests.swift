@@ -2,6 +2,7 @@ import CCompression
 import Foundation
 import LFData
 import LFDiagnostics
+import LFStream
 import Testing
 
 /// The same rows from files of every type, packed or not, and what is wrong with bad ones.

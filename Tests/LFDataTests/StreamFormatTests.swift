@@ -2,6 +2,7 @@ import CCompression
 import Foundation
 import LFData
 import LFDiagnostics
+import LFStream
 import Testing
 
 /// A streamed file gives the examples and the errors that it gives when it is read whole.

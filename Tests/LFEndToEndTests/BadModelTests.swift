@@ -100,7 +100,8 @@ import Testing
     private static let configs = [
         config(["model_type": "mamba"], says: "The architecture \"mamba\" is not supported."),
         config(["model_type": .null], says: "\"model_type\" must be a string."),
-        config(["hidden_size": .null], says: "\"hidden_size\" must be a positive integer"),
+        // A key that is left out takes the default of its architecture.
+        config(["hidden_size": .null], says: "has shape [1816, 64], but config.json asks for [1816, 4096]."),
         config(["hidden_size": "64"], says: "\"hidden_size\" must be a positive integer"),
         config(["num_attention_heads": 0], says: "\"num_attention_heads\" must be a positive integer"),
         config(["num_attention_heads": 5], says: "do not fit 2 key-value heads."),
@@ -110,7 +111,9 @@ import Testing
         config(["num_hidden_layers": 3], says: "The checkpoint has no tensor \"model.layers.2."),
         config(["vocab_size": 2000], says: "has shape [1816, 64], but config.json asks for [2000, 64]."),
         config(["quantization_config": ["quant_method": "gptq"]], says: "The checkpoint is quantized"),
-        config(["hidden_act": "banana"], says: "The activation \"banana\" is not supported"),
+        config(
+            ["hidden_act": "banana"],
+            says: "\"hidden_act\" is \"banana\", an activation that is not supported"),
         config(["rope_theta": 0], says: "\"rope_theta\" must be a positive number."),
         config(
             ["rope_scaling": ["rope_type": "foo"]], says: "rope_scaling of type \"foo\" is not supported."),

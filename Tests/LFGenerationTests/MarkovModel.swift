@@ -27,7 +27,7 @@ final class MarkovModel: WeightProvider {
 
     func contains(_ name: String) -> Bool { true }
 
-    func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
+    func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
         let size = probabilities.count
         func matrix(_ value: (Int, Int) -> Double) throws -> Tensor {
             try Tensor((0..<size * size).map { Float(value($0 / size, $0 % size)) }, [size, size])
@@ -39,7 +39,7 @@ final class MarkovModel: WeightProvider {
             }
         }
         let tensor = try Tensor.zeros(shape)
-        if role == .normScale { try tensor.fillInPlace(1) }
+        if start == .ones { try tensor.fillInPlace(1) }
         return tensor
     }
 }

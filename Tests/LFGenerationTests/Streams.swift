@@ -1,4 +1,4 @@
-import LFData
+import LFStream
 
 enum LFDataStream {
     /// One sequence as a stream without targets.

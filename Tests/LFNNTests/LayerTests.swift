@@ -6,7 +6,7 @@ import Testing
     /// Weights that count up, so that a test can tell them apart.
     final class CountingWeights: WeightProvider {
         func contains(_ name: String) -> Bool { !name.hasSuffix("absent") }
-        func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
+        func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
             let count = shape.reduce(1, *)
             return try Tensor((0..<count).map { Double($0 + 1) / 10 }, shape)
         }
@@ -31,7 +31,7 @@ import Testing
                 "model.layers.4.mlp.up_proj.weight", "model.layers.4.mlp.up_proj.bias",
             ])
         #expect(registry.linears.map(\.name) == ["model.layers.4.mlp.up_proj"])
-        #expect(layer.weight.tensor.shape == [3, 2] && layer.bias?.tensor.shape == [3])
+        #expect(layer.base.parameter?.tensor.shape == [3, 2] && layer.bias?.tensor.shape == [3])
         #expect((root / "model").contains("there"))
         #expect(!(root / "model").contains("absent"))
     }
@@ -90,10 +90,11 @@ import Testing
 
     @Test func sharedWeightsAreOneParameter() throws {
         let embedding = try Embedding(5, 2, root / "embed")
-        let head = Linear(sharing: embedding.weight, root / "lm_head")
+        let head = try Linear(sharing: embedding.weight, root / "lm_head", .head)
         #expect(registry.parameters.count == 1 && head.inputSize == 2 && head.outputSize == 5)
         try embedding.weight.makeTrainable(.float64)
-        #expect(head.weight === embedding.weight && head.weight.tensor.requiresGrad)
+        let shared = try #require(head.base.parameter)
+        #expect(shared === embedding.weight && shared.tensor.requiresGrad && head.shares(embedding.weight))
     }
 
     // MARK: Parameters

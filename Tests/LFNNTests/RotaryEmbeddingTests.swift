@@ -1,5 +1,5 @@
-import LFData
 import LFNN
+import LFStream
 import LFTorch
 import Testing
 

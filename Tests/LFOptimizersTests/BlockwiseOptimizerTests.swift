@@ -1,5 +1,6 @@
 import LFConfig
 import LFDiagnostics
+import LFNN
 import LFOptimizers
 import LFTorch
 import Testing
@@ -10,7 +11,8 @@ import Testing
         {
             let tensor = try Tensor([Float(1)])
             try tensor.setRequiresGrad(true)
-            return NamedParameter(name: $0, tensor: tensor)
+            let block = $0.hasPrefix("layers.") ? $0.split(separator: ".")[1] : ""
+            return NamedParameter(name: $0, tensor: tensor, block: Int(block))
         }
     }
 
@@ -67,7 +69,7 @@ import Testing
         func made() throws -> (NamedParameter, any Optimizer) {
             let tensor = try Tensor([Float(1)]).to(.bfloat16)
             try tensor.setRequiresGrad(true)
-            let parameter = NamedParameter(name: "layers.0.w", tensor: tensor)
+            let parameter = NamedParameter(name: "layers.0.w", tensor: tensor, block: 0)
             return (parameter, try Self.optimizer([parameter], .fixed, interval: nil))
         }
         func step(_ parameter: NamedParameter, _ optimizer: any Optimizer) throws {

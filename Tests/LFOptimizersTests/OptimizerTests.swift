@@ -1,5 +1,6 @@
 import LFConfig
 import LFDiagnostics
+import LFNN
 import LFOptimizers
 import LFTorch
 import Testing

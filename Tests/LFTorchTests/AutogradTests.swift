@@ -88,6 +88,31 @@ import Testing
         }
     }
 
+    /// Each result of a region brings its own gradient; one that nothing uses brings none.
+    @Test(arguments: [[0, 1, 2], [1], [2, 0]]) func aRegionHasSeveralResults(_ used: [Int]) throws {
+        let inputs = [try randomTensor([4, 3], 1), try randomTensor([5, 3], 2)]
+        func body(_ x: Tensor, _ w: Tensor) throws(TorchError) -> [Tensor] {
+            let y = try linear(x, w)
+            return [y, try y.squared(), try x.tanh()]
+        }
+        func total(_ results: [Tensor]) throws(TorchError) -> Tensor {
+            var sum = try Tensor.scalar(0, .float64)
+            for index in used { sum = try sum + results[index].sum() * Double(index + 1) }
+            return sum
+        }
+        try expectSameFunction(inputs, within: 1e-15) { inputs in
+            guard inputs[0].requiresGrad || inputs[1].requiresGrad else {
+                return try total(body(inputs[0], inputs[1]))
+            }
+            return try total(
+                recomputed(inputs[0]) { (x: Tensor) throws(TorchError) -> [Tensor] in
+                    try body(x, inputs[1])
+                })
+        } _: {
+            try total(body($0[0], $0[1]))
+        }
+    }
+
     @Test func nestedRecomputationChangesNothing() throws {
         let inputs = [try randomTensor([4, 3], 1), try randomTensor([3, 3], 2)]
         try expectSameFunction(inputs, within: 1e-15) { inputs in

@@ -20,16 +20,30 @@ import Testing
         let (rows, ids) = (try Tensor(self.rows), try Tensor(self.ids))
         let (h, w) = try (randomTensor([6, 4], 1), randomTensor([11, 4], 2))
         try expectSameFunction([h, w]) {
-            try headLogProbs($0[0], $0[1], rows: rows, ids: ids, logitScale: scale, softcap: softcap)
+            try headLogProbs($0[0], HeadWeights($0[1], scale: scale, softcap: softcap), rows: rows, ids: ids)
         } _: {
             try writtenOut($0[0], $0[1], rows, ids, scale: scale, softcap: softcap)
+        }
+    }
+
+    @Test(arguments: [(1.0, nil), (0.5, 1.5)] as [(Double, Double?)])
+    func aBiasIsPartOfTheLogits(_ scale: Double, _ softcap: Double?) throws {
+        let (rows, ids) = (try Tensor(self.rows), try Tensor(self.ids))
+        try expectSameFunction([randomTensor([6, 4], 1), randomTensor([11, 4], 2), randomTensor([11], 3)]) {
+            let head = HeadWeights($0[1], bias: $0[2], scale: scale, softcap: softcap)
+            return try headLogProbs($0[0], head, rows: rows, ids: ids)
+        } _: {
+            var logits = try ($0[0].matmul($0[1].transposed()) + $0[2]) * scale
+            if let softcap { logits = try (logits / softcap).tanh() * softcap }
+            return try logits.logSoftmax(dim: 1).selecting(rows).gathered(ids.reshaped([-1, 1]), dim: 1)
+                .reshaped([-1])
         }
     }
 
     @Test func agreesWithDifferences() throws {
         let (rows, ids) = (try Tensor(self.rows), try Tensor(self.ids))
         try expectGradient(of: [randomTensor([6, 4], 1), randomTensor([11, 4], 2)]) {
-            try headLogProbs($0[0], $0[1], rows: rows, ids: ids, logitScale: 0.5, softcap: 2)
+            try headLogProbs($0[0], HeadWeights($0[1], scale: 0.5, softcap: 2), rows: rows, ids: ids)
         }
     }
 
@@ -40,7 +54,7 @@ import Testing
         let ids = try Tensor((0..<count).map { Int64($0 * 7919 % vocabulary) })
         let (h, w) = try (randomTensor([50, 3], 1), randomTensor([vocabulary, 3], 2))
         try expectSameFunction([h, w], within: 1e-11) {
-            try headLogProbs($0[0], $0[1], rows: rows, ids: ids)
+            try headLogProbs($0[0], HeadWeights($0[1]), rows: rows, ids: ids)
         } _: {
             try writtenOut($0[0], $0[1], rows, ids)
         }
@@ -50,14 +64,14 @@ import Testing
         let none = try Tensor([] as [Int64])
         let (h, w) = try (randomTensor([3, 4], 1), randomTensor([5, 4], 2))
         for tensor in [h, w] { try tensor.setRequiresGrad(true) }
-        let empty = try headLogProbsAndAccuracy(h, w, rows: none, ids: none)
-        #expect(empty.logProbs.shape == [0] && empty.correct.shape == [0])
+        let empty = try headScores(h, HeadWeights(w), rows: none, ids: none, accuracy: true)
+        #expect(empty.logProbs.shape == [0] && empty.correct?.shape == [0])
         try empty.logProbs.sum().backward()
         #expect(try h.grad()?.abs().max().item() == 0)
         #expect(try w.grad()?.abs().max().item() == 0)
         let (row, id) = try (Tensor([0 as Int64]), Tensor([4 as Int64]))
         try expectSameFunction([randomTensor([1, 4], 1), randomTensor([5, 4], 2)]) {
-            try headLogProbs($0[0], $0[1], rows: row, ids: id)
+            try headLogProbs($0[0], HeadWeights($0[1]), rows: row, ids: id)
         } _: {
             try writtenOut($0[0], $0[1], row, id)
         }
@@ -71,9 +85,10 @@ import Testing
         let w = try Tensor((0..<16).map { $0 % 5 == 0 ? 1 : 0 } as [Float], [4, 4]).to(dtype)
         let rows = try Tensor([0, 0, 0, 1, 1, 2, 2] as [Int64])
         let ids = try Tensor([1, 2, 0, 0, 3, 3, 0] as [Int64])
-        let (logProbs, correct) = try headLogProbsAndAccuracy(h, w, rows: rows, ids: ids)
+        let scores = try headScores(h, HeadWeights(w), rows: rows, ids: ids, accuracy: true)
+        let (logProbs, correct) = (scores.logProbs, try #require(scores.correct))
         #expect(try correct.bools() == [true, false, false, true, false, true, false])
-        #expect(try logProbs.isIdentical(to: headLogProbs(h, w, rows: rows, ids: ids)))
+        #expect(try logProbs.isIdentical(to: headLogProbs(h, HeadWeights(w), rows: rows, ids: ids)))
         #expect(!correct.requiresGrad)
     }
 
@@ -90,7 +105,7 @@ import Testing
                     try tensor.setGrad(nil)
                     try tensor.setRequiresGrad(isTrained)
                 }
-                let result = try headLogProbs(narrowH, narrowW, rows: rows, ids: ids)
+                let result = try headLogProbs(narrowH, HeadWeights(narrowW), rows: rows, ids: ids)
                 #expect(result.dtype == .float32)
                 try result.backward(grad: cotangent)
                 let exact = try writtenOut(wideH, wideW, rows, ids)
@@ -110,14 +125,15 @@ import Testing
         let h = try Tensor([1000, 0] as [Float], [1, 2])
         let w = try Tensor([1, 0, 0, 1] as [Float], [2, 2])
         let rows = try Tensor([0, 0] as [Int64])
-        let values = try headLogProbs(h, w, rows: rows, ids: Tensor([0, 1] as [Int64])).floats()
+        let values = try headLogProbs(h, HeadWeights(w), rows: rows, ids: Tensor([0, 1] as [Int64])).floats()
         #expect(values == [0, -1000])
     }
 
     @Test func nanLogitsGiveNaN() throws {
         let h = try Tensor([Float.nan, 0], [1, 2])
         let w = try Tensor([1, 0, 0, 1] as [Float], [2, 2])
-        let value = try headLogProbs(h, w, rows: Tensor([0 as Int64]), ids: Tensor([1 as Int64])).item()
+        let value = try headLogProbs(h, HeadWeights(w), rows: Tensor([0 as Int64]), ids: Tensor([1 as Int64]))
+            .item()
         #expect(value.isNaN)
     }
 
@@ -126,7 +142,7 @@ import Testing
         func isRefused(_ rows: [Int64], _ ids: [Int64]) throws -> Bool {
             let (rows, ids) = (try Tensor(rows), try Tensor(ids))
             do {
-                _ = try headLogProbs(h, w, rows: rows, ids: ids)
+                _ = try headLogProbs(h, HeadWeights(w), rows: rows, ids: ids)
                 return false
             } catch { return error.kind == .invalidArgument }
         }
@@ -136,7 +152,8 @@ import Testing
         #expect(try isRefused([-1], [0]))
         #expect(try isRefused([0, 1], [0]))
         #expect(throws: TorchError.self) {
-            try headLogProbs(h, .zeros([5, 3]), rows: .zeros([1], .int64), ids: .zeros([1], .int64))
+            try headLogProbs(
+                h, HeadWeights(.zeros([5, 3])), rows: .zeros([1], .int64), ids: .zeros([1], .int64))
         }
     }
 }

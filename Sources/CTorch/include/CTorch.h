@@ -138,10 +138,13 @@ lf_status lf_backward(lf_tensor_t scalar);
 /// Backward from a non-scalar with the given gradient of it.
 lf_status lf_backward_with(lf_tensor_t tensor, lf_tensor_t grad);
 
-typedef lf_status (*lf_checkpoint_body)(void *context, lf_tensor_t input, lf_tensor_t *out);
+/// Most tensors that a recomputed region returns.
+enum { LF_REGION_OUTPUTS = 8 };
+/// Writes the region's results into `outs`, which has LF_REGION_OUTPUTS places, all NULL.
+typedef lf_status (*lf_checkpoint_body)(void *context, lf_tensor_t input, lf_tensor_t *outs);
 /// Runs `body(input)` without keeping its activations; the backward runs it again, gradients of what `body` closes over included.
-/// `release(context)` runs when the graph is gone.
-lf_status lf_checkpoint(lf_tensor_t input, lf_checkpoint_body body, void *context, void (*release)(void *), lf_tensor_t *out);
+/// `release(context)` runs when the graph is gone. `outs` has LF_REGION_OUTPUTS places; those without a result become NULL.
+lf_status lf_checkpoint(lf_tensor_t input, lf_checkpoint_body body, void *context, void (*release)(void *), lf_tensor_t *outs);
 
 // --- operations ------------------------------------------------------------------------------------------------------
 
@@ -208,12 +211,15 @@ lf_status lf_adamw_step(const lf_tensor_t *parameters, const lf_tensor_t *gradie
 lf_status lf_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t *out);
 /// `x·wᵀ + bias + scale·(x·Aᵀ)·Bᵀ` (Hu et al. 2021, arXiv 2106.09685, eq. 3); `A [r, in]`, `B [out, r]`.
 lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t a, lf_tensor_t b, double scale, lf_tensor_t *out);
-/// `x / sqrt(mean(x²) + eps) · w`, computed in float32 over the last dimension (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
-lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double eps, lf_tensor_t *out);
+/// `x / sqrt(mean(x²) + eps) · (w + offset)`, computed in float32 over the last dimension (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
+lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double offset, double eps, lf_tensor_t *out);
+/// `(x - mean(x)) / sqrt(var(x) + eps) · w + bias` over the last dimension (Ba et al. 2016, arXiv 1607.06450); `w` and `bias` may be NULL.
+lf_status lf_layer_norm(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, double eps, lf_tensor_t *out);
 /// `silu(gate) ⊙ up` (Shazeer 2020, arXiv 2002.05202).
 lf_status lf_silu_mul(lf_tensor_t gate, lf_tensor_t up, lf_tensor_t *out);
-/// Rotates pairs `(i, i + d/2)` of each head; `x [T, heads, headDim]`, `cos`, `sin` `[T, d/2]` float32, d ≤ headDim (Su et al. 2021, arXiv 2104.09864, eq. 34).
-lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, lf_tensor_t *out);
+/// Rotates pairs `(i, i + d/2)` of each head, or `(2i, 2i + 1)` where they are interleaved; `x [T, heads, headDim]`, `cos`, `sin` `[T, d/2]` float32,
+/// d ≤ headDim (Su et al. 2021, arXiv 2104.09864, eq. 34).
+lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, bool interleaved, lf_tensor_t *out);
 
 /// Segment i covers `[starts[i], ends[i])` of the stream and continues segment `prefixes[i]` (-1: none, else < i).
 lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, lf_segments_t *out);
@@ -254,16 +260,16 @@ lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q
 
 // --- head ------------------------------------------------------------------------------------------------------------
 
-/// Log-probabilities of `ids [N]` under `softmax(h[rows]·wᵀ)`, float32 (float64 for float64 input) `[N]`, without ever holding more than
-/// a chunk of the logits. `h [T, hidden]`, `w [vocab, hidden]`, `rows`, `ids` int64 `[N]`. `correct`, unless NULL, receives a bool `[N]`: whether
+/// Log-probabilities of `ids [N]` under `softmax(h[rows]·wᵀ + bias)`, float32 (float64 for float64 input) `[N]`, without ever holding more than
+/// a chunk of the logits. `h [T, hidden]`, `w [vocab, hidden]`, `bias [vocab]` or NULL, `rows`, `ids` int64 `[N]`. `correct`, unless NULL, receives a bool `[N]`: whether
 /// the id has the greatest logit. `entropy`, unless NULL, receives the entropy in nats of the `entropy_count` greatest probabilities, normalised among
 /// themselves, `[N]` without gradient. `softcap` > 0 caps the logits as in lf_segment_attention; `logit_scale` multiplies them.
-lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap, lf_tensor_t *out,
-                            lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
-/// `KL(q ‖ p)` of the rows `rows [N]`, float32 (float64 for float64 input) `[N]`: p from `h [T, hidden]` and `w [vocab, hidden]`, which get gradients,
-/// q from `other_h` and `other_w`, which do not.
-lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t rows, double logit_scale,
-                             double softcap, lf_tensor_t *out);
+lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap,
+                            lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
+/// `KL(q ‖ p)` of the rows `rows [N]`, float32 (float64 for float64 input) `[N]`: p from `h [T, hidden]`, `w [vocab, hidden]` and `bias [vocab]`, which
+/// get gradients, q from the other three, which do not. Both biases may be NULL.
+lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t other_bias,
+                             lf_tensor_t rows, double logit_scale, double softcap, lf_tensor_t *out);
 
 #ifdef __cplusplus
 }

@@ -45,7 +45,7 @@ import Testing
         }
 
         func contains(_ name: String) -> Bool { tables[name] != nil }
-        func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
+        func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
             let tensor = try #require(tables[name])
             #expect(tensor.shape == shape)
             return tensor
@@ -78,11 +78,11 @@ import Testing
         #expect(extended.config.vocabSize == 64 && extended.config.json["vocab_size"] == 64)
 
         let shape = [64, config.hiddenSize]
-        let embedding = try extended.tensor("model.embed_tokens.weight", shape: shape, role: .matrix)
+        let embedding = try extended.tensor("model.embed_tokens.weight", shape: shape, start: .normal)
         #expect(embedding.dtype == old.dtype)
         try expectSameBits(embedding, store.tensor("\(name).embed.after"), "embedding")
         if weights.tables.count == 2 {
-            let head = try extended.tensor("lm_head.weight", shape: shape, role: .matrix)
+            let head = try extended.tensor("lm_head.weight", shape: shape, start: .normal)
             let after = try store.tensor("\(name).head.after")
             let kept = 0..<(recorded.ownHeadRows?.lowerBound ?? 64)
             try expectSameBits(head.slice(kept), after.slice(kept), "head")
@@ -119,7 +119,7 @@ import Testing
                 idEnd: 60, count: 2,
                 descriptions: [.init(id: 58, words: [1, 2]), .init(id: 59, words: [700])]), generator)
         #expect(described.isChanged && described.config.vocabSize == 62)
-        let table = try described.tensor("model.embed_tokens.weight", shape: old.shape, role: .matrix)
+        let table = try described.tensor("model.embed_tokens.weight", shape: old.shape, start: .normal)
         try expectSameBits(table.slice(0..<58), old.slice(0..<58), "other rows")
         try expectSameBits(
             table.slice(58..<59), old.slice(1..<3).mean(dim: 0, keepDim: true), "described row")

@@ -29,33 +29,45 @@ import Testing
 
     @Test func defaults() throws {
         let config = try config(["num_key_value_heads": .null])
-        #expect(config.kvHeadCount == 4 && config.headDim == 4 && config.ropeTheta == 10_000)
-        #expect(config.normEpsilon == 1e-6 && config.ropeScaling == .none && !config.tiesEmbeddings)
-        #expect(config.windows == [nil, nil] && !config.hasQKVBias && !config.hasMLPBias)
+        #expect(config.architecture.sizes.keyValueHeads == 4 && config.headDim == 4)
+        #expect(config.initializerRange == 0.02 && !config.tiesEmbeddings)
+        let rotary = try positions(config)
+        #expect(rotary.dim == 4 && rotary.theta == 10_000 && rotary.scaling == .none)
+    }
+
+    /// Keys that a file leaves out are what the architecture's own configuration class has.
+    @Test func absentKeysAreTheArchitecturesDefaults() throws {
+        let llama = try ModelConfig(["model_type": "llama"], path: "m/config.json")
+        #expect(llama.hiddenSize == 4096 && llama.vocabSize == 32_000 && llama.maxPositions == 2048)
+        let sizes = try ModelConfig(["model_type": "qwen3"], path: "m/config.json").architecture.sizes
+        #expect(sizes.headDim == 128 && sizes.keyValueHeads == 32 && sizes.inner == 22_016)
+    }
+
+    private func positions(_ config: ModelConfig) throws -> RotaryPositions {
+        try ConfigFile(config.json, path: "m/config.json").rotary(config.architecture.sizes)
     }
 
     @Test func windowsFollowTheArchitecture() throws {
-        #expect(try config(["model_type": "mistral", "sliding_window": 8]).windows == [8, 8])
-        #expect(try config(["model_type": "mistral", "sliding_window": .null]).windows == [nil, nil])
-        #expect(try config(["model_type": "mistral"]).windows == [4096, 4096])
-        #expect(try config(["model_type": "qwen2", "sliding_window": 8]).windows == [nil, nil])
+        func mistral(_ keys: JSONObject) throws -> Int? {
+            try Mistral(ConfigFile(keys, path: "m/config.json")).window
+        }
+        #expect(try mistral(["sliding_window": 8]) == 8)
+        #expect(try mistral(["sliding_window": .null]) == nil)
+        #expect(try mistral([:]) == 4096)
+        func qwen(_ keys: JSONObject) throws -> [Int?] {
+            var object: JSONObject = ["sliding_window": 8]
+            for (key, value) in keys { object[key] = value }
+            return try ConfigFile(object, path: "m/config.json").upperWindows(2)
+        }
+        #expect(try qwen([:]) == [nil, nil])
+        #expect(try qwen(["use_sliding_window": true, "max_window_layers": 1]) == [nil, 8])
+        #expect(try qwen(["use_sliding_window": true, "max_window_layers": 0]) == [8, 8])
         #expect(
-            try config([
-                "model_type": "qwen2", "sliding_window": 8, "use_sliding_window": true,
-                "max_window_layers": 1,
-            ])
-            .windows == [nil, 8])
-        #expect(
-            try config([
-                "model_type": "qwen2", "sliding_window": 8, "use_sliding_window": true,
-                "max_window_layers": 0,
-            ])
-            .windows == [8, 8])
-        #expect(
-            try config([
-                "model_type": "qwen3", "sliding_window": 8, "use_sliding_window": true,
-                "layer_types": ["sliding_attention", "full_attention"],
-            ]).windows == [8, nil])
+            try qwen([
+                "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention"],
+            ]) == [8, nil])
+        let error = #expect(throws: UserError.self) { try qwen(["layer_types": ["chunked", "full"]]) }
+        #expect(error?.problem.hasPrefix("layer_types holds \"chunked\"") == true)
     }
 
     @Test func ropeOfOldAndNewFiles() throws {
@@ -64,10 +76,10 @@ import Testing
             "rope_parameters": ["rope_type": "linear", "factor": 2.0, "rope_theta": 500_000]
         ])
         for config in [old, new] {
-            #expect(config.ropeTheta == 500_000)
-            #expect(config.ropeScaling == .linear(factor: 2))
+            #expect(try positions(config).theta == 500_000)
+            #expect(try positions(config).scaling == .linear(factor: 2))
         }
-        #expect(try config(["rope_scaling": ["rope_type": "default"]]).ropeScaling == .none)
+        #expect(try positions(config(["rope_scaling": ["rope_type": "default"]])).scaling == .none)
     }
 
     @Test(
@@ -112,14 +124,21 @@ import Testing
             ),
             (["head_dim": 5], "m/config.json: 4 heads of 5 dimensions do not fit 2 key-value heads."),
             (["rms_norm_eps": "small"], #"m/config.json: "rms_norm_eps" must be a number."#),
-            (["hidden_act": "gelu"], #"m/config.json: The activation "gelu" is not supported for llama."#),
+            (
+                ["hidden_act": "mish"],
+                #"m/config.json: "hidden_act" is "mish", an activation that is not supported."#
+            ),
             (
                 ["quantization_config": [:]],
                 "m/config.json: The checkpoint is quantized (quantization_config)."
             ),
             (
-                ["rope_scaling": ["rope_type": "longrope"]],
-                #"m/config.json: rope_scaling of type "longrope" is not supported."#
+                ["rope_scaling": ["rope_type": "spiral"]],
+                #"m/config.json: rope_scaling of type "spiral" is not supported."#
+            ),
+            (
+                ["rope_scaling": ["rope_type": "longrope", "short_factor": [1]]],
+                #"m/config.json: rope_scaling of type "longrope" needs 2 positive numbers in "short_factor"."#
             ),
             (
                 ["rope_scaling": ["rope_type": "linear"]],
@@ -144,9 +163,9 @@ import Testing
                 fresh = try FreshWeights(Generator(seed: 1), deviation: 0.02)
             }
             func contains(_ name: String) -> Bool { true }
-            func tensor(_ name: String, shape: [Int], role: WeightRole) throws -> Tensor {
+            func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
                 if name == missing { throw UserError(.failedRun, "no \(name)", remedy: "") }
-                return try fresh.tensor(name, shape: shape, role: role)
+                return try fresh.tensor(name, shape: shape, start: start)
             }
         }
         let name = "model.layers.1.self_attn.k_proj.weight"

@@ -1,10 +1,10 @@
 import LFAdapters
 import LFConfig
-import LFData
 import LFGeneration
 import LFModels
 import LFNN
 import LFObjectives
+import LFStream
 import LFTorch
 import LFTrainer
 import Testing

@@ -1,8 +1,8 @@
 import LFAdapters
 import LFConfig
-import LFData
 import LFModels
 import LFNN
+import LFStream
 import LFTorch
 import LFTrainer
 import Testing

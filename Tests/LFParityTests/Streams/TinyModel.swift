@@ -1,9 +1,9 @@
 import LFAdapters
 import LFCheckpoint
-import LFData
 import LFJSON
 import LFModels
 import LFNN
+import LFStream
 import LFTorch
 import Testing
 
@@ -19,7 +19,7 @@ struct TinyModel: Sendable, CustomTestStringConvertible {
             var object: JSONObject = [
                 "model_type": .string(type), "vocab_size": 40, "hidden_size": 16, "intermediate_size": 24,
                 "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-                "rope_theta": 10000.0,
+                "head_dim": 4, "rope_theta": 10000.0,
                 "rms_norm_eps": 1e-6,
             ]
             for (key, value) in more { object[key] = value }

@@ -3,13 +3,14 @@ import LFAdapters
 import LFConfig
 import LFData
 import LFModels
+import LFNN
 import LFObjectives
 import LFReport
+import LFStream
 import LFTemplate
 import LFTokenizer
 import LFTorch
 import LFTrainer
-import LFNN
 import Testing
 
 /// ASFT, step by step against the original's run.

@@ -2,12 +2,12 @@ import Foundation
 import LFAdapters
 import LFCheckpoint
 import LFConfig
-import LFData
 import LFGeneration
 import LFJSON
 import LFModels
 import LFNN
 import LFReport
+import LFStream
 import LFTorch
 import LFTrainer
 import LFWorkflows

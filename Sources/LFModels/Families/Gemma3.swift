@@ -1,0 +1,67 @@
+import LFNN
+
+/// Gemma 3 (Gemma Team 2025, arXiv 2503.19786): queries and keys are normalised instead of capped, five windowed layers for one without, each
+/// kind with its own rotary base.
+struct Gemma3: Architecture {
+    static let modelTypes = ["gemma3_text"]
+    let sizes: ModelSizes
+    private let globalRotary: RotaryPositions
+    private let localRotary: RotaryPositions
+    private let activation: Activation
+    private let epsilon: Double
+    private let bias: Bool
+    private let scale: Double
+    private let windows: [Int?]
+    private let scoreCap: Double?
+    private let logitCap: Double?
+
+    init(_ file: ConfigFile) throws {
+        sizes = try file.sizes(
+            vocab: 262_208, hidden: 2304, inner: 9216, layers: 26, heads: 8, keyValueHeads: 4, headDim: 256,
+            positions: 131_072, tied: true)
+        globalRotary = try file.rotary(sizes, theta: 1_000_000, layerType: "full_attention")
+        localRotary = try file.rotary(
+            sizes, theta: 10_000, layerType: "sliding_attention", thetaKey: "rope_local_base_freq",
+            isScaled: false)
+        activation = try file.activation("hidden_activation", default: .geluTanh)
+        epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
+        bias = try file.flag("attention_bias", default: false)
+        scale = 1 / (try file.number("query_pre_attn_scalar", default: 256)).squareRoot()
+        let pattern = try file.count("sliding_window_pattern", "_sliding_window_pattern", default: 6)
+        windows = try file.alternatingWindows(sizes.layers, default: 4096, fullEvery: pattern)
+        scoreCap = try file.optionalNumber("attn_logit_softcapping", default: nil)
+        logitCap = try file.optionalNumber("final_logit_softcapping", default: nil)
+        try file.requireCausal()
+    }
+
+    func build(_ weights: WeightScope) throws -> ModelParts {
+        let shape = AttentionShape(sizes), hidden = sizes.hidden
+        let global = globalRotary.embedding(on: weights.device)
+        let local = localRotary.embedding(on: weights.device)
+        func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
+            try RMSNorm(size, epsilon: epsilon, offset: 1, place)
+        }
+        let frame = DecoderFrame(
+            embeddingScale: Double(hidden).squareRoot(), scalesTable: true, softcap: logitCap)
+        return try decoder(weights, sizes, frame, norm: { try norm(hidden, $0) }) { index, layer in
+            let attention = layer / "self_attn"
+            return SequentialBlock(
+                hidden: hidden,
+                SelfAttention(
+                    shape, layer: index, try .separate(shape, bias: bias, attention),
+                    output: try Linear(shape.queryWidth, hidden, bias: bias, attention / "o_proj", .output),
+                    norms: HeadNorms(
+                        query: try norm(shape.headDim, attention / "q_norm"),
+                        key: try norm(shape.headDim, attention / "k_norm")),
+                    rotary: windows[index] == nil ? global : local,
+                    .init(scale: scale, window: windows[index], softcap: scoreCap)),
+                try GatedMLP(hidden, sizes.inner, activation, layer / "mlp"),
+                mixerNorms: .around(
+                    try norm(hidden, layer / "input_layernorm"),
+                    try norm(hidden, layer / "post_attention_layernorm")),
+                feedForwardNorms: .around(
+                    try norm(hidden, layer / "pre_feedforward_layernorm"),
+                    try norm(hidden, layer / "post_feedforward_layernorm")))
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package import LFTorch
+
+/// What a layer keeps while text is generated.
+package enum LayerCache: Sendable, Equatable {
+    /// Keys and values of each token.
+    case keysValues(heads: Int, keyDim: Int, valueDim: Int)
+    /// Tensors that stand for all tokens of a sequence so far (`CachedForward.states`).
+    case state
+}
+
+/// What a block, or a feed-forward layer, returns.
+package struct LayerOutput {
+    /// `[T, hidden]`
+    package var hidden: Tensor
+    /// Scores of the experts before their softmax or sigmoid, `[T, experts]`, of a layer that routes.
+    package var routerLogits: Tensor?
+
+    package init(_ hidden: Tensor, routerLogits: Tensor? = nil) {
+        self.hidden = hidden
+        self.routerLogits = routerLogits
+    }
+}
+
+/// Mixes the tokens of a sequence: attention, a recurrence, a convolution.
+package protocol TokenMixer: AnyObject {
+    var cache: LayerCache { get }
+    /// How many numbers of each token the backward pass reads.
+    var activationsPerToken: Int { get }
+    /// - Parameter x: `[T, hidden]`; returns the same shape.
+    func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor
+}
+
+/// Transforms each token on its own: an MLP, a mixture of experts.
+package protocol FeedForward: AnyObject {
+    /// How many numbers of each token the backward pass reads.
+    var activationsPerToken: Int { get }
+    /// - Parameter x: `[T, hidden]`; returns the same shape.
+    func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput
+}
+
+/// A layer of a model: what is computed again as a whole where memory is short.
+package protocol Block: AnyObject {
+    var cache: LayerCache { get }
+    /// How many numbers of each token the backward pass reads.
+    var activationsPerToken: Int { get }
+    /// - Parameter x: `[T, hidden]`; returns the same shape.
+    func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput
+}

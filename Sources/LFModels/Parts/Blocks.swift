@@ -1,0 +1,114 @@
+package import LFNN
+package import LFTorch
+
+/// Where a sublayer's norms stand around it.
+package struct SublayerNorms {
+    /// Of what the sublayer reads.
+    var before: (any Norm)?
+    /// Of what it gives, before that is added to the stream.
+    var after: (any Norm)?
+    /// Of the sum of the stream and what it gives.
+    var ofSum: (any Norm)?
+    /// Whether the sum is made with what `before` gave, not with the stream.
+    var addsToNormed = false
+
+    package static func before(_ norm: any Norm) -> Self { Self(before: norm) }
+    package static func after(_ norm: any Norm) -> Self { Self(after: norm) }
+    package static func around(_ before: any Norm, _ after: any Norm) -> Self {
+        Self(before: before, after: after)
+    }
+    package static func ofSum(_ norm: any Norm) -> Self { Self(ofSum: norm) }
+    /// As `before`, with the normalised stream as what is added to.
+    package static func replacing(_ norm: any Norm) -> Self { Self(before: norm, addsToNormed: true) }
+
+    /// One step of the stream: `x + scale · layer(x)`, with the norms in their places.
+    func step(
+        _ x: Tensor, scale: Double, _ pass: Pass, _ layer: (Tensor) throws(TorchError) -> Tensor
+    ) throws(TorchError) -> Tensor {
+        let input = if let before { try before(x) } else { x }
+        var output = try layer(input.to(pass.computeDType))
+        if let after { output = try after(output) }
+        if scale != 1 { output = try output * scale }
+        let sum = try (addsToNormed ? input : x) + output
+        return if let ofSum { try ofSum(sum) } else { sum }
+    }
+}
+
+/// Mixer, then feed-forward, each added to the stream.
+package final class SequentialBlock: Block {
+    private let mixer: any TokenMixer
+    private let feedForward: any FeedForward
+    private let mixerNorms: SublayerNorms
+    private let feedForwardNorms: SublayerNorms
+    private let residualScale: Double
+    private let hiddenSize: Int
+
+    /// - Parameter residualScale: What both outputs are multiplied by before they are added.
+    package init(
+        hidden: Int, _ mixer: any TokenMixer, _ feedForward: any FeedForward, mixerNorms: SublayerNorms,
+        feedForwardNorms: SublayerNorms, residualScale: Double = 1
+    ) {
+        hiddenSize = hidden
+        self.mixer = mixer
+        self.feedForward = feedForward
+        self.mixerNorms = mixerNorms
+        self.feedForwardNorms = feedForwardNorms
+        self.residualScale = residualScale
+    }
+
+    package var cache: LayerCache { mixer.cache }
+
+    /// The stream twice and both norms' results, besides what the sublayers keep.
+    package var activationsPerToken: Int {
+        4 * hiddenSize + mixer.activationsPerToken + feedForward.activationsPerToken
+    }
+
+    package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
+        let mixed = try mixerNorms.step(x, scale: residualScale, pass) { (x) throws(TorchError) in
+            try mixer(x, pass)
+        }
+        var routerLogits: Tensor?
+        let hidden = try feedForwardNorms.step(mixed, scale: residualScale, pass) { (x) throws(TorchError) in
+            let output = try feedForward(x, pass)
+            routerLogits = output.routerLogits
+            return output.hidden
+        }
+        return LayerOutput(hidden, routerLogits: routerLogits)
+    }
+}
+
+/// Mixer and feed-forward side by side on the same stream (Wang & Komatsuzaki 2021, GPT-J): `x + mixer(norm(x)) + feedForward(norm(x))`.
+package final class ParallelBlock: Block {
+    private let mixer: any TokenMixer
+    private let feedForward: any FeedForward
+    private let mixerNorm: any Norm
+    private let feedForwardNorm: (any Norm)?
+    private let hiddenSize: Int
+
+    /// - Parameter feedForwardNorm: nil where both read what `mixerNorm` gives.
+    package init(
+        hidden: Int, _ mixer: any TokenMixer, _ feedForward: any FeedForward, norm mixerNorm: any Norm,
+        feedForwardNorm: (any Norm)? = nil
+    ) {
+        hiddenSize = hidden
+        self.mixer = mixer
+        self.feedForward = feedForward
+        self.mixerNorm = mixerNorm
+        self.feedForwardNorm = feedForwardNorm
+    }
+
+    package var cache: LayerCache { mixer.cache }
+
+    package var activationsPerToken: Int {
+        (feedForwardNorm == nil ? 2 : 3) * hiddenSize + mixer.activationsPerToken
+            + feedForward.activationsPerToken
+    }
+
+    package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
+        let normed = try mixerNorm(x).to(pass.computeDType)
+        let other = if let feedForwardNorm { try feedForwardNorm(x).to(pass.computeDType) } else { normed }
+        let output = try feedForward(other, pass)
+        let hidden = try x + mixer(normed, pass) + output.hidden
+        return LayerOutput(hidden, routerLogits: output.routerLogits)
+    }
+}

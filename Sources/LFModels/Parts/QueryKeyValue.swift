@@ -1,0 +1,91 @@
+package import LFNN
+import LFTorch
+
+/// Queries, keys and values of the stream's tokens, from three matrices or from one.
+package final class QueryKeyValue {
+    /// In which order one matrix holds the heads of all three.
+    package enum Order: Sendable {
+        /// All queries, all keys, all values.
+        case blocks
+        /// For each key-value head its queries, its key, its value.
+        case groups
+    }
+
+    private enum Source {
+        case separate(query: Linear, key: Linear, value: Linear)
+        case fused(Linear, Order)
+    }
+
+    private let source: Source
+    private let shape: AttentionShape
+
+    private init(_ source: Source, _ shape: AttentionShape) {
+        self.source = source
+        self.shape = shape
+    }
+
+    /// Three matrices: `q_proj`, `k_proj` and `v_proj`.
+    ///
+    /// - Parameter queryComesLast: Whether the model lists its modules so.
+    package static func separate(
+        _ shape: AttentionShape, bias: Bool = false, queryComesLast: Bool = false, _ weights: WeightScope
+    ) throws -> QueryKeyValue {
+        func made(_ name: String, _ width: Int, _ role: ParameterRole) throws -> Linear {
+            try Linear(shape.hidden, width, bias: bias, weights / name, role)
+        }
+        let first = queryComesLast ? nil : try made("q_proj", shape.queryWidth, .query)
+        let key = try made("k_proj", shape.keyWidth, .key)
+        let value = try made("v_proj", shape.keyWidth, .value)
+        let query = try first ?? made("q_proj", shape.queryWidth, .query)
+        return QueryKeyValue(.separate(query: query, key: key, value: value), shape)
+    }
+
+    /// One matrix.
+    ///
+    /// - Parameter transposed: Whether files hold it as `[in, out]`.
+    package static func fused(
+        _ shape: AttentionShape, _ order: Order, bias: Bool = false, transposed: Bool = false,
+        _ weights: WeightScope
+    ) throws -> QueryKeyValue {
+        let linear = try Linear(
+            shape.hidden, shape.queryWidth + 2 * shape.keyWidth, bias: bias, transposed: transposed, weights,
+            .queryKeyValue)
+        return QueryKeyValue(.fused(linear, order), shape)
+    }
+
+    /// - Parameters:
+    ///   - x: `[T, hidden]`.
+    ///   - clip: What the results are cut to ± of.
+    /// - Returns: `q [T, heads, headDim]`, `k` and `v` `[T, keyValueHeads, headDim]`.
+    func callAsFunction(
+        _ x: Tensor, clip: Double? = nil
+    ) throws(TorchError) -> (q: Tensor, k: Tensor, v: Tensor) {
+        func clipped(_ x: Tensor) throws(TorchError) -> Tensor {
+            guard let clip else { return x }
+            return try x.clamped(min: -clip).clamped(max: clip)
+        }
+        let tokens = x.dim(0), dim = shape.headDim, (heads, shared) = (shape.heads, shape.keyValueHeads)
+        switch source {
+        case .separate(let query, let key, let value):
+            return (
+                try clipped(query(x)).reshaped([tokens, heads, dim]),
+                try clipped(key(x)).reshaped([tokens, shared, dim]),
+                try clipped(value(x)).reshaped([tokens, shared, dim])
+            )
+        case .fused(let linear, .blocks):
+            let all = try clipped(linear(x)).reshaped([tokens, heads + 2 * shared, dim])
+            return (
+                try all.slice(0..<heads, dim: 1), try all.slice(heads..<heads + shared, dim: 1),
+                try all.slice(heads + shared..<heads + 2 * shared, dim: 1)
+            )
+        case .fused(let linear, .groups):
+            let queries = heads / shared
+            let all = try clipped(linear(x)).reshaped([tokens, shared, queries + 2, dim])
+            return (
+                try all.slice(0..<queries, dim: 2).reshaped([tokens, heads, dim]),
+                try all.slice(queries..<queries + 1, dim: 2).reshaped([tokens, shared, dim]),
+                try all.slice(queries + 1..<queries + 2, dim: 2).reshaped([tokens, shared, dim])
+            )
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import LFAdapters
+import LFGeneration
+import LFJSON
+import LFModels
+import LFNN
+import LFStream
+import LFTorch
+import Testing
+
+/// Every model folder against transformers' numbers: logits, loss, all gradients, a greedy continuation, what `lora_target: all` means. Each
+/// folder gives a line.
+@Suite struct ModelFolderTests {
+    /// How far numbers may lie from the recorded ones.
+    private struct Bounds {
+        var logits = 2e-5, loss = 1e-4, gradients = 1e-4
+
+        /// Folders that were always closer stay so.
+        init(_ name: String) {
+            if ["llama", "mistral", "qwen2_a", "qwen2_b", "qwen3_a", "qwen3_b"].contains(
+                where: name.hasPrefix)
+            {
+                (logits, loss, gradients) = (1e-5, 1.3e-6, 1e-5)
+            }
+        }
+    }
+
+    @Test(arguments: ModelFolder.all) func numbersEqualTheRecordedOnes(_ folder: ModelFolder) throws {
+        let recorded = try ModelFolder.Recorded(folder)
+        let bounds = Bounds(folder.name)
+        let model: LanguageModel
+        do { model = try folder.model() } catch {
+            print("\(folder.name): \(error)")
+            throw error
+        }
+        let trainable = try model.trainAll(dtype: .float32)
+        let host = Collator().stream(of: [.supervised(recorded.sequences)])
+        let stream = try DeviceStream(host, on: .cpu)
+        let hidden = try model.hiddenStates(stream)
+        let logits = try withoutGrad { () throws(TorchError) in try model.logits(hidden) }
+        let logitError = try worstLogit(logits, recorded)
+        #expect(logitError <= bounds.logits, "logits")
+        try expectClose(model.meanLogits(hidden), logits.mean(dim: 1), within: 1e-5, "mean logits")
+
+        let loss = try -model.logProbs(hidden, stream).mean()
+        let expectedLoss = try #require(recorded.json["loss"]?.double)
+        let lossError = try abs(loss.item() - expectedLoss) / expectedLoss
+        #expect(lossError <= bounds.loss, "loss")
+        try loss.backward()
+        let gradientError = try worstGradient(trainable, recorded, bounds.gradients)
+
+        let written = try TextGenerator(folder.model()).generate(
+            [recorded.prompt], options: options(recorded.continuation.count), generator: Generator(seed: 0))[
+                0
+            ]
+            .ids
+        let equal = zip(written, recorded.continuation).prefix { $0 == $1 }.count
+        if equal < recorded.continuation.count {
+            // Past a step at which two tokens were nearly even, another continuation is no error.
+            let margin = equal < recorded.margins.count ? recorded.margins[equal] : .infinity
+            #expect(margin < 1e-4, "greedy: token \(equal)")
+        }
+        let targets = try #require(recorded.json["linear_module_names"]?.array).compactMap(\.string)
+        // The recorded list leaves the head out, whatever its name, and is empty where a model has linear layers of a class of
+        // its own.
+        let head = model.vocabularyModules.last ?? ""
+        let isSame = targets.isEmpty || model.allLinearNames.filter { $0 != head } == targets
+        #expect(isSame, "lora_target all is \(model.allLinearNames), not \(targets)")
+        print(
+            "\(folder.name): logits within \(short(logitError)), loss \(short(lossError)), gradients \(short(gradientError)), "
+                + "greedy \(equal) of \(recorded.continuation.count), lora_target all \(isSame ? "equal" : "differs")"
+        )
+    }
+
+    private func short(_ value: Double) -> String {
+        guard value > 0, value.isFinite else { return "\(value)" }
+        var exponent = 0, digits = value
+        while digits < 1 { (digits, exponent) = (digits * 10, exponent - 1) }
+        return "\((digits * 10).rounded() / 10)e\(exponent)"
+    }
+
+    private func options(_ count: Int) -> GenerationOptions {
+        var options = GenerationOptions()
+        options.maxNewTokens = count
+        return options
+    }
+
+    /// The greatest distance relative to 1 + |logit|, where the recorded row was no padding.
+    private func worstLogit(_ logits: Tensor, _ recorded: ModelFolder.Recorded) throws -> Double {
+        var worst = 0.0, row = 0
+        for (index, sequence) in recorded.sequences.enumerated() {
+            let length = sequence.inputIDs.count
+            let expected = try recorded.logits.slice(index..<index + 1).reshaped([recorded.logits.dim(1), -1])
+                .slice(0..<length)
+            let actual = try logits.slice(row..<row + length)
+            try #require(actual.shape == expected.shape)
+            let error = try ((actual - expected).abs() / (expected.abs() + 1)).max().item()
+            worst = error.isNaN ? .infinity : max(worst, error)
+            row += length
+        }
+        #expect(row == logits.dim(0))
+        return worst
+    }
+
+    /// The greatest relative distance of a gradient's norm; sums are compared too.
+    private func worstGradient(
+        _ trainable: TrainableWeights, _ recorded: ModelFolder.Recorded, _ bound: Double
+    ) throws -> Double {
+        let grads = try #require(recorded.json["grads"]?.object)
+        #expect(Set(grads.keys) == Set(trainable.entries.map(\.name)))
+        var worst = 0.0
+        for entry in trainable.entries {
+            let wanted = try #require(grads[entry.name], "\(entry.name)")
+            let expectedNorm = try #require(wanted["l2"]?.double)
+            let expectedSum = try #require(wanted["sum"]?.double)
+            let values = try entry.parameter.tensor.grad()?.doubles() ?? []
+            let norm = values.reduce(0) { $0 + $1 * $1 }.squareRoot(), sum = values.reduce(0, +)
+            // What float32 makes of a gradient that is 0, such as that of a key's bias, has no digits.
+            #expect(
+                isClose(norm, expectedNorm, absolute: 1e-6, relative: bound),
+                "norm of \(entry.name): \(norm), not \(expectedNorm)")
+            // A sum of many terms of both signs is as exact as their norm.
+            #expect(
+                isClose(
+                    sum, expectedSum,
+                    absolute: 1e-6 + bound * expectedNorm * Double(values.count).squareRoot()),
+                "sum of \(entry.name): \(sum), not \(expectedSum)")
+            if expectedNorm > 1e-4 { worst = max(worst, abs(norm - expectedNorm) / expectedNorm) }
+        }
+        return worst
+    }
+}

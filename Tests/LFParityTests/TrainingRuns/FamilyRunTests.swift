@@ -1,0 +1,16 @@
+import Foundation
+import Testing
+
+/// Six steps of each family, LoRA and full, against the original's. A run that is added under `train/runs` is tested.
+@Suite struct FamilyRunTests {
+    static let runs: [RecordedRun] = {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: Golden.training + "/runs")) ?? []
+        return names.filter { $0.hasPrefix("fam_") || $0 == "sft_lora_gemma2" }.sorted()
+            .map { RecordedRun(name: $0) }
+    }()
+
+    @Test(arguments: runs) func followsTheRecordedRun(_ run: RecordedRun) throws {
+        let output = try ScratchFolder()
+        try TrainingRunTests.expectCurve(of: run, into: output.path)
+    }
+}
