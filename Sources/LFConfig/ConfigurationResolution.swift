@@ -11,7 +11,7 @@ public func resolveConfig(
     try resolveConfig(arguments: arguments, for: use, environment: ProcessInfo.processInfo.environment)
 }
 
-/// The same in another environment, of which `ALLOW_EXTRA_ARGS` (unknown keys are warnings) and the variables of launchers are read.
+/// The same in another environment. Only `ALLOW_EXTRA_ARGS` (unknown keys are warnings) and the variables of launchers are read.
 package func resolveConfig(
     arguments: [String], for use: ConfigurationUse = .training, environment: [String: String]
 ) throws -> ResolvedConfig {
