@@ -186,7 +186,7 @@ extension TrainingArguments {
         loggingStrategy = arguments.choice("logging_strategy", default: .steps)
         loggingSteps = arguments.double("logging_steps")
         loggingFirstStep = arguments.bool("logging_first_step")
-        reportsToTensorBoard = arguments.names("report_to").contains { $0 == "tensorboard" || $0 == "all" }
+        trackers = TrackerName.named(in: arguments)
         loggingDir = arguments.optionalString("logging_dir")
         saveStrategy = arguments.choice("save_strategy", default: .steps)
         saveSteps = arguments.double("save_steps")

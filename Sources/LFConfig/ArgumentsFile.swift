@@ -1,3 +1,5 @@
+package import LFJSON
+
 extension ResolvedConfig {
     /// The resolved arguments as YAML that this program and upstream read back, in table order.
     ///
@@ -21,6 +23,32 @@ extension ResolvedConfig {
 extension ArgumentValue {
     /// The value on one line of YAML.
     package var yaml: String { inYAML(self) }
+
+    /// The value as JSON; an infinity, which JSON lacks, becomes text.
+    package var json: JSONValue {
+        switch self {
+        case .null: .null
+        case .bool(let value): .bool(value)
+        case .int(let value): .int(Int64(value))
+        case .double(let value): value.isFinite ? .double(value) : .string(spelledPrecisely(value))
+        case .string(let value): .string(value)
+        case .list(let items): .array(items.map(\.json))
+        case .mapping(let pairs): .object(JSONObject(pairs.map { (key: $0.0, value: $0.1.json) }))
+        }
+    }
+}
+
+extension ResolvedConfig {
+    /// The resolved arguments of a group as JSON, in table order; secrets are masked as in `argumentsYAML`.
+    package func argumentsJSON(of group: ArgumentDefinition.Group) -> JSONObject {
+        var object = JSONObject()
+        for (name, value) in values {
+            guard let definition = ArgumentCatalogue.byName[name], definition.group == group else { continue }
+            object[name] =
+                definition.isSecret && value != .null ? .string("<\(name.uppercased())>") : value.json
+        }
+        return object
+    }
 }
 
 /// A value on one line of YAML, quoted where a plain spelling would mean something else.

@@ -45,7 +45,7 @@ func checkCombinations(_ arguments: inout ArgumentValues, for use: Configuration
 /// Upstream's least validation size: anything below counts as none.
 private let leastValSize = 1e-6
 
-private let knownTrackers: Set = ["none", "None", "all", "tensorboard"]
+private let knownTrackers = Set(["none", "None", "all"] + TrackerName.allCases.map(\.rawValue))
 
 let combinationRules: [CombinationRule] =
     modelAndDataRules + streamingRules + methodRules + policyOptimizationRules + evaluationRules
@@ -303,7 +303,8 @@ private let evaluationRules: [CombinationRule] = [
         naming: { arguments in
             "`report_to: \(arguments.names("report_to").first { !knownTrackers.contains($0) } ?? "")` is not supported yet."
         },
-        remedy: "Use `report_to: tensorboard` or `report_to: none`; `trainer_log.jsonl` is always there."
+        remedy:
+            "Use `tensorboard`, `wandb` (recorded for `wandb sync`), both or `none`; `trainer_log.jsonl` is always there."
     ) { !$0.names("report_to").allSatisfy(knownTrackers.contains) },
     CombinationRule(
         "do_eval", "eval_strategy", "eval_dataset", "val_size",

@@ -11,7 +11,7 @@ public func resolveConfig(
     try resolveConfig(arguments: arguments, for: use, environment: ProcessInfo.processInfo.environment)
 }
 
-/// The same in another environment. Only `ALLOW_EXTRA_ARGS` (unknown keys are warnings) and the variables of launchers are read.
+/// The same in another environment. Only `ALLOW_EXTRA_ARGS` (unknown keys are warnings) and the variables of launchers and trackers are read.
 package func resolveConfig(
     arguments: [String], for use: ConfigurationUse = .training, environment: [String: String]
 ) throws -> ResolvedConfig {
@@ -41,10 +41,13 @@ private func resolve(
     readDeepSpeed(&arguments)
     readFSDP(&arguments)
     checkLaunchVariables(environment, &arguments, for: use)
+    let wandb = use == .training ? readTrackers(environment, &arguments) : nil
     checkCombinations(&arguments, for: use)
     guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }
     collectWarnings(&arguments, for: use)
-    return ResolvedConfig(arguments, for: use)
+    var config = ResolvedConfig(arguments, for: use)
+    config.training.wandb = wandb
+    return config
 }
 
 /// Fills in the defaults that depend on other arguments.

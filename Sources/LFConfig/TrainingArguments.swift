@@ -82,7 +82,9 @@ public struct TrainingArguments: Sendable, Equatable {
     /// A ratio of all steps when below 1; the same for `eval_steps` and `save_steps`.
     public var loggingSteps = 500.0
     public var loggingFirstStep = false
-    public var reportsToTensorBoard = false
+    public var trackers: [TrackerName] = []
+    /// The run's place in Weights & Biases; nil where it does not report there.
+    public var wandb: WandbSettings?
     /// Where TensorBoard's files go; nil for a folder of their own in `output_dir`.
     public var loggingDir: String?
     public var saveStrategy = IntervalStrategy.steps

@@ -1,12 +1,14 @@
 public import Foundation
 public import LFDiagnostics
+public import LFJSON
 
 /// What `report_to: tensorboard` writes: an event file with every number that is logged.
 ///
 /// Tags are those of transformers' `TensorBoardCallback`: `train/loss`, `eval/loss`, …
-public final class TensorBoardLog {
+public final class TensorBoardLog: Tracker {
     public let folder: String
-    private let texts: [(tag: String, text: String)]
+    /// What a new run shows under TensorBoard's texts, such as its arguments; read when the first event is written.
+    public var texts: [(tag: String, text: String)]
     private let now: () -> Date
     private var file: RecordFile?
 
@@ -58,7 +60,8 @@ public final class TensorBoardLog {
     ///
     /// - Parameter step: Steps that an earlier run has done; what its file says beyond them is declared void.
     /// - Throws: `UserError` naming the folder or the file.
-    public func begin(after step: Int) throws(UserError) {
+    public func begin(after step: Int, events: Int = 0, settings: JSONObject = JSONObject()) throws(UserError)
+    {
         guard file == nil else { return }
         try createDirectories(at: folder)
         let time = now().timeIntervalSince1970
@@ -85,16 +88,11 @@ public final class TensorBoardLog {
         let step = entry.step ?? 0
         if file == nil { try begin(after: 0) }
         let scalars = entry.names.filter { $0 != "step" }.compactMap { name in
-            entry[name].map { (tag: Self.tag(name), value: Float($0)) }
+            entry[name].map { (tag: trackedName(name), value: Float($0)) }
         }
         try file?.append(
             TrackedEvent(time: now().timeIntervalSince1970, step: step, content: .scalars(scalars)).message)
     }
 
-    private static func tag(_ name: String) -> String {
-        for prefix in ["eval", "test"] where name.hasPrefix(prefix + "_") {
-            return "\(prefix)/\(name.dropFirst(prefix.count + 1))"
-        }
-        return "train/\(name)"
-    }
+    public func finish(exitCode: Int) {}
 }

@@ -3,6 +3,7 @@ public import LFCheckpoint
 public import LFConfig
 public import LFData
 import LFDiagnostics
+public import LFJSON
 public import LFModels
 import LFNN
 import LFOptimizers
@@ -52,8 +53,9 @@ public final class Trainer {
     /// When this run's training began, and how many tokens an earlier run had seen.
     private var trainingBegan = (seconds: 0.0, tokens: 0)
 
-    /// Receives every log event too (`report_to: tensorboard`).
-    public var tensorBoard: TensorBoardLog?
+    /// Receive every log event too (`report_to`), and `trackedSettings` once.
+    public var trackers: [any Tracker] = []
+    public var trackedSettings = JSONObject()
 
     /// Takes the place of the loss in evaluation.
     public var exampleScoring: (any ExampleScoring)?
@@ -118,7 +120,7 @@ public final class Trainer {
             showsProgress: !arguments.disableTqdm)
         self.reporter = reporter
         defer { self.reporter = nil }
-        try tensorBoard?.begin(after: state.globalStep)
+        try beginTracking()
         let start = monotonicSeconds()
         let resumedStep = state.globalStep
         resumedEpoch = state.epoch
@@ -353,7 +355,15 @@ public final class Trainer {
         }
         let recorded = state.log(entry)
         try reporter?.logged(recorded, tokensSeen: state.numInputTokensSeen)
-        try tensorBoard?.write(recorded)
+        try beginTracking()
+        for tracker in trackers { try tracker.write(recorded) }
+    }
+
+    private func beginTracking() throws(UserError) {
+        for tracker in trackers {
+            try tracker.begin(
+                after: state.globalStep, events: state.logHistory.count, settings: trackedSettings)
+        }
     }
 
     /// Adds how many tokens the run has read, where they are counted.

@@ -31,10 +31,16 @@ public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) th
     try requireOtherFolder(config)
     let checkpoint = try resumableCheckpoint(config, logger)
     let created = try prepareOutputFolder(config.training.outputDir)
+    let trackers = RunTrackers(config, resumes: checkpoint != nil)
     do {
         let lock = try FolderLock(config.training.outputDir, key: "output_dir")
-        return try withExtendedLifetime(lock) { try run(config, today: today, from: checkpoint, logger) }
+        let result = try withExtendedLifetime(lock) {
+            try run(config, today: today, from: checkpoint, trackers, logger)
+        }
+        try trackers.finish(exitCode: result.isInterrupted ? 130 : 0, logger)
+        return result
     } catch {
+        try? trackers.finish(exitCode: 1, logger)
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
         if !created.isEmpty {
             let log = config.training.outputDir + "/" + TrainerLog.fileName
@@ -47,7 +53,8 @@ public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) th
 }
 
 private func run(
-    _ config: ResolvedConfig, today: PromptDate, from checkpoint: TrainingCheckpoint?, _ logger: Logger
+    _ config: ResolvedConfig, today: PromptDate, from checkpoint: TrainingCheckpoint?,
+    _ trackers: RunTrackers, _ logger: Logger
 ) throws -> TrainingResult {
     TorchRuntime.keepFreedMemory()
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
@@ -95,16 +102,9 @@ private func run(
         saveModel: { try saver.save(in: $0) })
     trainer.settings = courseSettings(config)
 
-    if config.training.reportsToTensorBoard {
-        trainer.tensorBoard = TensorBoardLog(
-            folder: TensorBoardLog.folder(
-                outputDir: config.training.outputDir, loggingDir: config.training.loggingDir,
-                resumes: checkpoint != nil, environment: ProcessInfo.processInfo.environment),
-            texts: [
-                ("args", markdownCode(config.argumentsYAML(includingDefaults: true))),
-                ("model_config", markdownCode(JSONValue.object(prepared.model.config.json).serialized())),
-            ])
-    }
+    trackers.show(config, model: prepared.model)
+    trainer.trackers = trackers.all
+    trainer.trackedSettings = trackers.settings
 
     let answers =
         try config.training.predictWithGenerate
@@ -147,9 +147,4 @@ private func run(
 private func requireKnownTokens(_ data: DatasetModule, vocabSize: Int) throws {
     for example in data.train ?? [] { try example.checkTokens(vocabSize: vocabSize) }
     for example in data.eval.lazy.flatMap(\.examples) { try example.checkTokens(vocabSize: vocabSize) }
-}
-
-/// Text that TensorBoard, which reads Markdown, shows as it is.
-private func markdownCode(_ text: String) -> String {
-    text.split(separator: "\n", omittingEmptySubsequences: false).map { "    \($0)" }.joined(separator: "\n")
 }

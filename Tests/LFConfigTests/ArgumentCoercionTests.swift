@@ -174,8 +174,8 @@ struct ArgumentCoercionTests {
             ),
             ("lora_target=[]", "lora_target must not be an empty list."),
             (
-                "report_to=wandb",
-                "`report_to: wandb` is not supported yet. Use `report_to: tensorboard` or `report_to: none`"
+                "report_to=mlflow",
+                "`report_to: mlflow` is not supported yet. Use `tensorboard`, `wandb` (recorded for `wandb sync`), both or `none`"
             ),
             (
                 "flash_attn=flash_attention_2",

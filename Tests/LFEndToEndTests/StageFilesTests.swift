@@ -224,3 +224,38 @@ struct StageFiles: CustomTestStringConvertible, Sendable {
         #expect(card.contains("### Training results"))
     }
 }
+
+/// What `report_to: wandb` leaves; `Tools/trackers/check_wandb.py` reads it with the real package.
+@Suite struct WandbFilesTests {
+    private let settings = shortRun.with(["max_steps": "2", "report_to": "wandb"])
+
+    @Test func theRunAndHowToUploadItAreNamed() throws {
+        let workplace = try Workplace()
+        let outcome = try workplace.train(
+            settings.with(["hf_hub_token": "hf_hidden"]), environment: ["WANDB_RUN_ID": "r1"])
+        #expect(outcome.status == 0, "\(outcome.log)")
+        let runs = workplace.names(in: "wandb")
+        #expect(runs.count == 2 && runs.first == "latest-run")
+        #expect(outcome.log.contains("wandb sync ./wandb/\(runs.last ?? "")"))
+        let text = try String(decoding: workplace.bytes("wandb/latest-run/run-r1.wandb"), as: UTF8.self)
+        for part in [
+            "train/loss", "train/grad_norm", "finetuning_args", "model/num_parameters", "train_loss",
+        ] {
+            #expect(text.contains(part), "\(part)")
+        }
+        #expect(!text.contains("hf_hidden"))
+    }
+
+    @Test func aDisabledRunLeavesNothing() throws {
+        let workplace = try Workplace()
+        let outcome = try workplace.train(settings, environment: ["WANDB_MODE": "disabled"])
+        #expect(outcome.status == 0 && !workplace.exists("wandb"))
+    }
+
+    @Test func uploadsAreRefusedBeforeAnythingLoads() throws {
+        let workplace = try Workplace()
+        let outcome = try workplace.train(settings, environment: ["WANDB_MODE": "online"])
+        #expect(outcome.status == 64 && outcome.log.contains("WANDB_MODE=online"))
+        #expect(!workplace.exists("out") && !workplace.exists("wandb"))
+    }
+}

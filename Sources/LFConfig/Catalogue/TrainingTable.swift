@@ -8,7 +8,7 @@ extension ArgumentCatalogue {
         do_predict | bool | false | yes | Write predictions for the evaluation set: a reward model's scores (rm), or answers, with `predict_with_generate` (sft).
         resume_from_checkpoint | bool|string? | - | yes | Checkpoint to continue from: its folder or that of its run, `true` for the newest, `false` for none. Unset, the newest of `output_dir`, when there is one.
         ignore_data_skip | bool | false | yes | After resuming, start the epoch's data anew instead of where the checkpoint was.
-        run_name | string? | - | no effect | Name of the run; `output_dir` when unset.
+        run_name | string? | - | yes | Name of the run in Weights & Biases.
         seed | int >=0 <=4294967295 | 42 | yes | Root of every random number: shuffling, split, adapter, dropout.
         data_seed | int? >=0 <=4294967295 | - | yes | Root of the order of the data, where it is to differ from `seed`.
         full_determinism | bool | false | no: Remove it; a run on the CPU repeats bit for bit anyway. | Use deterministic kernels only.
@@ -71,8 +71,8 @@ extension ArgumentCatalogue {
         log_level_replica | choice warning !passive !debug !info !error !critical !detail | warning | yes | How much other processes log.
         log_on_each_node | bool | true | no effect | Whether every node logs. There is one node.
         include_num_input_tokens_seen | choice no all non_padding | no | yes | Log the number of tokens read so far (`true` means `all`). There is no padding, so both count the same.
-        report_to | names? | none | yes | Trackers that receive the metrics: `tensorboard`, which `all` means too.
-        project | string | huggingface | no effect | Project of a tracker, of which there is none.
+        report_to | names? | none | yes | Trackers that receive the metrics: `tensorboard`, `wandb` (an offline run in `./wandb`, uploaded by `wandb sync`); `all` means both.
+        project | string | huggingface | no effect | Project in Trackio, which is not used. Weights & Biases reads `WANDB_PROJECT`.
         trackio_space_id | string? | trackio | no effect | Space of the tracker Trackio, which is not used.
         ## Evaluation
         eval_strategy | choice no steps epoch | no | yes | When the evaluation set is evaluated during training.

@@ -1,0 +1,196 @@
+import Foundation
+import LFConfig
+import LFDiagnostics
+import LFJSON
+import LFReport
+import Testing
+
+/// Reads the file back by its own rules, knowing nothing of the writer.
+@Suite struct WandbRunTests {
+    private struct Field {
+        var number: Int
+        var bytes: [UInt8] = []
+        var value: UInt64 = 0
+        var text: String { String(decoding: bytes, as: UTF8.self) }
+    }
+
+    private func fields(_ bytes: [UInt8]) throws -> [Field] {
+        var rest = bytes[...]
+        func varint() throws -> UInt64 {
+            var value: UInt64 = 0, shift: UInt64 = 0
+            while let byte = rest.popFirst() {
+                value |= UInt64(byte & 0x7F) << shift
+                if byte < 0x80 { return value }
+                shift += 7
+            }
+            throw CocoaError(.fileReadCorruptFile)
+        }
+        var found: [Field] = []
+        while !rest.isEmpty {
+            let key = try varint()
+            if key & 7 == 0 {
+                found.append(Field(number: Int(key >> 3), value: try varint()))
+            } else {
+                #expect(key & 7 == 2, "Records of a run hold numbers and bytes only.")
+                let size = Int(try varint())
+                found.append(Field(number: Int(key >> 3), bytes: Array(rest.prefix(size))))
+                rest = rest.dropFirst(size)
+            }
+        }
+        return found
+    }
+
+    private func checksum(_ bytes: [UInt8]) -> UInt32 {
+        var value = UInt32.max
+        for byte in bytes {
+            value ^= UInt32(byte)
+            for _ in 0..<8 { value = value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
+        }
+        return ~value
+    }
+
+    /// The records of a file, put together from their parts; checksums and the order of parts are verified.
+    private func records(_ path: String) throws -> [[UInt8]] {
+        let bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
+        #expect(Array(bytes.prefix(7)) == Array(":W&B".utf8) + [0xE1, 0xBE, 0])
+        var found: [[UInt8]] = [], open: [UInt8]?
+        var place = 7
+        while place < bytes.count {
+            let room = 32_768 - place % 32_768
+            if room < 7 {
+                #expect(bytes[place..<place + room].allSatisfy { $0 == 0 })
+                place += room
+                continue
+            }
+            let size = Int(bytes[place + 4]) | Int(bytes[place + 5]) << 8
+            #expect(size + 7 <= room, "A part ends with its block.")
+            let kind = bytes[place + 6], body = Array(bytes[place + 7..<place + 7 + size])
+            let stated = bytes[place..<place + 4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            #expect(stated == checksum([kind] + body))
+            #expect((open == nil) == (kind == 1 || kind == 2))
+            open = (open ?? []) + body
+            if kind == 1 || kind == 4 {
+                found.append(open ?? [])
+                open = nil
+            }
+            place += 7 + size
+        }
+        #expect(open == nil)
+        return found
+    }
+
+    private func run(
+        _ settings: WandbSettings, _ act: (WandbRun) throws -> Void
+    ) throws -> [[Field]] {
+        let run = WandbRun(settings, now: { Date(timeIntervalSince1970: 1_700_000_000.5) })
+        try act(run)
+        return try records("\(run.folder)/run-\(run.id).wandb").map(fields)
+    }
+
+    private func settings(
+        _ scratch: ScratchFolder, _ more: [String: String] = [:], name: String? = nil
+    ) throws
+        -> WandbSettings
+    {
+        try #require(try WandbSettings(more.merging(["WANDB_DIR": scratch.path]) { $1 }, runName: name))
+    }
+
+    /// The items of a history or a summary: name to JSON.
+    private func items(_ record: [Field], in number: Int) throws -> [String: String] {
+        guard let message = record.first(where: { $0.number == number }) else { return [:] }
+        var found: [String: String] = [:]
+        for item in try fields(message.bytes) where item.number == 1 {
+            let parts = try fields(item.bytes)
+            let name = parts.filter { $0.number == 1 || $0.number == 2 }.map(\.text).joined(separator: ".")
+            found[name] = parts.last { $0.number == 16 }?.text
+        }
+        return found
+    }
+
+    @Test func numbersArriveUnderTransformersNames() throws {
+        let scratch = try ScratchFolder()
+        let found = try run(settings(scratch, ["WANDB_RUN_ID": "abc", "WANDB_TAGS": "x,y"], name: "Fjäll")) {
+            run in
+            try run.begin(after: 0, events: 0, settings: JSONObject([(key: "stage", value: .string("sft"))]))
+            try run.write((["loss": 1.5, "grad_norm": .infinity, "epoch": 0.25] as LogEntry).at(step: 3))
+            try run.write((["eval_loss": .nan] as LogEntry).at(step: 3))
+            try run.write((["train_loss": 2, "total_flos": 8, "epoch": 1] as LogEntry).at(step: 4))
+            try run.finish(exitCode: 0)
+        }
+        #expect(found.enumerated().allSatisfy { Int($1[0].value) == $0 + 1 }, "Records are numbered.")
+        #expect(try found.allSatisfy { try fields(#require($0.last).bytes)[0].text == "abc" })
+        let described = try fields(#require(found[1].first { $0.number == 17 }).bytes)
+        func text(_ number: Int) -> [String] { described.filter { $0.number == number }.map(\.text) }
+        #expect(
+            text(1) == ["abc"] && text(3) == ["llamafactory"] && text(8) == ["Fjäll"]
+                && text(10) == ["x", "y"])
+        #expect(
+            try items(
+                found[1].map {
+                    $0.number == 17
+                        ? Field(number: 4, bytes: described.first { $0.number == 4 }?.bytes ?? []) : $0
+                }, in: 4) == ["_wandb": "{}", "stage": "\"sft\""])
+
+        let history = try found.map { try items($0, in: 2) }.filter { !$0.isEmpty }
+        #expect(history.count == 3)
+        #expect(history[0]["train/loss"] == "1.5" && history[0]["train/grad_norm"] == "Infinity")
+        #expect(history[0]["train/global_step"] == "3" && history[0]["_step"] == "0")
+        #expect(history[1]["eval/loss"] == "NaN" && history[1]["_step"] == "1")
+        #expect(history[2]["train/train_loss"] == nil && history[2]["train/epoch"] == "1.0")
+        let summary = try found.flatMap { try items($0, in: 3) }
+        #expect(
+            summary.contains { $0 == ("train_loss", "2.0") }
+                && summary.contains { $0 == ("total_flos", "8.0") })
+        #expect(found.last?.contains { $0.number == 18 } == true)
+    }
+
+    /// Settings longer than a block, and events that end wherever a block does.
+    @Test(arguments: [0, 1, 5, 6, 7, 8, 100, 32_000, 70_000])
+    func recordsCrossBlocks(_ extra: Int) throws {
+        let scratch = try ScratchFolder()
+        let long = String(repeating: "é", count: 16_000) + String(repeating: "x", count: extra)
+        let found = try run(settings(scratch)) { run in
+            try run.begin(after: 0, events: 0, settings: JSONObject([(key: "text", value: .string(long))]))
+            for step in 1...120 { try run.write((["loss": 1 / Double(step)] as LogEntry).at(step: step)) }
+            try run.finish(exitCode: 1)
+        }
+        let described = try fields(#require(found[1].first { $0.number == 17 }).bytes)
+        let config = Field(number: 4, bytes: described.first { $0.number == 4 }?.bytes ?? [])
+        let text = try #require(try items([config], in: 4)["text"])
+        #expect(text == JSONValue.string(long).serialized())
+        let losses = try found.compactMap { try items($0, in: 2)["train/loss"] }
+        #expect(losses.count == 120 && Double(losses[2]) == 1.0 / 3)
+    }
+
+    @Test func anUnfinishedRunCanBeRead() throws {
+        let scratch = try ScratchFolder()
+        let found = try run(settings(scratch)) { run in
+            try run.begin(after: 0, events: 0, settings: JSONObject())
+            try run.write((["loss": 1] as LogEntry).at(step: 1))
+        }
+        #expect(try found.contains { try items($0, in: 2)["train/loss"] == "1.0" })
+        #expect(!found.contains { $0.contains { $0.number == 18 } })
+    }
+
+    @Test func stepsOfANamedRunGoOnAfterAResume() throws {
+        let scratch = try ScratchFolder()
+        func firstStep(_ more: [String: String]) throws -> String? {
+            try run(settings(scratch, more)) { run in
+                try run.begin(after: 5, events: 7, settings: JSONObject())
+                try run.write((["loss": 1] as LogEntry).at(step: 6))
+            }.compactMap { try items($0, in: 2)["_step"] }.first
+        }
+        #expect(try firstStep(["WANDB_RUN_ID": "named"]) == "7")
+        #expect(try firstStep([:]) == "0")
+    }
+
+    @Test func aFolderThatCannotBeMadeIsNamed() throws {
+        let scratch = try ScratchFolder()
+        try Data().write(to: URL(fileURLWithPath: scratch.path + "/wandb"))
+        let run = try WandbRun(settings(scratch))
+        let error = #expect(throws: UserError.self) {
+            try run.begin(after: 0, events: 0, settings: JSONObject())
+        }
+        #expect(error?.description.contains(scratch.path + "/wandb") == true)
+    }
+}
