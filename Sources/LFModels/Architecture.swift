@@ -11,6 +11,8 @@ package protocol Architecture: Sendable {
     static var headName: String { get }
     /// Ends of names of tensors that published files hold and nothing reads.
     static var ignoredTensors: [String] { get }
+    /// Whether published files hold layers beyond the last, which guess at tokens further on (multi-token prediction) and which nothing reads.
+    static var predictsFurther: Bool { get }
 
     /// - Throws: `UserError` naming the key whose value is malformed or not supported.
     init(_ file: ConfigFile) throws
@@ -27,15 +29,18 @@ extension Architecture {
     package static var embeddingName: String { "model.embed_tokens.weight" }
     package static var headName: String { "lm_head.weight" }
     package static var ignoredTensors: [String] { [] }
+    package static var predictsFurther: Bool { false }
 }
 
 /// The architectures that can be loaded.
 enum ArchitectureRegistry {
     static let all: [any Architecture.Type] = [
-        Bloom.self, Cohere.self, Cohere2.self, Ernie.self, Exaone4.self, Falcon.self, Gemma.self, Gemma2.self,
-        Gemma3.self, GLM.self, GLM4.self, GPT2.self, GPTNeoX.self, Granite.self, Hunyuan.self, Llama.self,
-        Mistral.self, Nemotron.self, Olmo.self, Olmo2.self, OPT.self, Phi.self, Phi3.self, Qwen2.self,
-        Qwen3.self, SeedOss.self, SmolLM3.self, StableLM.self, StarCoder2.self,
+        Bloom.self, Cohere.self, Cohere2.self, DeepSeek.self, Dots1.self, Ernie.self, Exaone4.self,
+        Falcon.self, Gemma.self, Gemma2.self, Gemma3.self, GLM.self, GLM4.self, GLM4Moe.self, GPT2.self,
+        GPTNeoX.self, Granite.self, GraniteMoe.self, Hunyuan.self, Llama.self, MiniMaxM2.self, Mistral.self,
+        Mixtral.self, Nemotron.self, Olmo.self, Olmo2.self, Olmoe.self, OPT.self, Phi.self, Phi3.self,
+        Qwen2.self, Qwen2Moe.self, Qwen3.self, Qwen3Moe.self, SeedOss.self, SmolLM3.self, StableLM.self,
+        StarCoder2.self,
     ]
 
     static let modelTypes = all.flatMap { $0.modelTypes }

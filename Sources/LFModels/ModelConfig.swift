@@ -73,6 +73,13 @@ public struct ModelConfig: Sendable {
 
     /// Whether a tensor of a published file has no meaning for the model.
     public func ignores(_ tensor: String) -> Bool {
-        ([".rotary_emb.inv_freq"] + type(of: architecture).ignoredTensors).contains { tensor.hasSuffix($0) }
+        let ends = [".rotary_emb.inv_freq"] + type(of: architecture).ignoredTensors
+        return ends.contains { tensor.hasSuffix($0) } || isBeyondLastLayer(tensor)
+    }
+
+    private func isBeyondLastLayer(_ tensor: String) -> Bool {
+        guard type(of: architecture).predictsFurther, tensor.hasPrefix("model.layers.") else { return false }
+        let number = tensor.dropFirst("model.layers.".count).prefix { $0 != "." }
+        return Int(number).map { $0 >= layerCount } ?? false
     }
 }

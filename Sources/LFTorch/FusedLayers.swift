@@ -14,6 +14,25 @@ public func loraLinear(
     }
 }
 
+/// Rows in consecutive groups, each multiplied by a matrix of its own: the experts of a mixture.
+///
+/// - Parameters:
+///   - x: `[N, in]`, group after group.
+///   - w: `[G, out, in]`.
+///   - bias: `[G, out]`.
+///   - counts: How many rows each group has.
+/// - Returns: `[N, out]`.
+public func groupedLinear(
+    _ x: Tensor, _ w: Tensor, bias: Tensor? = nil, counts: [Int]
+) throws(TorchError) -> Tensor {
+    let counts = counts.map { Int64($0) }
+    return try Tensor.make("grouped linear") { out in
+        counts.withUnsafeBufferPointer {
+            lf_grouped_linear(x.handle, w.handle, bias?.handle, $0.baseAddress, $0.count, out)
+        }
+    }
+}
+
 /// `x / sqrt(mean(x²) + eps) · (w + offset)` over the last dimension (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
 public func rmsNorm(_ x: Tensor, _ w: Tensor, offset: Double = 0, eps: Double) throws(TorchError) -> Tensor {
     try Tensor.make("RMS norm") { lf_rms_norm(x.handle, w.handle, offset, eps, $0) }

@@ -211,6 +211,10 @@ lf_status lf_adamw_step(const lf_tensor_t *parameters, const lf_tensor_t *gradie
 lf_status lf_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t *out);
 /// `x·wᵀ + bias + scale·(x·Aᵀ)·Bᵀ` (Hu et al. 2021, arXiv 2106.09685, eq. 3); `A [r, in]`, `B [out, r]`.
 lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t a, lf_tensor_t b, double scale, lf_tensor_t *out);
+/// Rows of `x` `[N, in]` in consecutive groups of `counts[g]`, each multiplied by its matrix `w[g]ᵀ`, `w [G, out, in]`, plus `bias[g]`,
+/// `[G, out]`, which may be NULL: `[N, out]`.
+lf_status lf_grouped_linear(
+    lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, const int64_t *counts, size_t groups, lf_tensor_t *out);
 /// `x / sqrt(mean(x²) + eps) · (w + offset)`, computed in float32 over the last dimension (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
 lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double offset, double eps, lf_tensor_t *out);
 /// `(x - mean(x)) / sqrt(var(x) + eps) · w + bias` over the last dimension (Ba et al. 2016, arXiv 1607.06450); `w` and `bias` may be NULL.

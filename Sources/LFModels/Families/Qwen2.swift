@@ -44,13 +44,25 @@ struct Qwen2: Architecture {
 extension ConfigFile {
     /// The windows of a model whose upper layers have one where `use_sliding_window` says so.
     package func upperWindows(_ layers: Int) throws -> [Int?] {
-        let window =
-            try flag("use_sliding_window", default: false)
+        let first = try optionalCount("max_window_layers", default: 28, from: 0) ?? 28
+        return try windows(layers, switchedWindow()) { $0 >= first }
+    }
+
+    /// `sliding_window` where `use_sliding_window` says that there is one.
+    package func switchedWindow() throws -> Int? {
+        try flag("use_sliding_window", default: false)
             ? optionalCount("sliding_window", default: 4096) : nil
+    }
+
+    /// The window of each layer that has one.
+    ///
+    /// - Parameter hasOne: Which layers do where the file has no `layer_types`.
+    package func windows(
+        _ layers: Int, _ window: Int?, _ hasOne: (Int) -> Bool
+    ) throws -> [Int?] {
         if let types = try layerTypes(layers) {
             return types.map { $0 == "sliding_attention" ? window : nil }
         }
-        let first = try optionalCount("max_window_layers", default: 28, from: 0) ?? 28
-        return (0..<layers).map { $0 >= first ? window : nil }
+        return (0..<layers).map { hasOne($0) ? window : nil }
     }
 }
