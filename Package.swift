@@ -127,6 +127,9 @@ let package = Package(
             name: "CCompression", pkgConfig: "libzstd", providers: [.apt(["zlib1g-dev", "libzstd-dev"])]),
         .systemLibrary(name: "COnig", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
         .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
+        .target(
+            name: "LFTestSupport", dependencies: ["LFJSON", crypto], path: "Tests/LFTestSupport",
+            swiftSettings: swiftSettings),
         tests("LFDiagnosticsTests", ["LFDiagnostics", logging]),
         tests("LFJSONTests", ["LFJSON", "LFDiagnostics"]),
         tests("LFConfigTests", ["LFConfig", "LFDiagnostics"]),
@@ -141,7 +144,7 @@ let package = Package(
                 "CCompression", "LFData", "LFStream", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON",
                 "LFDiagnostics",
             ]),
-        tests("LFHubTests", ["LFHub", "LFDiagnostics", crypto]),
+        tests("LFHubTests", ["LFTestSupport", "LFHub", "LFDiagnostics", crypto]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),
@@ -171,7 +174,7 @@ let package = Package(
                 "LFTokenizer",
                 "LFDiagnostics",
             ]),
-        tests("LFEndToEndTests", ["LFJSON", "LFDiagnostics"]),
+        tests("LFEndToEndTests", ["LFTestSupport", "LFJSON", "LFDiagnostics"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20

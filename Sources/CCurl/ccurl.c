@@ -5,13 +5,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* libcurl's option numbers: part of its stable binary interface. */
 enum {
     OPT_WRITEDATA = 10001, OPT_POSTFIELDS = 10015, OPT_POSTFIELDSIZE = 30120, OPT_URL = 10002, OPT_ERRORBUFFER = 10010, OPT_HTTPHEADER = 10023, OPT_HEADERDATA = 10029,
     OPT_WRITEFUNCTION = 20011, OPT_HEADERFUNCTION = 20079,
     OPT_LOW_SPEED_LIMIT = 19, OPT_LOW_SPEED_TIME = 20, OPT_NOBODY = 44, OPT_POST = 47, OPT_CONNECTTIMEOUT = 78, OPT_NOSIGNAL = 99,
-    OPT_PROTOCOLS = 181, OPT_NOPROGRESS = 43, OPT_XFERINFODATA = 10057, OPT_XFERINFOFUNCTION = 20219,
+    OPT_PROTOCOLS = 181, OPT_UPLOAD = 46, OPT_READFUNCTION = 20012, OPT_READDATA = 10009, OPT_INFILESIZE_LARGE = 30115, OPT_NOPROGRESS = 43, OPT_XFERINFODATA = 10057, OPT_XFERINFOFUNCTION = 20219,
     PROTOCOLS_HTTP_HTTPS = 3,
     GLOBAL_DEFAULT = 3
 };
@@ -59,6 +60,26 @@ static int ask(void *data, int64_t to_receive, int64_t received, int64_t to_send
     return progress->check(progress->context);
 }
 
+typedef struct {
+    int file;
+    int64_t next;
+    int64_t end;
+} upload;
+
+enum { READ_ABORT = 0x10000000 /* libcurl's own */ };
+
+/* Hands out the next bytes of a PUT; a file that has become shorter ends the transfer. */
+static size_t read_file(char *bytes, size_t size, size_t count, void *data) {
+    upload *sent = data;
+    size_t room = size * count;
+    if ((int64_t)room > sent->end - sent->next) room = (size_t)(sent->end - sent->next);
+    if (room == 0) return 0;
+    ssize_t got = pread(sent->file, bytes, room, sent->next);
+    if (got <= 0) return READ_ABORT;
+    sent->next += got;
+    return (size_t)got;
+}
+
 int lf_http_request(
     const lf_http_message *message, lf_http_sink header_sink, lf_http_sink body_sink, void *context,
     char error[LF_HTTP_ERROR_SIZE]) {
@@ -85,6 +106,13 @@ int lf_http_request(
         curl.easy_setopt(handle, OPT_POST, 1L);
         curl.easy_setopt(handle, OPT_POSTFIELDSIZE, (int64_t)message->body_size);
         curl.easy_setopt(handle, OPT_POSTFIELDS, message->body ? message->body : "");
+    }
+    upload sent = {message->file, message->file_offset, message->file_offset + message->file_size};
+    if (message->method == LF_HTTP_PUT) {
+        curl.easy_setopt(handle, OPT_UPLOAD, 1L);
+        curl.easy_setopt(handle, OPT_INFILESIZE_LARGE, message->file_size);
+        curl.easy_setopt(handle, OPT_READFUNCTION, read_file);
+        curl.easy_setopt(handle, OPT_READDATA, &sent);
     }
     curl.easy_setopt(handle, OPT_HTTPHEADER, list);
     curl.easy_setopt(handle, OPT_HEADERFUNCTION, header_sink);

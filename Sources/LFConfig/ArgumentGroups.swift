@@ -41,6 +41,7 @@ extension ExportArguments {
         self.init()
         directory = arguments.optionalString("export_dir")
         shardSize = arguments.int("export_size") * 1_000_000_000
+        hubRepository = arguments.optionalString("export_hub_model_id")
     }
 }
 
@@ -187,6 +188,7 @@ extension TrainingArguments {
         loggingSteps = arguments.double("logging_steps")
         loggingFirstStep = arguments.bool("logging_first_step")
         trackers = TrackerName.named(in: arguments)
+        hubPush = HubPushArguments(arguments)
         loggingDir = arguments.optionalString("logging_dir")
         saveStrategy = arguments.choice("save_strategy", default: .steps)
         saveSteps = arguments.double("save_steps")

@@ -103,6 +103,14 @@ private func idleArguments(_ arguments: ArgumentValues) -> [(name: String, reaso
             ["eval_num_beams", "generation_num_beams", "generation_max_length"],
             "predict_with_generate is not set"
         ))
+    groups.append(
+        (
+            !arguments.bool("push_to_hub"),
+            [
+                "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push",
+                "hub_revision",
+            ], "push_to_hub is not set"
+        ))
     groups.append((stage != "sft", ["compute_accuracy"], "stage is \(stage)"))
     groups.append((arguments.bool("do_train"), ["infer_dtype"], "do_train is set"))
     for (strategy, steps) in [

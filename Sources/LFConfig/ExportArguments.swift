@@ -5,5 +5,8 @@ public struct ExportArguments: Sendable, Equatable {
     /// Most bytes of one file of weights.
     public var shardSize = 5_000_000_000
 
+    /// The hub's repository that receives the model too (`export_hub_model_id`).
+    public var hubRepository: String?
+
     public init() {}
 }

@@ -83,6 +83,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var loggingSteps = 500.0
     public var loggingFirstStep = false
     public var trackers: [TrackerName] = []
+    /// nil where nothing is uploaded.
+    public var hubPush: HubPushArguments?
     /// The run's place in Weights & Biases; nil where it does not report there.
     public var wandb: WandbSettings?
     /// Where TensorBoard's files go; nil for a folder of their own in `output_dir`.

@@ -14,21 +14,36 @@ package struct HTTPAnswer {
 /// A request that got no whole answer: no connection, or one that broke.
 package struct BrokenTransfer: Error {
     package let reason: String
+    /// The status of an answer that says to ask again later; 0 where there was no answer.
+    package let status: Int
 
-    package init(reason: String) { self.reason = reason }
+    package init(reason: String, status: Int = 0) { (self.reason, self.status) = (reason, status) }
 }
 
 /// A request that `HTTPRequest.isCancelled` gave up.
 package struct CancelledTransfer: Error {}
 
-/// One GET, HEAD or POST over HTTP or HTTPS; redirects are handed back.
+/// Bytes of a file that a PUT sends.
+package struct FileSlice: Sendable {
+    package var path: String
+    package var offset: Int
+    package var count: Int
+
+    package init(path: String, offset: Int, count: Int) {
+        (self.path, self.offset, self.count) = (path, offset, count)
+    }
+}
+
+/// One GET, HEAD, POST or PUT over HTTP or HTTPS; redirects are handed back.
 package struct HTTPRequest {
     package var url: String
     package var isHead: Bool
     /// Each "Name: value".
     package var headers: [String]
-    /// What a POST sends; nil for GET and HEAD.
+    /// What a POST sends; nil for the others.
     package var body: [UInt8]?
+    /// What a PUT sends; nil for the others.
+    package var file: FileSlice?
     /// Seconds without a byte after which the other side is given up.
     package var patience: Int
     /// Asked about once a second; true gives the request up.
@@ -41,10 +56,22 @@ package struct HTTPRequest {
         (self.body, self.patience) = (body, patience)
     }
 
+    private var method: lf_http_method {
+        if file != nil { return LF_HTTP_PUT }
+        return isHead ? LF_HTTP_HEAD : body == nil ? LF_HTTP_GET : LF_HTTP_POST
+    }
+
     /// - Parameter sink: Takes each piece of the body as it arrives; what it throws ends the transfer and is thrown on.
-    /// - Throws: `BrokenTransfer` when the answer did not arrive whole; `CancelledTransfer`; `UserError` when libcurl is missing.
+    /// - Throws: `BrokenTransfer` when the answer did not arrive whole; `CancelledTransfer`; `UserError` when libcurl is missing or
+    ///   the file cannot be read.
     package func send(sink: (HTTPAnswer, UnsafeRawBufferPointer) throws -> Void) throws -> HTTPAnswer {
-        try withoutActuallyEscaping(sink) { sink in
+        var descriptor: Int32 = -1
+        if let file {
+            descriptor = open(file.path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw UserError.file(file.path, notBe: "read", errorNumber: errno) }
+        }
+        defer { if descriptor >= 0 { close(descriptor) } }
+        return try withoutActuallyEscaping(sink) { sink in
             let transfer = Transfer(sink, isCancelled)
             var error = [CChar](repeating: 0, count: LF_HTTP_ERROR_SIZE)
             // libcurl refuses nothing in a header line; a line break in a token must not become a second header.
@@ -55,8 +82,9 @@ package struct HTTPRequest {
                     (body ?? []).withUnsafeBufferPointer { body in
                         var request = lf_http_message(
                             url: nil,
-                            method: isHead ? LF_HTTP_HEAD : self.body == nil ? LF_HTTP_GET : LF_HTTP_POST,
-                            headers: lines.baseAddress, body: body.baseAddress, body_size: body.count,
+                            method: method, headers: lines.baseAddress, body: body.baseAddress,
+                            body_size: body.count, file: descriptor, file_offset: Int64(file?.offset ?? 0),
+                            file_size: Int64(file?.count ?? 0),
                             patience: patience, is_cancelled: isCancelled == nil ? nil : askWhetherCancelled)
                         return url.withCString { url in
                             request.url = url
@@ -70,7 +98,7 @@ package struct HTTPRequest {
             if let failure = transfer.failure { throw failure }
             if Int(code) == LF_HTTP_NO_LIBRARY {
                 throw UserError(
-                    .failedRun, "Downloading needs libcurl (libcurl.so.4), which this system lacks.",
+                    .failedRun, "Requests over HTTP need libcurl (libcurl.so.4), which this system lacks.",
                     remedy: "Install it (Debian, Ubuntu: `apt-get install libcurl4`).")
             }
             if Int(code) == LF_HTTP_CANCELLED { throw CancelledTransfer() }

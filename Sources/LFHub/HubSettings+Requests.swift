@@ -133,9 +133,13 @@ extension HubSettings {
 }
 
 /// Repeats what broke, five times at most.
-func retrying<R>(_ settings: HubSettings, _ body: () throws -> R) throws -> R {
+///
+/// - Parameter isRepeatable: Whether it may be done again; by default always.
+func retrying<R>(
+    _ settings: HubSettings, _ isRepeatable: (BrokenTransfer) -> Bool = { _ in true }, _ body: () throws -> R
+) throws -> R {
     for attempt in 0..<4 {
-        do { return try body() } catch is BrokenTransfer {
+        do { return try body() } catch let broken as BrokenTransfer where isRepeatable(broken) {
             Thread.sleep(forTimeInterval: settings.retryDelay * Double(1 << attempt))
         }
     }
@@ -143,7 +147,7 @@ func retrying<R>(_ settings: HubSettings, _ body: () throws -> R) throws -> R {
 }
 
 /// Scheme, host and port.
-private func origin(of url: String) -> String {
+func origin(of url: String) -> String {
     url.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false).prefix(3).joined(separator: "/")
         .lowercased()
 }

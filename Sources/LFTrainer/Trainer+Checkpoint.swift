@@ -39,6 +39,7 @@ extension Trainer {
             try state.save(in: folder)
         }
         logger.info("Saved \(path)")
+        checkpointSaved?(path, state.globalStep)
         for removed in rotateCheckpoints(
             in: arguments.outputDir, keeping: arguments.saveTotalLimit, newest: path,
             protecting: state.bestModelCheckpoint)

@@ -53,6 +53,9 @@ public final class Trainer {
     /// When this run's training began, and how many tokens an earlier run had seen.
     private var trainingBegan = (seconds: 0.0, tokens: 0)
 
+    /// Told of each checkpoint: its folder, which later ones may take the place of, and its step.
+    public var checkpointSaved: ((_ folder: String, _ step: Int) -> Void)?
+
     /// Receive every log event too (`report_to`), and `trackedSettings` once.
     public var trackers: [any Tracker] = []
     public var trackedSettings = JSONObject()

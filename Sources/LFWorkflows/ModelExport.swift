@@ -3,6 +3,7 @@ import LFAdapters
 import LFCheckpoint
 public import LFConfig
 import LFDiagnostics
+import LFHub
 import LFJSON
 import LFModels
 import LFNN
@@ -26,6 +27,12 @@ public func exportModel(_ config: ResolvedConfig) throws -> Bool {
     let logger = Logger(label: "llamafactory.export")
     for warning in config.warnings { logger.warning("\(warning)") }
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
+    let upload = try config.export.hubRepository.map { repository in
+        HubUpload(
+            try uploadSettings(
+                ProcessInfo.processInfo.environment, token: config.model.hubToken, repository: repository,
+                key: "export_hub_model_id", asking: "export_hub_model_id"))
+    }
     var export = try ModelExport(config, to: directory, logger)
     var created: [String] = []
     var path = directory
@@ -44,6 +51,14 @@ public func exportModel(_ config: ResolvedConfig) throws -> Bool {
         throw error
     }
     logger.info("The model is saved in \(directory)")
+    if let upload, let name = config.export.hubRepository {
+        try explainingBreaks("The model is saved in \(directory), but could not be uploaded to \(name)") {
+            let repository = try upload.makeRepository(name, isPrivate: nil)
+            let files = export.fileNames.map { RepositoryFile(name: $0, path: "\(directory)/\($0)") }
+            let address = try upload.commit(files, to: repository, summary: "Upload model")
+            logger.info("\(address.map { "Uploaded: \($0)" } ?? "\(repository) holds these files already.")")
+        }
+    }
     return true
 }
 
@@ -61,6 +76,8 @@ private struct ModelExport {
     private let dtype: DType
     /// The value head to copy: its folder and file.
     private let valueHead: (folder: String, file: String)?
+    /// The files that `write` wrote.
+    private(set) var fileNames: [String] = []
 
     init(_ config: ResolvedConfig, to directory: String, _ logger: Logger) throws {
         self.config = config
@@ -160,6 +177,7 @@ private struct ModelExport {
             }
             try merge.restore()
             try proof.compare(model, with: folder, dtype: dtype, logger)
+            fileNames = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
         }
     }
 

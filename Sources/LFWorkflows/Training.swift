@@ -29,17 +29,20 @@ public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) th
     let logger = Logger(label: "llamafactory.train")
     for warning in config.warnings { logger.warning("\(warning)") }
     try requireOtherFolder(config)
+    let pusher = try HubPusher(config, environment: ProcessInfo.processInfo.environment)
     let checkpoint = try resumableCheckpoint(config, logger)
     let created = try prepareOutputFolder(config.training.outputDir)
     let trackers = RunTrackers(config, resumes: checkpoint != nil)
     do {
         let lock = try FolderLock(config.training.outputDir, key: "output_dir")
         let result = try withExtendedLifetime(lock) {
-            try run(config, today: today, from: checkpoint, trackers, logger)
+            try run(config, today: today, from: checkpoint, trackers, pusher, logger)
         }
+        if result.isInterrupted { pusher?.giveUp() } else { try pusher?.finish() }
         try trackers.finish(exitCode: result.isInterrupted ? 130 : 0, logger)
         return result
     } catch {
+        pusher?.giveUp()
         try? trackers.finish(exitCode: 1, logger)
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
         if !created.isEmpty {
@@ -54,7 +57,8 @@ public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) th
 
 private func run(
     _ config: ResolvedConfig, today: PromptDate, from checkpoint: TrainingCheckpoint?,
-    _ trackers: RunTrackers, _ logger: Logger
+    _ trackers: RunTrackers, _ pusher: HubPusher?,
+    _ logger: Logger
 ) throws -> TrainingResult {
     TorchRuntime.keepFreedMemory()
     if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
@@ -102,6 +106,8 @@ private func run(
         saveModel: { try saver.save(in: $0) })
     trainer.settings = courseSettings(config)
 
+    try pusher?.begin()
+    if let pusher { trainer.checkpointSaved = pusher.checkpointSaved }
     trackers.show(config, model: prepared.model)
     trainer.trackers = trackers.all
     trainer.trackedSettings = trackers.settings

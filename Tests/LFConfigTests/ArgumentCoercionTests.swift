@@ -206,7 +206,7 @@ struct ArgumentCoercionTests {
 
     @Test("A secret is never printed")
     func secrets() throws {
-        let found = problems(minimal("hub_token=hf_abc", "swanlab_api_key=[1]", "hf_hub_token={a: 1}"))
+        let found = problems(minimal("hub_token=[hf_abc]", "swanlab_api_key=[1]", "hf_hub_token={a: 1}"))
         #expect(found.count == 3)
         #expect(!found.joined().contains("hf_abc"))
     }

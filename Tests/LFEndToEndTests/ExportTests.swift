@@ -192,7 +192,7 @@ import Testing
             (["export_dir": nil], "Please specify `export_dir`"),
             (["export_quantization_bit": "4"], "`export_quantization_bit` is not supported"),
             (["export_legacy_format": "true"], "`export_legacy_format` is not supported"),
-            (["export_hub_model_id": "me/mine"], "`export_hub_model_id` is not supported"),
+            (["export_hub_model_id": "a/b/c"], "export_hub_model_id is not a repository's name"),
             (["export_size": "0"], "export_size must be at least 1"),
             (
                 ["output_dir": "out", "learning_rate": "1"],

@@ -2,6 +2,7 @@
 #define LF_CCURL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Both answer how many bytes they took; fewer than `count` ends the transfer. */
 typedef size_t (*lf_http_sink)(char *bytes, size_t size, size_t count, void *context);
@@ -11,7 +12,7 @@ typedef int (*lf_http_check)(void *context);
 
 enum { LF_HTTP_CANCELLED = 42 /* libcurl's own */, LF_HTTP_NO_LIBRARY = -1, LF_HTTP_ERROR_SIZE = 256 };
 
-typedef enum { LF_HTTP_GET, LF_HTTP_HEAD, LF_HTTP_POST } lf_http_method;
+typedef enum { LF_HTTP_GET, LF_HTTP_HEAD, LF_HTTP_POST, LF_HTTP_PUT } lf_http_method;
 
 typedef struct {
     const char *url;
@@ -21,6 +22,10 @@ typedef struct {
     /* What a POST sends. */
     const void *body;
     size_t body_size;
+    /* What a PUT sends: `file_size` bytes of an open file from `file_offset` on. */
+    int file;
+    int64_t file_offset;
+    int64_t file_size;
     /* Seconds without a byte after which the transfer is given up. */
     long patience;
     /* Whether the transfer should be given up; NULL for never. */

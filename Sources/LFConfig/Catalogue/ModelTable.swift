@@ -63,7 +63,7 @@ extension ArgumentCatalogue {
         export_quantization_nsamples | int >=1 | 128 | no | Samples used for calibration.
         export_quantization_maxlen | int >=1 | 1024 | no | Length of the samples used for calibration.
         export_legacy_format | bool | false | no | Write `.bin` files instead of safetensors.
-        export_hub_model_id | string? | - | no | Hub repository that receives the exported model.
+        export_hub_model_id | string? | - | yes | Repository of the Hugging Face hub that receives the exported model too, `owner/name` or `name`.
         ## KTransformers
         use_kt | bool | false | no | Train mixture-of-experts models with KTransformers.
         kt_cpu_activation | choice? !retain !recompute | - | yes | What KTransformers does with activations on the CPU.

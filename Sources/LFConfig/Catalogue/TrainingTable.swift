@@ -100,13 +100,13 @@ extension ArgumentCatalogue {
         save_on_each_node | bool | false | no effect | Whether every node saves. There is one node.
         enable_jit_checkpoint | bool | false | no: Press Ctrl-C to stop with a checkpoint. | Save when the machine asks the program to stop.
         restore_callback_states_from_checkpoint | bool | false | no | Restore the state of callbacks.
-        push_to_hub | bool | false | no | Upload the result to the hub.
-        hub_model_id | string? | - | no | Repository to upload to.
-        hub_strategy | choice every_save !end !checkpoint !all_checkpoints | every_save | yes | When to upload.
-        hub_token | string? | - | no | Token for the upload.
-        hub_private_repo | bool? | - | no | Keep the repository private.
-        hub_always_push | bool | false | no | Upload even while the last upload runs.
-        hub_revision | string? | - | no | Branch to upload to.
+        push_to_hub | bool | false | yes | Upload the model to the Hugging Face hub, in the background while training goes on.
+        hub_model_id | string? | - | yes | Repository to upload to, `owner/name` or `name`; the last part of `output_dir` when unset. It is made where it is missing.
+        hub_strategy | choice every_save end checkpoint all_checkpoints | every_save | yes | When to upload: the model with each checkpoint, only at the end, or the newest checkpoint or all of them besides.
+        hub_token | string? | - | yes | Token for the upload; without it `hf_hub_token`, then `HF_TOKEN`.
+        hub_private_repo | bool? | - | yes | Make a new repository private.
+        hub_always_push | bool | false | yes | Upload each checkpoint, one after the other; otherwise one that is saved while an upload goes on is left out.
+        hub_revision | string? | - | yes | Branch to upload to; made where it is missing.
         ## Data loading
         dataloader_num_workers | int >=0 | 0 | no effect | Upstream's processes that build batches. They are built by a thread ahead of the step.
         dataloader_drop_last | bool | false | yes | Leave out the last, smaller batch of an epoch.
