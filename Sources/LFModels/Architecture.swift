@@ -37,7 +37,7 @@ enum ArchitectureRegistry {
     static let all: [any Architecture.Type] = [
         Bloom.self, Cohere.self, Cohere2.self, DeepSeek.self, Dots1.self, Ernie.self, Exaone4.self,
         Falcon.self, Gemma.self, Gemma2.self, Gemma3.self, GLM.self, GLM4.self, GLM4Moe.self, GPT2.self,
-        GPTNeoX.self, Granite.self, GraniteMoe.self, Hunyuan.self, Llama.self, MiniMaxM2.self, Mistral.self,
+        GPTNeoX.self, GPTOss.self, Granite.self, GraniteMoe.self, Hunyuan.self, Llama.self, MiniMaxM2.self, Mistral.self,
         Mixtral.self, Nemotron.self, Olmo.self, Olmo2.self, Olmoe.self, OPT.self, Phi.self, Phi3.self,
         Qwen2.self, Qwen2Moe.self, Qwen3.self, Qwen3Moe.self, SeedOss.self, SmolLM3.self, StableLM.self,
         StarCoder2.self,

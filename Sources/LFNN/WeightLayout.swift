@@ -4,7 +4,7 @@ public import LFTorch
 public indirect enum WeightLayout: Sendable, Equatable {
     /// One tensor of the file, by its key.
     case tensor(String)
-    /// The two dimensions of a matrix exchanged.
+    /// The dimensions of a matrix, or of each of a stack of them, exchanged.
     case transposed(WeightLayout)
     /// Equal parts, one after the other along a dimension.
     case concatenated([WeightLayout], dim: Int)
@@ -36,7 +36,8 @@ public indirect enum WeightLayout: Sendable, Equatable {
         switch self {
         case .tensor(let key): return try read(key, shape)
         case .transposed(let whole):
-            return try whole.assemble(shape.reversed(), read).transposed().contiguous()
+            return try whole.assemble(Self.exchanged(shape), read).transposed(shape.count - 2, shape.count - 1)
+                .contiguous()
         case .concatenated(let parts, let dim):
             let size = Self.partShape(shape, dim, of: parts.count)
             return try .concatenated(parts.map { try $0.assemble(size, read) }, dim: dim)
@@ -59,8 +60,8 @@ public indirect enum WeightLayout: Sendable, Equatable {
         case .tensor(let key):
             return [FilePart(name: key, shape: shape) { (whole) throws(TorchError) in whole }]
         case .transposed(let whole):
-            return whole.fileParts(shape.reversed()).behind { (tensor) throws(TorchError) in
-                try tensor.transposed().contiguous()
+            return whole.fileParts(Self.exchanged(shape)).behind { (tensor) throws(TorchError) in
+                try tensor.transposed(shape.count - 2, shape.count - 1).contiguous()
             }
         case .concatenated(let parts, let dim):
             let size = Self.partShape(shape, dim, of: parts.count)
@@ -77,6 +78,10 @@ public indirect enum WeightLayout: Sendable, Equatable {
                 }
             }
         }
+    }
+
+    private static func exchanged(_ shape: [Int]) -> [Int] {
+        shape.dropLast(2) + shape.suffix(2).reversed()
     }
 
     private static func partShape(_ shape: [Int], _ dim: Int, of count: Int) -> [Int] {

@@ -54,7 +54,7 @@ struct GraniteMoe: Architecture {
             let router = Router(try Linear(hidden, experts, mixture / "router" / "layer", .router))
             return SequentialBlock(
                 hidden: hidden, mixer,
-                MixtureOfExperts(router, Experts(gateUp: gateUp, down: down, activation), routing),
+                MixtureOfExperts(router, Experts(gateUp: gateUp, down: down, .halves(activation)), routing),
                 mixerNorms: .before(first),
                 feedForwardNorms: .before(try norm(layer / "post_attention_layernorm")),
                 residualScale: residualMultiplier)

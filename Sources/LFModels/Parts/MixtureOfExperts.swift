@@ -3,16 +3,45 @@ package import LFTorch
 
 /// The matrices of a mixture's experts, each a gated MLP.
 package final class Experts {
-    /// `[experts, 2 · inner, hidden]`: the gate's rows first.
+    /// What comes between the two products.
+    package enum Gating {
+        /// `activation(gate) ⊙ up`; the gate's rows stand before those of up.
+        case halves(Activation)
+        /// `min(g, c)·σ(1.702·min(g, c)) ⊙ (1 + clip(u, ±c))`; rows of gate and up take turns (OpenAI 2025, arXiv 2508.10925).
+        case clampedPairs(limit: Double)
+
+        func callAsFunction(_ both: Tensor) throws(TorchError) -> Tensor {
+            let (rows, inner) = (both.dim(0), both.dim(1) / 2)
+            switch self {
+            case .halves(let activation):
+                return try activation.gated(
+                    both.slice(0..<inner, dim: 1), both.slice(inner..<2 * inner, dim: 1))
+            case .clampedPairs(let limit):
+                let pairs = try both.reshaped([rows, inner, 2])
+                let gate = try pairs.slice(0..<1, dim: 2).reshaped([rows, inner]).clamped(max: limit)
+                let up = try pairs.slice(1..<2, dim: 2).reshaped([rows, inner]).clamped(min: -limit)
+                    .clamped(max: limit)
+                return try gate * (gate * 1.702).sigmoid() * (up + 1)
+            }
+        }
+    }
+
+    /// `[experts, 2 · inner, hidden]`
     let gateUp: Parameter
     /// `[experts, hidden, inner]`
     let down: Parameter
-    let activation: Activation
+    /// `[experts, 2 · inner]` and `[experts, hidden]`
+    let biases: (gateUp: Parameter, down: Parameter)?
+    let gating: Gating
 
-    package init(gateUp: Parameter, down: Parameter, _ activation: Activation) {
+    package init(
+        gateUp: Parameter, down: Parameter, biases: (gateUp: Parameter, down: Parameter)? = nil,
+        _ gating: Gating
+    ) {
         self.gateUp = gateUp
         self.down = down
-        self.activation = activation
+        self.biases = biases
+        self.gating = gating
     }
 
     /// The names that files give an expert's three matrices.
@@ -42,33 +71,33 @@ package final class Experts {
             gateUp: try weights.parameter(
                 "gate_up_proj", [count, 2 * inner, hidden], .expert, layout: isFused ? nil : gateUp),
             down: try weights.parameter(
-                "down_proj", [count, hidden, inner], .expert, layout: isFused ? nil : down), activation)
+                "down_proj", [count, hidden, inner], .expert, layout: isFused ? nil : down), .halves(activation))
     }
 
     /// - Parameters:
     ///   - x: `[N, hidden]`, sorted by expert.
     ///   - counts: How many rows each expert has.
     func callAsFunction(_ x: Tensor, counts: [Int]) throws(TorchError) -> Tensor {
-        let both = try groupedLinear(x, gateUp.tensor, counts: counts)
-        let inner = down.tensor.dim(2)
-        let (gate, up) = (try both.slice(0..<inner, dim: 1), try both.slice(inner..<2 * inner, dim: 1))
-        return try groupedLinear(activation.gated(gate, up), down.tensor, counts: counts)
+        let both = try groupedLinear(x, gateUp.tensor, bias: biases?.gateUp.tensor, counts: counts)
+        return try groupedLinear(gating(both), down.tensor, bias: biases?.down.tensor, counts: counts)
     }
 }
 
 /// Scores the experts of a mixture for each token.
 package final class Router {
     private enum Source {
-        case weight(Parameter)
+        case weight(Parameter, bias: Parameter?)
         case linear(Linear)
     }
     private let source: Source
     /// `[experts]`: added to scores for the choice.
     let correction: Parameter?
 
-    /// - Parameter weight: `[experts, hidden]`.
-    package init(_ weight: Parameter, correction: Parameter? = nil) {
-        source = .weight(weight)
+    /// - Parameters:
+    ///   - weight: `[experts, hidden]`.
+    ///   - bias: `[experts]`.
+    package init(_ weight: Parameter, bias: Parameter? = nil, correction: Parameter? = nil) {
+        source = .weight(weight, bias: bias)
         self.correction = correction
     }
 
@@ -84,7 +113,7 @@ package final class Router {
     func logits(_ x: Tensor) throws(TorchError) -> Tensor {
         let x = x.dtype == .float64 ? x : try x.to(.float32)
         return switch source {
-        case .weight(let weight): try linear(x, weight.tensor)
+        case .weight(let weight, let bias): try linear(x, weight.tensor, bias: bias?.tensor)
         case .linear(let layer): try layer(x)
         }
     }
