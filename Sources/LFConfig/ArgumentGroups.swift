@@ -20,6 +20,7 @@ extension ModelArguments {
         upcastLMHeadOutput = arguments.bool("upcast_lmhead_output")
         disableGradientCheckpointing = arguments.bool("disable_gradient_checkpointing")
         trainFromScratch = arguments.bool("train_from_scratch")
+        moeAuxLossCoef = arguments.optionalDouble("moe_aux_loss_coef").flatMap { $0 > 0 ? $0 : nil }
         inferDType = arguments.choice("infer_dtype", default: .auto)
         printParamStatus = arguments.bool("print_param_status")
         if arguments.bool("bf16") || arguments.bool("pure_bf16") {

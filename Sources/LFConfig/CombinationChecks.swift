@@ -199,6 +199,13 @@ private let methodRules: [CombinationRule] = [
         !["pt", "sft"].contains($0.string("stage")) && $0.optionalDouble("neftune_noise_alpha") ?? 0 > 0
     },
     CombinationRule(
+        "moe_aux_loss_coef", "stage",
+        message: "`moe_aux_loss_coef` is for `stage: pt` and `stage: sft`.",
+        remedy: "Remove it: the losses of other stages do not include it."
+    ) {
+        !["pt", "sft"].contains($0.string("stage")) && $0.optionalDouble("moe_aux_loss_coef") ?? 0 > 0
+    },
+    CombinationRule(
         "use_dora", "finetuning_type", message: "`use_dora` is only valid for LoRA training.",
         remedy: "Use `finetuning_type: lora`, or remove it."
     ) { $0.string("finetuning_type") != "lora" && $0.bool("use_dora") },

@@ -42,6 +42,8 @@ public struct ModelArguments: Sendable, Equatable {
     public var upcastLMHeadOutput = false
     public var disableGradientCheckpointing = false
     public var trainFromScratch = false
+    /// How much the balance of a mixture's routers counts beside the loss of the tokens.
+    public var moeAuxLossCoef: Double?
     public var inferDType = InferenceDType.auto
     public var printParamStatus = false
     /// Derived: bf16 or pure_bf16 -> bfloat16, fp16 -> float16, else nil (the checkpoint's own type decides).

@@ -18,6 +18,8 @@ package protocol Architecture: Sendable {
     init(_ file: ConfigFile) throws
 
     var sizes: ModelSizes { get }
+    /// How the routers of a mixture are kept in balance while it is trained; nil for models that have none, or that keep it otherwise.
+    var balance: RouterBalance? { get }
 
     /// Builds the model in the order in which transformers registers its modules: adapters are drawn in it.
     ///
@@ -30,6 +32,7 @@ extension Architecture {
     package static var headName: String { "lm_head.weight" }
     package static var ignoredTensors: [String] { [] }
     package static var predictsFurther: Bool { false }
+    package var balance: RouterBalance? { nil }
 }
 
 /// The architectures that can be loaded.
@@ -37,7 +40,8 @@ enum ArchitectureRegistry {
     static let all: [any Architecture.Type] = [
         Bloom.self, Cohere.self, Cohere2.self, DeepSeek.self, Dots1.self, Ernie.self, Exaone4.self,
         Falcon.self, Gemma.self, Gemma2.self, Gemma3.self, GLM.self, GLM4.self, GLM4Moe.self, GPT2.self,
-        GPTNeoX.self, GPTOss.self, Granite.self, GraniteMoe.self, Hunyuan.self, Llama.self, MiniMaxM2.self, Mistral.self,
+        GPTNeoX.self, GPTOss.self, Granite.self, GraniteMoe.self, Hunyuan.self, Llama.self, MiniMaxM2.self,
+        Mistral.self,
         Mixtral.self, Nemotron.self, Olmo.self, Olmo2.self, Olmoe.self, OPT.self, Phi.self, Phi3.self,
         Qwen2.self, Qwen2Moe.self, Qwen3.self, Qwen3Moe.self, SeedOss.self, SmolLM3.self, StableLM.self,
         StarCoder2.self,

@@ -20,6 +20,7 @@ public struct ModelConfig: Sendable {
     public var maxPositions: Int { architecture.sizes.positions }
     public var tiesEmbeddings: Bool { architecture.sizes.tiesEmbeddings }
     public var initializerRange: Double { architecture.sizes.initializerRange }
+    public var routerBalance: RouterBalance? { architecture.balance }
     /// The names of the two weights with a row per token, such as `model.embed_tokens.weight`.
     public var embeddingName: String { type(of: architecture).embeddingName }
     public var headName: String { type(of: architecture).headName }

@@ -36,8 +36,10 @@ public indirect enum WeightLayout: Sendable, Equatable {
         switch self {
         case .tensor(let key): return try read(key, shape)
         case .transposed(let whole):
-            return try whole.assemble(Self.exchanged(shape), read).transposed(shape.count - 2, shape.count - 1)
-                .contiguous()
+            return try whole.assemble(Self.exchanged(shape), read).transposed(
+                shape.count - 2, shape.count - 1
+            )
+            .contiguous()
         case .concatenated(let parts, let dim):
             let size = Self.partShape(shape, dim, of: parts.count)
             return try .concatenated(parts.map { try $0.assemble(size, read) }, dim: dim)

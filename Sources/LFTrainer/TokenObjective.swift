@@ -12,25 +12,31 @@ public final class TokenObjective: Objective {
     private let loss: TokenLoss
     private let reference: ReferencePolicy
     private let noise: EmbeddingNoise?
+    private let routerLoss: RouterLoss?
     private let reportsAccuracy: Bool
     private let reportsPerplexity: Bool
 
     /// The mean loss of all predicted tokens, whatever their batches; upstream's `loss` and `eval_loss` depend on them.
     static let lossPerToken = "loss_per_token"
+    /// What `RouterLoss` gives, without its coefficient.
+    static let routerLossName = "router_loss"
 
     /// - Parameters:
     ///   - reference: What an anchored loss is held against.
     ///   - noise: Added to the embeddings in training.
+    ///   - routerLoss: Of a mixture whose routers are balanced.
     ///   - reportsAccuracy: Whether evaluation counts how often the likeliest token is the labelled one.
     ///   - reportsPerplexity: Whether evaluation gives the exponential of the loss per token.
     public init(
         _ model: LanguageModel, loss: TokenLoss = .crossEntropy, reference: ReferencePolicy = .none,
-        noise: EmbeddingNoise? = nil, reportsAccuracy: Bool = false, reportsPerplexity: Bool = false
+        noise: EmbeddingNoise? = nil, routerLoss: RouterLoss? = nil, reportsAccuracy: Bool = false,
+        reportsPerplexity: Bool = false
     ) {
         self.model = model
         self.loss = loss
         self.reference = reference
         self.noise = noise
+        self.routerLoss = routerLoss
         self.reportsAccuracy = reportsAccuracy
         self.reportsPerplexity = reportsPerplexity
     }
@@ -41,17 +47,31 @@ public final class TokenObjective: Objective {
     }
 
     public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        let loss = try losses(batch, noise: noise, accuracy: false).losses.sum()
-        return ObjectiveOutcome(loss: loss, metrics: [try perToken(loss, batch)])
+        let scored = try losses(batch, noise: noise, accuracy: false)
+        let loss = try scored.losses.sum()
+        let metrics = [try perToken(loss, batch)]
+        guard let routerLoss, let balance = scored.balance else {
+            return ObjectiveOutcome(loss: loss, metrics: metrics)
+        }
+        // The step's is the mean over its batches, which count by their labelled tokens as in the divisor.
+        let labels = Double(batch.host.labelCount)
+        return ObjectiveOutcome(
+            loss: try loss + balance * (routerLoss.coefficient * labels),
+            metrics: metrics + [Metric(Self.routerLossName, try balance.detached(), weight: labels)])
     }
 
     public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        let (losses, correct) = try losses(batch, noise: nil, accuracy: reportsAccuracy)
+        let (losses, correct, balance) = try losses(batch, noise: nil, accuracy: reportsAccuracy)
         // Over all labelled tokens, as in training: the first of a text counts, although nothing predicts it.
         let sum = try losses.sum()
-        let loss = try sum / lossDivisor(of: [batch.host])
-        let perToken = try perToken(sum, batch)
-        guard let correct else { return ObjectiveOutcome(loss: loss, metrics: [perToken]) }
+        var loss = try sum / lossDivisor(of: [batch.host])
+        var metrics = [try perToken(sum, batch)]
+        if let routerLoss, let balance {
+            loss = try loss + balance * routerLoss.coefficient
+            metrics.append(
+                Metric(Self.routerLossName, balance, weight: Double(batch.host.labelCount)))
+        }
+        guard let correct else { return ObjectiveOutcome(loss: loss, metrics: metrics) }
         // The mean over examples of each one's share of right tokens.
         let counts = batch.host.targetCounts
         let scored = counts.count { $0 > 0 }
@@ -60,7 +80,7 @@ public final class TokenObjective: Objective {
             / Tensor(counts.map { Float(max($0, 1)) }).to(model.device)
         let accuracy = try shares.sum() / Double(max(scored, 1))
         return ObjectiveOutcome(
-            loss: loss, metrics: [Metric("accuracy", accuracy, weight: Double(scored)), perToken])
+            loss: loss, metrics: [Metric("accuracy", accuracy, weight: Double(scored))] + metrics)
     }
 
     public func derivedEvaluationMetrics(
@@ -81,11 +101,16 @@ public final class TokenObjective: Objective {
         noise.map { [("neftune", $0.generator)] } ?? []
     }
 
-    /// Per labelled token, `[N]`; and whether it is the likeliest, where asked for.
+    /// Per labelled token, `[N]`; whether it is the likeliest, where asked for; and the routers' balance.
     private func losses(
         _ batch: DeviceStream, noise: EmbeddingNoise?, accuracy: Bool
-    ) throws(TorchError) -> (losses: Tensor, correct: Tensor?) {
-        let hidden = try model.hiddenStates(batch, noise: noise)
+    ) throws(TorchError) -> (losses: Tensor, correct: Tensor?, balance: Tensor?) {
+        let output = try model.forward(batch, noise: noise)
+        let hidden = output.hidden
+        let balance: Tensor? =
+            if let routerLoss, !output.routerLogits.isEmpty { try routerLoss(output.routerLogits) } else {
+                nil
+            }
         let scores = try model.tokenScores(
             hidden, batch, accuracy: accuracy, entropyOfTop: loss.entropyOfTop)
         var divergence: Tensor?
@@ -98,6 +123,6 @@ public final class TokenObjective: Objective {
         }
         let losses = try tokenLosses(
             loss, logProbs: scores.logProbs, entropy: scores.entropy, divergence: divergence)
-        return (losses, scores.correct)
+        return (losses, scores.correct, balance)
     }
 }

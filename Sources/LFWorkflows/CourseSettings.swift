@@ -23,6 +23,7 @@ private let courseArguments: Set = [
     "freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules",
     // Losses.
     "use_dft_loss", "use_asft_loss", "asft_alpha", "use_eaft_loss", "eaft_alpha", "neftune_noise_alpha",
+    "moe_aux_loss_coef",
     // Optimizer and schedule.
     "optim", "use_adam_mini", "use_muon", "use_badam", "badam_mode", "badam_start_block", "badam_switch_mode",
     "badam_switch_interval", "loraplus_lr_ratio", "learning_rate", "weight_decay", "adam_beta1", "adam_beta2",

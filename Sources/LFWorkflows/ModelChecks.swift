@@ -53,13 +53,25 @@ extension ModelLoader {
             {
                 let folder = try localFolder(
                     config.model.modelNameOrPath, key: "model_name_or_path", config.model)
-                _ = try ComputePlan(config, model: ModelConfig.read(directory: folder))
+                let model = try ModelConfig.read(directory: folder)
+                _ = try ComputePlan(config, model: model)
+                try requireRouter(of: model)
                 if !config.model.trainFromScratch { _ = try WeightStore.open(directory: folder) }
             },
             { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
             { try checkFiles(of: otherModel("ref_model")) },
             { try checkFiles(of: otherModel("reward_model")) },
             { try checkRewards() })
+    }
+
+    private func requireRouter(of model: ModelConfig) throws(UserError) {
+        guard config.model.moeAuxLossCoef != nil, config.training.doTrain, model.routerBalance == nil else {
+            return
+        }
+        throw UserError(
+            .configuration,
+            "moe_aux_loss_coef balances the routers of a mixture of experts; models of type \"\(model.modelType)\" have none that it could balance.",
+            remedy: "Remove it.")
     }
 
     private func otherModel(_ key: String) -> OtherModel? { otherModels.first { $0.key == key } }

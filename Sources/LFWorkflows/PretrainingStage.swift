@@ -1,4 +1,6 @@
 import LFConfig
+import LFModels
+import LFObjectives
 import LFTrainer
 
 extension Stage {
@@ -6,7 +8,8 @@ extension Stage {
     static func pretraining(_ config: ResolvedConfig, _ prepared: PreparedModel) throws -> Stage {
         Stage(
             objective: TokenObjective(
-                prepared.model, noise: try embeddingNoise(config), reportsPerplexity: true),
+                prepared.model, noise: try embeddingNoise(config),
+                routerLoss: RouterLoss(config, prepared.model.config), reportsPerplexity: true),
             dropsOut: true, trainingCurves: ["loss"], evaluationCurves: ["loss"])
     }
 }

@@ -15,7 +15,8 @@ extension Stage {
             objective: TokenObjective(
                 prepared.model, loss: loss,
                 reference: loss.usesReference ? try loader.referencePolicy(for: prepared) : .none,
-                noise: try embeddingNoise(config), reportsAccuracy: reportsAccuracy),
+                noise: try embeddingNoise(config), routerLoss: RouterLoss(config, prepared.model.config),
+                reportsAccuracy: reportsAccuracy),
             dropsOut: true, trainingCurves: ["loss"],
             evaluationCurves: ["loss"] + (reportsAccuracy ? ["accuracy"] : []))
     }
@@ -37,5 +38,15 @@ extension TokenLoss {
             case .eaft(let alpha): .entropyWeighted(alpha: alpha)
             case .asft(let alpha): .anchored(alpha: alpha)
             }
+    }
+}
+
+extension RouterLoss {
+    /// What `moe_aux_loss_coef` asks for or, without it, the model's own file (`output_router_logits`); nil where nothing is trained.
+    init?(_ config: ResolvedConfig, _ model: ModelConfig) {
+        guard config.training.doTrain, let balance = model.routerBalance,
+            let coefficient = config.model.moeAuxLossCoef ?? balance.coefficient
+        else { return nil }
+        self.init(coefficient: coefficient, chosen: balance.chosen)
     }
 }

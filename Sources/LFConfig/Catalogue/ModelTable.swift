@@ -21,7 +21,7 @@ extension ArgumentCatalogue {
         use_unsloth | bool | false | no: Remove it; fused kernels are built in. | Train with Unsloth's Python kernels.
         use_unsloth_gc | bool | false | no | Keep the layers' inputs in CPU memory for recomputation.
         enable_liger_kernel | bool | false | no effect | Liger's gain, never holding all logits, is built in: the language-model head runs in chunks over the learned tokens only.
-        moe_aux_loss_coef | float? >=0 | - | no | Weight of the router's load-balancing loss in mixture-of-experts models.
+        moe_aux_loss_coef | float? >=0 | - | yes | Weight of the router's load-balancing loss in mixture-of-experts models, beside the loss of the tokens.
         disable_gradient_checkpointing | bool | false | yes | Never recompute activations in the backward pass. Otherwise as many layers are recomputed as memory demands.
         use_reentrant_gc | bool | true | no effect | Both ways of recomputing activations in PyTorch give the same gradients.
         upcast_layernorm | bool | false | no | Hold the normalisation weights in float32.

@@ -13,6 +13,7 @@ struct GPTOss: Architecture {
     private let windows: [Int?]
     private let experts: Int
     private let routing: Routing
+    let balance: RouterBalance?
     private let limit: Double
 
     init(_ file: ConfigFile) throws {
@@ -23,10 +24,12 @@ struct GPTOss: Architecture {
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
         bias = try file.flag("attention_bias", default: true)
         windows = try file.windows(
-            sizes.layers, file.optionalCount("sliding_window", default: 128)) { $0 % 2 == 0 }
+            sizes.layers, file.optionalCount("sliding_window", default: 128)
+        ) { $0 % 2 == 0 }
         let chosen: Int
         (experts, chosen) = try file.experts("num_local_experts", "num_experts", default: 128, chosen: 4)
         routing = Routing(.softmaxOfChosen, chosen: chosen, normalizes: false)
+        balance = try file.balance(chosen: chosen, default: 0.9)
         try file.require("hidden_act", file.activation("hidden_act") == .silu)
         limit = try file.number("swiglu_limit", default: 7)
     }

@@ -14,6 +14,7 @@ struct GraniteMoe: Architecture {
     private let logitsScaling: Double
     private let experts: Int
     private let routing: Routing
+    let balance: RouterBalance?
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -30,6 +31,7 @@ struct GraniteMoe: Architecture {
         let chosen: Int
         (experts, chosen) = try file.experts("num_local_experts", default: 8, chosen: 2)
         routing = Routing(.softmaxOfChosen, chosen: chosen, normalizes: false)
+        balance = try file.balance(chosen: chosen)
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {

@@ -12,6 +12,7 @@ struct Mixtral: Architecture {
     private let window: Int?
     private let experts: Int
     private let routing: Routing
+    let balance: RouterBalance?
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -25,6 +26,7 @@ struct Mixtral: Architecture {
         (experts, chosen) = try file.experts("num_local_experts", "num_experts", default: 8, chosen: 2)
         try file.require("router_jitter_noise", file.number("router_jitter_noise", default: 0) == 0)
         routing = Routing(.softmax, chosen: chosen, normalizes: true)
+        balance = try file.balance(chosen: chosen)
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {
@@ -63,6 +65,7 @@ struct MiniMaxM2: Architecture {
     private let epsilon: Double
     private let experts: Int
     private let routing: Routing
+    let balance: RouterBalance?
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -77,6 +80,7 @@ struct MiniMaxM2: Architecture {
         try file.require("scoring_func", ["sigmoid", nil].contains(file.json["scoring_func"]?.string))
         try file.require("router_jitter_noise", file.number("router_jitter_noise", default: 0) == 0)
         routing = Routing(.sigmoid, chosen: chosen, normalizes: true)
+        balance = try file.balance(chosen: chosen)
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {

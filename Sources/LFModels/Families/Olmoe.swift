@@ -11,6 +11,7 @@ struct Olmoe: Architecture {
     private let clip: Double?
     private let experts: Int
     private let routing: Routing
+    let balance: RouterBalance?
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -24,6 +25,7 @@ struct Olmoe: Architecture {
         (experts, chosen) = try file.experts("num_experts", "num_local_experts", default: 64, chosen: 8)
         routing = Routing(
             .softmax, chosen: chosen, normalizes: try file.flag("norm_topk_prob", default: false))
+        balance = try file.balance(chosen: chosen, default: 0.01)
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {

@@ -13,6 +13,7 @@ struct Qwen2Moe: Architecture {
     private let bias: Bool
     private let windows: [Int?]
     private let mixture: SparseLayers
+    var balance: RouterBalance? { mixture.balance }
     private let sharedInner: Int
 
     init(_ file: ConfigFile) throws {
@@ -70,6 +71,7 @@ struct Qwen3Moe: Architecture {
     private let bias: Bool
     private let window: Int?
     private let mixture: SparseLayers
+    var balance: RouterBalance? { mixture.balance }
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -120,6 +122,7 @@ struct SparseLayers: Sendable {
     let experts: Int
     let inner: Int
     let routing: Routing
+    let balance: RouterBalance
 }
 
 extension ConfigFile {
@@ -135,6 +138,7 @@ extension ConfigFile {
             isSparse: (0..<layers).map { !dense.contains($0) && ($0 + 1) % step == 0 }, experts: experts,
             inner: try count("moe_intermediate_size", default: inner),
             routing: Routing(
-                .softmax, chosen: chosen, normalizes: try flag("norm_topk_prob", default: false)))
+                .softmax, chosen: chosen, normalizes: try flag("norm_topk_prob", default: false)),
+            balance: try balance(chosen: chosen))
     }
 }

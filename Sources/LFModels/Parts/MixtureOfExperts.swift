@@ -71,7 +71,8 @@ package final class Experts {
             gateUp: try weights.parameter(
                 "gate_up_proj", [count, 2 * inner, hidden], .expert, layout: isFused ? nil : gateUp),
             down: try weights.parameter(
-                "down_proj", [count, hidden, inner], .expert, layout: isFused ? nil : down), .halves(activation))
+                "down_proj", [count, hidden, inner], .expert, layout: isFused ? nil : down),
+            .halves(activation))
     }
 
     /// - Parameters:

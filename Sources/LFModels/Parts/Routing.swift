@@ -78,7 +78,25 @@ package struct Routing: Sendable {
     }
 }
 
+/// How training keeps routers in balance.
+public struct RouterBalance: Sendable {
+    /// Experts per token.
+    public var chosen: Int
+    /// The weight of the balance in the loss where the model's own file asks for it.
+    public var coefficient: Double?
+}
+
 extension ConfigFile {
+    /// Reads `output_router_logits`, which asks for a balanced router, and `router_aux_loss_coef`.
+    package func balance(
+        chosen: Int, default fallback: Double = 0.001
+    ) throws(UserError) -> RouterBalance {
+        let coefficient = try number("router_aux_loss_coef", default: fallback)
+        guard coefficient >= 0 else { throw refused("router_aux_loss_coef", "a positive number") }
+        let isAsked = try flag("output_router_logits", default: false) && coefficient > 0
+        return RouterBalance(chosen: chosen, coefficient: isAsked ? coefficient : nil)
+    }
+
     /// How many experts there are, and how many of them a token goes to; parameters are the architecture's defaults, nil where the file must
     /// say it.
     package func experts(

@@ -1,4 +1,5 @@
 import LFAdapters
+import LFCheckpoint
 import LFGeneration
 import LFModels
 import LFNN
@@ -69,6 +70,22 @@ import Testing
         for (one, other) in zip(kept.grads, again.grads) {
             #expect(try one.grad.isIdentical(to: other.grad), "\(one.name)")
         }
+    }
+
+    /// What is saved are the tensors of the file that was loaded, to the last bit.
+    @Test(arguments: ModelFolder.all) func savedIsWhatWasLoaded(_ folder: ModelFolder) throws {
+        let model = try folder.model()
+        let store = try WeightStore.open(directory: folder.path)
+        var missing = Set(store.names.filter { !model.config.ignores($0) })
+        for (name, tensor) in try model.parameters.flatMap({ try $0.fileTensors() }) {
+            // Files of a bare decoder leave the first part of names out.
+            let bare = name.split(separator: ".").dropFirst().joined(separator: ".")
+            let key = store.contains(name) ? name : bare
+            #expect(try tensor.isIdentical(to: store.tensor(key).to(.float32)), "\(name)")
+            missing.remove(key)
+        }
+        if model.sharesHead { missing.remove(model.config.headName) }
+        #expect(missing.isEmpty)
     }
 
     /// Two texts of different lengths at once, beyond a block of the cache and the windows.

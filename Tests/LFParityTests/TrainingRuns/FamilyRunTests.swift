@@ -1,11 +1,12 @@
 import Foundation
 import Testing
 
-/// Six steps of each family, LoRA and full, against the original's. A run that is added under `train/runs` is tested.
+/// Six steps of each family, LoRA and full, and runs with a router loss, against the original's. A run that is added under `train/runs` is tested.
 @Suite struct FamilyRunTests {
     static let runs: [RecordedRun] = {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: Golden.training + "/runs")) ?? []
-        return names.filter { $0.hasPrefix("fam_") || $0 == "sft_lora_gemma2" }.sorted()
+        return names.filter { $0.hasPrefix("fam_") || $0 == "sft_lora_gemma2" || $0.hasPrefix("router_") }
+            .sorted()
             .map { RecordedRun(name: $0) }
     }()
 
