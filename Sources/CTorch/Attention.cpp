@@ -47,7 +47,8 @@ at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const
     auto queries = q.to(wide), keys = grouped(k, heads).to(wide), values = grouped(v, heads).to(wide);
     auto index = at::TensorOptions().dtype(at::kLong).device(q.device());
     std::vector<at::Tensor> outputs;
-    for (const auto &segment : segments.list) {
+    for (size_t i = segments.held; i < segments.list.size(); ++i) {
+        const auto &segment = segments.list[i];
         std::vector<at::Tensor> key_parts = {keys.narrow(0, segment.start, segment.length)};
         std::vector<at::Tensor> value_parts = {values.narrow(0, segment.start, segment.length)};
         for (int64_t p = segment.prefix; p >= 0; p = segments.list[p].prefix) {
@@ -55,7 +56,7 @@ at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const
             key_parts.insert(key_parts.begin(), keys.narrow(0, part.start, part.length));
             value_parts.insert(value_parts.begin(), values.narrow(0, part.start, part.length));
         }
-        auto query = queries.narrow(0, segment.start, segment.length).transpose(0, 1);
+        auto query = queries.narrow(0, segment.start - segments.held_tokens, segment.length).transpose(0, 1);
         auto key = at::cat(key_parts, 0).permute({1, 2, 0}), value = at::cat(value_parts, 0).transpose(0, 1);
         auto query_place = at::arange(segment.offset, segment.offset + segment.length, index).unsqueeze(1);
         auto distance = at::arange(0, segment.offset + segment.length, index).unsqueeze(0) - query_place;
@@ -67,13 +68,31 @@ at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const
     return at::cat(outputs, 0).to(q.scalar_type());
 }
 
+at::Tensor segment_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
+                             const AttentionOptions &options) {
+    TORCH_CHECK(q.dim() == 3 && k.dim() == 3 && v.dim() == 3 && q.size(0) == segments.tokens() - segments.held_tokens &&
+                    k.size(0) == segments.tokens() && v.size(0) == k.size(0) && q.size(2) == k.size(2) && v.size(1) == k.size(1) && k.size(1) > 0 &&
+                    q.size(1) % k.size(1) == 0,
+                "queries, keys and values do not fit each other or the segments");
+    if (q.size(0) == 0) return at::zeros({0, q.size(1), v.size(2)}, q.options());
+    if (takes_blocks(q, k, v)) return block_attention(q, k, v, segments, options);
+    bool has_plain_scores = options.softcap <= 0 && !options.sinks.defined() && !options.slopes.defined();
+    bool sees_all = options.window <= 0 || options.window >= segments.longest_chain;
+    if (q.is_cpu() && has_plain_scores && sees_all && v.size(2) == q.size(2) && segments.held == 0)
+        return fused_attention(q, k, v, segments, options.scale);
+    return written_out_attention(q, k, v, segments, options);
+}
+
 }  // namespace lf
 
 using namespace lf;
 
-lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, lf_segments_t *out) {
+lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, size_t held, lf_segments_t *out) {
     return guarded([&] {
+        TORCH_CHECK(held <= count, "more segments are held than there are");
         auto result = std::make_unique<lf_segments>();
+        result->held = held;
+        if (held > 0) result->held_tokens = ends[held - 1];
         int64_t covered = 0;
         for (size_t i = 0; i < count; ++i) {
             TORCH_CHECK(starts[i] == covered && ends[i] > starts[i], "segment ", i, " does not follow the one before it");
@@ -91,19 +110,5 @@ void lf_segments_free(lf_segments_t segments) { delete segments; }
 
 lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, const lf_attention_options *options,
                                lf_tensor_t *out) {
-    return returning(out, [&]() -> at::Tensor {
-        const auto &query = q->value, &key = k->value, &value = v->value;
-        TORCH_CHECK(query.dim() == 3 && key.dim() == 3 && value.dim() == 3 && query.size(0) == segments->tokens() && key.size(0) == query.size(0) &&
-                        value.size(0) == query.size(0) && query.size(2) == key.size(2) && value.size(1) == key.size(1) && key.size(1) > 0 &&
-                        query.size(1) % key.size(1) == 0,
-                    "queries, keys and values do not fit each other or the segments");
-        AttentionOptions how(*options, query.size(1));
-        if (query.size(0) == 0) return at::zeros({0, query.size(1), value.size(2)}, query.options());
-        if (takes_blocks(query, key, value)) return block_attention(query, key, value, *segments, how);
-        bool has_plain_scores = how.softcap <= 0 && !how.sinks.defined() && !how.slopes.defined();
-        bool sees_all = how.window <= 0 || how.window >= segments->longest_chain;
-        if (query.is_cpu() && has_plain_scores && sees_all && value.size(2) == query.size(2))
-            return fused_attention(query, key, value, *segments, how.scale);
-        return written_out_attention(query, key, value, *segments, how);
-    });
+    return returning(out, [&] { return segment_attention(q->value, k->value, v->value, *segments, AttentionOptions(*options, q->value.size(1))); });
 }

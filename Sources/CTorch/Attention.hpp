@@ -9,6 +9,7 @@ struct lf_segments {
     };
     std::vector<Segment> list;
     int64_t longest_chain = 0;
+    int64_t held = 0, held_tokens = 0;  // the first segments that have no queries, and their tokens
 
     int64_t tokens() const { return list.empty() ? 0 : list.back().start + list.back().length; }
 };
@@ -42,5 +43,8 @@ at::Tensor fused_attention(const at::Tensor &q, const at::Tensor &k, const at::T
 /// All scores of a segment at once, by libtorch's operations: for all options, types and devices.
 at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
                                  const AttentionOptions &options);
+
+/// `lf_segment_attention`, by whichever way suits.
+at::Tensor segment_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, const AttentionOptions &options);
 
 }  // namespace lf

@@ -25,6 +25,10 @@ struct BlockAttention : Function<BlockAttention> {
         auto out = at::empty({sizes.tokens, sizes.heads, sizes.e}, queries.options());
         auto log_sums = at::empty({sizes.heads, sizes.tokens}, queries.options().dtype(at::kFloat));
         attend_in_blocks(*problem, queries, keys, values, out, log_sums);
+        if (problem->layout.held > 0) {
+            TORCH_CHECK(!q.requires_grad() && !k.requires_grad() && !v.requires_grad(), "attention onto held tokens has no gradient");
+            return out;
+        }
         context->save_for_backward({queries, keys, values, out, log_sums, sinks});
         context->saved_data["problem"] = c10::IValue::make_capsule(problem);
         return out;

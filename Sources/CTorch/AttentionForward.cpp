@@ -16,7 +16,7 @@ std::vector<QueryUnit> query_units(const AttentionLayout &layout, const Sizes &s
     int64_t most = sizes.d + sizes.e > 256 ? 4 : 8;  // blocks times heads, so that their state stays in the cache
     int64_t bundle = std::min(sizes.groups(), most), span = std::max<int64_t>(1, most / bundle);
     std::vector<QueryUnit> units;
-    for (size_t s = 0; s < layout.segments.size(); ++s)
+    for (size_t s = layout.held; s < layout.segments.size(); ++s)
         for (int64_t begin = layout.first[s]; begin < layout.first[s + 1]; begin += span)
             for (int64_t kv_head = 0; kv_head < sizes.kv_heads; ++kv_head)
                 for (int64_t h = 0; h < sizes.groups(); h += bundle) {
@@ -41,13 +41,16 @@ template <typename scalar> class Forward {
         float *sums, *top, *total;
     };
 
+    /// A block's first row among the queries.
+    int64_t row(const TokenBlock &block) const { return block.start - problem.layout.held_tokens; }
+
     size_t scratch_size(const QueryUnit &unit) const {
         size_t state = side * (sizes.d * sizeof(scalar) + (sizes.e + 2) * 4) + 256;
         return (unit.end - unit.begin) * unit.heads * state + side * (sizes.d + sizes.e) * sizeof(scalar) + side * side * 6 + 1024;
     }
 
     void begin(State &state, const TokenBlock &block, int64_t head) const {
-        Operands<scalar>::columns(q + (block.start * sizes.heads + head) * sizes.d, sizes.heads * sizes.d, block.count, sizes.d, state.queries);
+        Operands<scalar>::columns(q + (row(block) * sizes.heads + head) * sizes.d, sizes.heads * sizes.d, block.count, sizes.d, state.queries);
         std::fill_n(state.sums, sizes.e * side, 0.0f);
         std::fill_n(state.top, side, -nothing_seen);
         std::fill_n(state.total, side, 0.0f);
@@ -64,10 +67,10 @@ template <typename scalar> class Forward {
                 top = greatest;
             }
             factors[i] = total == 0 ? 0 : share / total;
-            log_sums[head * sizes.tokens + block.start + i] = total == 0 ? nothing_seen : top + std::log2(total);
+            log_sums[head * sizes.tokens + row(block) + i] = total == 0 ? nothing_seen : top + std::log2(total);
         }
         const float *from = state.sums;
-        finish(&from, 1, factors, block.count, sizes.e, out + (block.start * sizes.heads + head) * sizes.e, sizes.heads * sizes.e);
+        finish(&from, 1, factors, block.count, sizes.e, out + (row(block) * sizes.heads + head) * sizes.e, sizes.heads * sizes.e);
     }
 
     /// One tile: scores, weights, and the values' share.

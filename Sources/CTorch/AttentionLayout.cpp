@@ -5,7 +5,7 @@
 
 namespace lf {
 
-AttentionLayout::AttentionLayout(const lf_segments &from, int64_t window) : segments(from.list), window(window), descendants(from.list.size()) {
+AttentionLayout::AttentionLayout(const lf_segments &from, int64_t window) : segments(from.list), window(window), held(from.held), held_tokens(from.held_tokens), descendants(from.list.size()) {
     for (int64_t i = 0; i < static_cast<int64_t>(segments.size()); ++i) {
         const auto &segment = segments[i];
         first.push_back(blocks.size());

@@ -23,6 +23,7 @@ public:
     std::vector<TokenBlock> blocks;  // in the stream's order
     std::vector<int64_t> first;      // the first block of each segment, and one past the last
     int64_t window;
+    int64_t held, held_tokens;  // segments and tokens before the first query
 
     AttentionLayout(const lf_segments &from, int64_t window);
 

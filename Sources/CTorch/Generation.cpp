@@ -294,10 +294,9 @@ void lf_kv_cache_free(lf_kv_cache_t cache) { delete cache; }
 lf_status lf_kv_cache_reserve(lf_kv_cache_t cache, int64_t blocks) {
     return guarded([&] {
         if (blocks <= cache->blocks) return;
-        // Slabs grow with what is there, so that few are needed; nothing that is held is copied.
-        int64_t added = std::max(blocks - cache->blocks, cache->blocks / 2);
-        cache->slabs.push_back(added);
-        cache->blocks += added;
+        // A slab for what is new: nothing that is held is copied.
+        cache->slabs.push_back(blocks - cache->blocks);
+        cache->blocks = blocks;
     });
 }
 
@@ -381,5 +380,44 @@ lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q
         else if (query.scalar_type() == at::kBFloat16) run_attention<c10::BFloat16>(attend_bf16, *cache, held, query, result, rows, how);
         else explicit_attention(*cache, held, query, result, rows, how);
         return result;
+    });
+}
+
+lf_status lf_kv_cache_prefix_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, const int64_t *slots, size_t count,
+                                       lf_segments_t segments, const lf_attention_options *options, lf_tensor_t *out) {
+    return returning(out, [&] {
+        WithoutGrad scope;
+        TORCH_CHECK(layer < cache->layers.size() && !cache->layers[layer].keys.empty(), "the cache holds nothing for this layer");
+        TORCH_CHECK(segments->held_tokens == static_cast<int64_t>(count), "the segments hold ", segments->held_tokens, " tokens, ", count, " slots are given");
+        const auto &held = cache->layers[layer];
+        for (size_t i = 0; i < count; ++i)
+            TORCH_CHECK(slots[i] >= 0 && slots[i] < static_cast<int64_t>(held.key_blocks.size()) * cache->block_size, "a slot outside of the cache");
+        auto with_held = [&](const at::Tensor &x, const std::vector<at::Tensor> &slabs, const std::vector<char *> &blocks) {
+            TORCH_CHECK(x.dim() == 3 && slabs[0].size(1) == x.size(1) && slabs[0].size(3) == x.size(2) && slabs[0].scalar_type() == x.scalar_type(),
+                        "keys and values differ from those that the cache holds");
+            auto all = at::empty({static_cast<int64_t>(count) + x.size(0), x.size(1), x.size(2)}, x.options().requires_grad(false));
+            all.narrow(0, count, x.size(0)).copy_(x);
+            if (x.is_cpu()) {
+                size_t width = x.size(2) * x.element_size();
+                char *target = static_cast<char *>(all.mutable_data_ptr());
+                for (size_t row = 0; row < count; ++row) {
+                    const char *block = blocks[slots[row] / cache->block_size];
+                    for (int64_t head = 0; head < x.size(1); ++head, target += width)
+                        std::memcpy(target, block + (head * cache->block_size + slots[row] % cache->block_size) * width, width);
+                }
+                return all;
+            }
+            // Runs of neighbouring slots are copied at once: `[kvHeads, run, d]` to `[run, kvHeads, d]`.
+            for (size_t row = 0; row < count;) {
+                int64_t place = slots[row] % cache->block_size, run = 1;
+                while (row + run < count && place + run < cache->block_size && slots[row + run] == slots[row] + run) ++run;
+                auto [slab, index] = cache->place(slots[row] / cache->block_size);
+                all.narrow(0, row, run).copy_(slabs[slab].select(0, index).narrow(1, place, run).transpose(0, 1));
+                row += run;
+            }
+            return all;
+        };
+        return segment_attention(q->value, with_held(k->value, held.keys, held.key_blocks), with_held(v->value, held.values, held.value_blocks), *segments,
+                                 AttentionOptions(*options, q->value.size(1)));
     });
 }

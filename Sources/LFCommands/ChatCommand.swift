@@ -78,8 +78,14 @@ private struct ChatConsole {
         var failure: (any Error)?
         var answer: String?
         var problem: String?
+        Interruption.reset()
+        Interruption.watch(during: .answer)
+        defer {
+            Interruption.unwatch()
+            Interruption.reset()
+        }
         do {
-            answer = try model.answer(messages) { text in
+            answer = try model.answer(messages, isCancelled: { Interruption.isRequested }) { text in
                 do { try show(text) } catch { failure = error }
                 return failure == nil
             }.text

@@ -1,5 +1,4 @@
 import Foundation
-import LFModels
 import LFNN
 import LFTorch
 
@@ -8,97 +7,41 @@ import LFTorch
 /// Each step looks at the best `(1 + stop tokens) · beams` continuations of a prompt's beams. Those among the first `beams` that end
 /// become results, scored by `log p / length^penalty`; the best that go on are the next beams. A prompt is done when its best beam, were it
 /// to end now, would not be better than the worst of a full set of results.
-struct BeamSearch {
-
-    private let model: LanguageModel
+struct BeamScoring {
     private let options: GenerationOptions
     private let generator: Generator
     private let sampler: TokenSampler
 
-    init(_ model: LanguageModel, _ options: GenerationOptions, _ generator: Generator) {
-        (self.model, self.options, self.generator) = (model, options, generator)
+    init(_ options: GenerationOptions, _ generator: Generator) {
+        (self.options, self.generator) = (options, generator)
         sampler = TokenSampler(options)
     }
 
-    /// - Parameter isCancelled: Asked before each step; true ends the searches, those without a result yet with none.
-    /// - Returns: The best `answersPerPrompt` results of each prompt, best first.
-    func run(
-        _ prompts: [[Int32]], answersPerPrompt: Int, isCancelled: () -> Bool
-    ) throws -> [GeneratedSequence] {
-        let cache = try KeyValueCache(layers: model.config.layerCount)
-        var searches = prompts.map { PromptSearch($0, options) }
-        // As many prompts at once as their beams fit; the others wait.
-        let group = max(1, options.concurrentSequences / options.beamCount)
-        for first in stride(from: 0, to: prompts.count, by: group) {
-            let range = first..<min(first + group, prompts.count)
-            try run(&searches, range, prompts, cache, isCancelled)
-            guard !isCancelled() else { break }
-        }
-        return searches.flatMap { $0.answers(answersPerPrompt) }
-    }
-
-    private func run(
-        _ searches: inout [PromptSearch], _ range: Range<Int>, _ prompts: [[Int32]], _ cache: KeyValueCache,
-        _ isCancelled: () -> Bool
-    ) throws {
-        var starts = Array(repeating: KeyValueCache.Sequence(), count: range.count)
-        var logits = try model.prefill(Array(prompts[range]), &starts, cache)
-        var active = Array(range)
-        for (index, start) in zip(range, starts) { searches[index].beams[0].cached = start }
-        while !isCancelled() {
-            let kept = try continuations(logits, active.map { searches[$0] })
-            for (index, list) in zip(active, kept) { searches[index].advance(list, cache) }
-            for index in active where searches[index].isDone { searches[index].release(cache) }
-            active.removeAll { searches[$0].isDone }
-            guard !active.isEmpty else { return }
-            var cached = active.flatMap { searches[$0].beams.map(\.cached) }
-            let tokens = active.flatMap { searches[$0].beams.map { $0.ids[$0.ids.count - 1] } }
-            logits = try model.step(tokens, &cached, cache)
-            var next = 0
-            for index in active {
-                for beam in searches[index].beams.indices {
-                    searches[index].beams[beam].cached = cached[next]
-                    next += 1
-                }
-            }
-        }
-    }
-
-    /// The best continuations of each prompt's beams, best first, or as many drawn ones.
-    private func continuations(_ logits: Tensor, _ searches: [PromptSearch]) throws -> [[Continuation]] {
+    /// The best continuations of a prompt's beams, best first, or as many drawn ones.
+    ///
+    /// - Parameter logits: `[beams, vocab]`
+    func continuations(_ logits: Tensor, _ search: PromptSearch) throws -> [Continuation] {
         var scores = try logits.to(.float32).logSoftmax(dim: 1)
         if options.repetitionPenalty != 1 {
-            let seen = searches.flatMap { search in
-                search.beams.map { SeenTokens(search.prompt + $0.ids).ids }
-            }
+            let seen = search.beams.map { SeenTokens(search.prompt + $0.ids).ids }
             scores = try LogitsProcessing.repetitionPenalty(
                 scores, seen: seen, penalty: options.repetitionPenalty)
         }
         var ids: Tensor?
         if options.doSample { (scores, ids) = try sampler.candidates(scores) }
-        let sums = searches.flatMap { $0.beams.map(\.score) }
+        let sums = search.beams.map(\.score)
         scores = try scores + Tensor(sums, [sums.count, 1]).to(scores.device)
-        let width = scores.dim(1)
+        let width = scores.dim(1), all = sums.count * width
         let wanted = max(2, 1 + options.stopTokens.count) * options.beamCount
-        var result: [[Continuation]] = []
-        var row = 0
-        for search in searches {
-            let count = search.beams.count
-            let flat = try scores.slice(row..<row + count).reshaped([count * width])
-            let (values, places) = try best(flat, min(wanted, count * width))
-            let tokens = try ids?.slice(row..<row + count).reshaped([count * width])
-                .selecting(Tensor(places).to(flat.device)).int64s()
-            result.append(
-                places.indices.compactMap { index in
-                    // Drawn continuations may include some that the limits have removed when few are left.
-                    guard values[index] > -.infinity else { return nil }
-                    let place = Int(places[index])
-                    let token = tokens.map { $0[index] } ?? Int64(place % width)
-                    return Continuation(beam: place / width, token: Int32(token), score: values[index])
-                })
-            row += count
+        let (values, places) = try best(scores.reshaped([all]), min(wanted, all))
+        let tokens = try ids?.reshaped([all]).selecting(Tensor(places).to(scores.device)).int64s()
+        return places.indices.compactMap { index in
+            // Drawn continuations may include some that the limits have removed when few are left.
+            guard values[index] > -.infinity else { return nil }
+            let place = Int(places[index])
+            let token = tokens.map { $0[index] } ?? Int64(place % width)
+            return Continuation(beam: place / width, token: Int32(token), score: values[index])
         }
-        return result
     }
 
     /// The greatest scores, or scores drawn without replacement by their softmax: the greatest after Gumbel noise (Kool et al.

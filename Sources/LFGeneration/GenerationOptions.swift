@@ -29,8 +29,14 @@ public struct GenerationOptions: Sendable, Equatable {
     public var stopStrings: [String] = []
     /// Whether the log-probabilities of the chosen tokens are returned.
     public var returnsLogProbs = false
-    /// How many sequences are written at once.
-    public var concurrentSequences = 128
+    /// How many of the likeliest tokens are returned with each log-probability.
+    package var alternativeCount = 0
+    /// Whether tokens come with their text, which stop strings do anyhow; it needs a tokenizer.
+    package var writesText = false
+    /// Leaves special tokens out of the text.
+    package var skipsSpecialTokens = false
+    /// Whether the text of a stop token belongs to the answer's.
+    package var keepsStopToken = false
 
     public init() {}
 
@@ -73,7 +79,6 @@ public struct GenerationOptions: Sendable, Equatable {
         require(
             maxNewTokens.map { $0 > 0 } ?? true, "max_new_tokens must be positive, got \(maxNewTokens ?? 0).",
             "Leave it out to limit by max_length.")
-        require(concurrentSequences >= 1, "At least one sequence must be written at once.", "Use 128.")
         require(
             beamCount == 1 || stopStrings.isEmpty, "Stop strings cannot be used with num_beams > 1.",
             "Set num_beams to 1.")
@@ -102,10 +107,25 @@ public struct GeneratedSequence: Sendable, Equatable {
     public var finishReason = FinishReason.length
     /// Each token's log-probability under the model, before penalties, temperature and limits, in nats; nil unless asked for.
     public var logProbs: [Float]?
-    /// The text up to a stop string; nil unless there are stop strings.
+    /// For each token the likeliest ones in its place, best first; nil unless asked for.
+    package var alternatives: [[TokenLogProb]]?
+    /// The text up to a stop string or stop token; nil unless it was asked for or there are stop strings.
     public var text: String?
+    /// The end of the text, which belongs to no token: bytes of half a character, or what might have become a stop string.
+    package var closingText = ""
     /// A beam's summed log-probability, divided by its length to the power of the length penalty; nil without beam search.
     public var score: Float?
 
     public init() {}
+}
+
+/// A token and its log-probability under the model, in nats.
+package struct TokenLogProb: Sendable, Equatable {
+    package var id: Int32
+    package var logProb: Float
+}
+
+extension GenerationOptions {
+    /// Most tokens that may be added to a prompt.
+    func newTokenLimit(promptLength: Int) -> Int { maxNewTokens ?? maxLength - promptLength }
 }

@@ -32,28 +32,32 @@ package struct TokenSampler {
 
     /// One token per row: the likeliest, or a drawn one.
     ///
-    /// - Throws: `UserError` when a row's scores are not numbers.
-    package func choose(_ scores: Tensor, _ generator: Generator) throws -> [Int32] {
+    /// - Parameter uniforms: A number in [0, 1) per row where tokens are drawn.
+    /// - Returns: nil for a row whose scores are not numbers.
+    package func choose(_ scores: Tensor, uniforms: [Double]) throws(TorchError) -> [Int32?] {
         guard options.doSample else { return try scores.argmax(dim: 1).int64s().map { Int32($0) } }
         let (kept, ids) = try candidates(scores)
         let count = kept.dim(1), rows = kept.dim(0)
         let probabilities = try kept.softmax(dim: 1).floats()
-        let uniforms = try Tensor.zeros([rows], .float64)
-        try uniforms.fillUniformInPlace(0, 1, generator)
-        let places = try zip(0..., try uniforms.doubles()).map { row, uniform in
-            guard
-                let place = Self.draw(
-                    probabilities[row * count..<(row + 1) * count], uniform)
-            else {
-                throw UserError(
-                    .failedRun, "The model's scores for the next token are not numbers.",
-                    remedy: "Check the weights for NaN, or compute in bf16 or float32 instead of fp16.")
-            }
-            return Int64(place)
+        let places = zip(0..<rows, uniforms).map { row, uniform in
+            Self.draw(probabilities[row * count..<(row + 1) * count], uniform)
         }
-        guard let ids else { return places.map { Int32($0) } }
-        let index = try Tensor(places, [rows, 1]).to(ids.device)
-        return try ids.gathered(index, dim: 1).int64s().map { Int32($0) }
+        guard let ids else { return places.map { $0.map { Int32($0) } } }
+        let index = try Tensor(places.map { Int64($0 ?? 0) }, [rows, 1]).to(ids.device)
+        let tokens = try ids.gathered(index, dim: 1).int64s()
+        return zip(places, tokens).map { $0 == nil ? nil : Int32($1) }
+    }
+
+    /// Why a row has no token.
+    static let notNumbers = UserError(
+        .failedRun, "The model's scores for the next token are not numbers.",
+        remedy: "Check the weights for NaN, or compute in bf16 or float32 instead of fp16.")
+
+    /// The next `count` numbers in [0, 1) of a random stream.
+    package static func uniforms(_ count: Int, _ generator: Generator) throws(TorchError) -> [Double] {
+        let numbers = try Tensor.zeros([count], .float64)
+        try numbers.fillUniformInPlace(0, 1, generator)
+        return try numbers.doubles()
     }
 
     /// The place at which the running sum of `probabilities` passes `uniform`, in [0, 1), times their sum; nil where there is no

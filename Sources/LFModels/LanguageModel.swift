@@ -16,6 +16,9 @@ public final class LanguageModel {
     /// How many blocks, from the first, are computed again in the backward pass instead of being kept.
     public var recomputedLayers = 0
 
+    /// Up to which length of a sequence its tokens are computed the same whatever that length is, as far as passes have shown.
+    package private(set) var stableLength = Int.max
+
     private let parts: ModelParts
     private var frozenHeadMean: (weight: Tensor, mean: Tensor)?
 
@@ -79,6 +82,7 @@ public final class LanguageModel {
                 routerLogits.append(logits.dim(0) == tokens ? logits : try logits.slice(0..<tokens))
             }
         }
+        if cached != nil { stableLength = min(stableLength, pass.stableLength) }
         if let norm = parts.norm { x = try norm(x) }
         x = try x.to(computeDType)
         if let projection = parts.projection { x = try projection(x) }

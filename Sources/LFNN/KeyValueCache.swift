@@ -1,30 +1,41 @@
 import LFDiagnostics
 public import LFTorch
 
-/// The keys and values of sequences that are being written, in blocks that several sequences may share.
+/// The keys and values of sequences, in blocks that several sequences may share.
 ///
 /// A copy of a sequence shares its blocks; a block that is shared and not full is copied when one of its owners grows.
 public final class KeyValueCache {
     /// A sequence's tokens in the cache.
     public struct Sequence {
         /// What recurrent layers keep of the tokens.
-        public fileprivate(set) var states = LayerStates()
-        fileprivate(set) var blocks: [Int32] = []
+        public internal(set) var states = LayerStates()
+        package internal(set) var blocks: [Int32] = []
         /// Tokens that are held.
-        public fileprivate(set) var length = 0
+        public internal(set) var length = 0
 
         public init() {}
     }
 
     public let store: KeyValueStore
+    /// The most blocks that may be held at once.
+    package let capacity: Int
+    /// Asked for blocks when none is left below `capacity`: gives up some that nobody needs.
+    package var reclaim: () -> Void = {}
     private var free: [Int32] = []
-    /// How many sequences hold each block.
+    /// How many sequences, or others who keep it, hold each block.
     private var holders: [Int] = []
 
-    public init(layers: Int) throws(TorchError) { store = try KeyValueStore(layers: layers) }
+    /// - Parameter capacity: The most blocks that may be held at once.
+    public init(layers: Int, capacity: Int = .max) throws(TorchError) {
+        store = try KeyValueStore(layers: layers)
+        self.capacity = capacity
+    }
 
-    /// Blocks that some sequence holds.
+    /// Blocks that somebody holds.
     public var usedBlockCount: Int { holders.count - free.count }
+
+    /// How many hold a block.
+    package func holderCount(of block: Int32) -> Int { holders[Int(block)] }
 
     /// Makes place for `count` more tokens and returns their slots in the store.
     public func append(_ count: Int, to sequence: inout Sequence) throws(TorchError) -> [Int64] {
@@ -45,26 +56,63 @@ public final class KeyValueCache {
         return slots
     }
 
+    /// The slots of a sequence's tokens.
+    func slots(of sequence: Sequence) -> [Int64] {
+        let size = Int64(KeyValueStore.blockSize)
+        return (0..<Int64(sequence.length)).map { Int64(sequence.blocks[Int($0 / size)]) * size + $0 % size }
+    }
+
     /// Another sequence that begins with all tokens of this one.
     public func fork(_ sequence: Sequence) -> Sequence {
-        for block in sequence.blocks { holders[Int(block)] += 1 }
+        for block in sequence.blocks { retain(block) }
         var copy = sequence
         copy.states = LayerStates(sequence.states)
         return copy
     }
 
+    /// A sequence that begins with tokens of blocks that somebody holds.
+    ///
+    /// - Parameters:
+    ///   - blocks: As many as `length` tokens fill, the last perhaps in part.
+    ///   - states: What recurrent layers kept after these tokens.
+    package func sequence(of blocks: [Int32], length: Int, states: LayerStates?) -> Sequence {
+        for block in blocks { retain(block) }
+        var sequence = Sequence()
+        (sequence.blocks, sequence.length) = (blocks, length)
+        sequence.states = states.map { LayerStates($0) } ?? LayerStates()
+        return sequence
+    }
+
+    /// Has a sequence hold another block with the same tokens in place of its own.
+    package func replaceBlock(_ index: Int, of sequence: inout Sequence, by block: Int32) {
+        retain(block)
+        release(sequence.blocks[index])
+        sequence.blocks[index] = block
+    }
+
     /// Gives up a sequence's share of its blocks.
     public func release(_ sequence: Sequence) {
-        for block in sequence.blocks {
-            holders[Int(block)] -= 1
-            if holders[Int(block)] == 0 { free.append(block) }
-        }
+        for block in sequence.blocks { release(block) }
+    }
+
+    /// Keeps a block that somebody holds.
+    package func retain(_ block: Int32) { holders[Int(block)] += 1 }
+
+    package func release(_ block: Int32) {
+        holders[Int(block)] -= 1
+        if holders[Int(block)] == 0 { free.append(block) }
     }
 
     private func newBlock() throws(TorchError) -> Int32 {
+        if usedBlockCount >= capacity { reclaim() }
+        guard usedBlockCount < capacity else {
+            throw TorchError(
+                kind: .outOfMemory, operation: "key-value cache", message: "all \(capacity) blocks are in use"
+            )
+        }
         if free.isEmpty {
             let first = holders.count
-            try store.reserve(first + max(16, first / 2))
+            try store.reserve(min(capacity, first + max(16, first / 2)))
             holders += Array(repeating: 0, count: store.blockCount - first)
             free = (first..<holders.count).reversed().map { Int32($0) }
         }
@@ -86,54 +134,11 @@ public final class LayerStates {
         get { tensors[layer] ?? [] }
         set { tensors[layer] = newValue }
     }
-}
 
-/// How one forward pass uses a cache: where its tokens go and what they see.
-public struct CachedForward {
-    public let store: KeyValueStore
-    /// Where each token of the stream is stored, `[T]`.
-    public let slots: [Int64]
-    /// How long each token's sequence is with it and all that this pass adds to it, `[T]`.
-    public let sequenceLengths: [Int]
-    /// The states of the pass's sequences, in the order of their segments, or of their tokens where each adds one.
-    public let states: [LayerStates]
-    /// What each token sees of the cache; nil where sequences begin in this stream and its segments say it.
-    public let visible: VisibleTokens?
+    /// The same tensors apart from what later tokens make of them.
+    package var snapshot: LayerStates { LayerStates(self) }
 
-    /// A pass over whole sequences from their beginnings.
-    ///
-    /// - Parameter sequences: New ones, one for each of `lengths`; receive their tokens.
-    public init(
-        beginning sequences: inout [KeyValueCache.Sequence], lengths: [Int], in cache: KeyValueCache
-    ) throws(TorchError) {
-        var slots: [Int64] = []
-        var sequenceLengths: [Int] = []
-        for (index, length) in lengths.enumerated() {
-            precondition(sequences[index].length == 0, "a pass over segments begins its sequences")
-            sequences[index].states = LayerStates()
-            slots += try cache.append(length, to: &sequences[index])
-            sequenceLengths += Array(repeating: length, count: length)
-        }
-        store = cache.store
-        states = sequences.map(\.states)
-        (self.slots, self.sequenceLengths, visible) = (slots, sequenceLengths, nil)
-    }
-
-    /// A pass over one more token of each sequence.
-    public init(
-        continuing sequences: inout [KeyValueCache.Sequence], in cache: KeyValueCache
-    ) throws(TorchError) {
-        var slots: [Int64] = []
-        var visible = VisibleTokens()
-        for index in sequences.indices {
-            slots += try cache.append(1, to: &sequences[index])
-            visible.lengths.append(Int64(sequences[index].length))
-            visible.starts.append(Int64(visible.blocks.count))
-            visible.blocks += sequences[index].blocks
-        }
-        store = cache.store
-        states = sequences.map(\.states)
-        (self.slots, self.visible) = (slots, visible)
-        sequenceLengths = sequences.map(\.length)
+    package var byteCount: Int {
+        tensors.values.joined().reduce(0) { $0 + $1.count * $1.dtype.size }
     }
 }

@@ -81,6 +81,14 @@ public final class RotaryEmbedding {
         return (try Tensor(cosines, shape).to(device), try Tensor(sines, shape).to(device))
     }
 
+    /// Up to which length of a sequence its tokens are turned the same whatever that length is.
+    package var stableLength: Int {
+        switch scaling {
+        case .dynamic(_, let originalLimit), .longrope(_, _, let originalLimit, _): originalLimit
+        default: .max
+        }
+    }
+
     private func table(for length: Int) throws(TorchError) -> (Tensor, Tensor) {
         let basis =
             switch scaling {

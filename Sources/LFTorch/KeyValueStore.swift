@@ -43,6 +43,25 @@ public final class KeyValueStore {
         try check("key-value cache", lf_kv_cache_copy_block(handle, Int64(source), Int64(target)))
     }
 
+    /// Attention of pieces of sequences that the store holds the beginnings of, without gradient.
+    ///
+    /// - Parameters:
+    ///   - q: `[T, heads, d]`; `k` `[T, kvHeads, d]`; `v` `[T, kvHeads, e]`: the new tokens.
+    ///   - slots: Where the tokens of the held segments lie.
+    ///   - segments: The held ones, then those of the new tokens.
+    /// - Returns: `[T, heads, e]`.
+    package func attention(
+        layer: Int, _ q: Tensor, _ k: Tensor, _ v: Tensor, onto slots: [Int64], _ segments: SegmentMap,
+        _ options: AttentionOptions
+    ) throws(TorchError) -> Tensor {
+        try Tensor.make("attention onto the cache") { out in
+            options.withPlain {
+                lf_kv_cache_prefix_attention(
+                    handle, layer, q.handle, k.handle, v.handle, slots, slots.count, segments.handle, $0, out)
+            }
+        }
+    }
+
     /// Attention of `q [T, heads, d]` over cached tokens, without gradient; rows beyond the listed ones give zeros.
     ///
     /// - Parameter options: As for `segmentAttention`; a row's place is that of its last visible token, which is itself.

@@ -5,7 +5,9 @@ public final class SegmentMap {
     let handle: lf_segments_t
 
     /// Segment i covers `ranges[i]`, consecutive and not empty, and continues segment `prefixes[i]`, if any, which is before it.
-    public init(ranges: [Range<Int>], prefixes: [Int?]) throws(TorchError) {
+    ///
+    /// - Parameter held: How many of them, from the first, are keys and values alone: the cache holds them, and nothing is asked from there.
+    public init(ranges: [Range<Int>], prefixes: [Int?], held: Int = 0) throws(TorchError) {
         guard ranges.count == prefixes.count else {
             throw TorchError(
                 kind: .invalidArgument, operation: "segments",
@@ -15,7 +17,7 @@ public final class SegmentMap {
         let ends = ranges.map { Int64($0.upperBound) }
         let parents = prefixes.map { Int64($0 ?? -1) }
         var raw: lf_segments_t?
-        try check("segments", lf_segments_create(starts, ends, parents, ranges.count, &raw))
+        try check("segments", lf_segments_create(starts, ends, parents, ranges.count, held, &raw))
         guard let raw else { preconditionFailure("a successful creation yields a handle") }
         handle = raw
     }

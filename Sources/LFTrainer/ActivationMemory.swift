@@ -1,4 +1,3 @@
-import Foundation
 import LFModels
 import LFTorch
 
@@ -25,25 +24,5 @@ struct ActivationMemory {
             layers += 1
         }
         return layers
-    }
-
-    /// Free memory of this machine in bytes, within the limit of the control group that the process runs in.
-    static func availableOnHost() -> Int? {
-        var free: Int?
-        if let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8) {
-            for line in text.split(separator: "\n") where line.hasPrefix("MemAvailable:") {
-                free = line.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 << 10 }
-            }
-        }
-        let group = "/sys/fs/cgroup/memory"
-        func number(_ name: String) -> Int? {
-            (try? String(contentsOfFile: group + name, encoding: .utf8)).flatMap {
-                Int($0.trimmingCharacters(in: .whitespacesAndNewlines))
-            }
-        }
-        if let limit = number(".max"), let used = number(".current") {
-            free = min(free ?? .max, max(0, limit - used))
-        }
-        return free
     }
 }

@@ -119,7 +119,7 @@ public final class PolicyOptimizationObjective: Objective {
             }
             return prompt
         }
-        let answers = try TextGenerator(model).generate(
+        let answers = try GenerationEngine(model).generate(
             prompts, options: options, generator: rolloutGenerator
         ).map(\.ids)
         let sequences = zip(prompts, answers).map { prompt, answer in

@@ -421,7 +421,7 @@ public final class Trainer {
         let longest = trainSet.longestExample
         let memory = ActivationMemory(
             tokens: longest * arguments.perDeviceTrainBatchSize,
-            available: model.device == .cpu ? ActivationMemory.availableOnHost() : nil)
+            available: model.device == .cpu ? FreeMemory.bytes : nil)
         model.recomputedLayers = memory.recomputedLayers(of: model)
         if model.recomputedLayers > 0 {
             logger.info(

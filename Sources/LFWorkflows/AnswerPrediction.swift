@@ -18,7 +18,7 @@ final class AnswerPredictor: ExampleScoring {
     /// What `generated_predictions.jsonl` says of the set gone through last, a line for each example.
     private(set) var lines: [String] = []
 
-    private let generator: TextGenerator
+    private let engine: GenerationEngine
     private let options: GenerationOptions
     private let tokenizer: Tokenizer
     private let cutter: WordCutter
@@ -32,15 +32,16 @@ final class AnswerPredictor: ExampleScoring {
         try options.validate()
         let folder = try JiebaPackage.folder { logger.info("\($0)") }
         cutter = WordCutter(try WordDictionary(folder: folder))
-        generator = TextGenerator(model, tokenizer: tokenizer)
+        engine = try GenerationEngine(model, tokenizer: tokenizer)
         self.tokenizer = tokenizer
         skipsSpecialTokens = config.generating.skipSpecialTokens
         seed = UInt64(bitPattern: Int64(config.training.seed))
         random = try Generator(seed: seed)
     }
 
-    /// Every evaluation draws the same numbers, whatever was computed before it.
+    /// Every evaluation draws the same numbers, whatever was computed before it, with the weights as they are now.
     func begin() throws {
+        engine.forgetPrefixes()
         lines = []
         random = try Generator(seed: seed)
     }
@@ -52,7 +53,7 @@ final class AnswerPredictor: ExampleScoring {
             }
             return (prompt: prompt, label: label)
         }
-        let answers = try generator.generate(
+        let answers = try engine.generate(
             pairs.map(\.prompt), options: options, generator: random)
         return zip(pairs, answers).map { pair, answer in
             let (prompt, label) = pair

@@ -6,7 +6,6 @@ import LFModels
 public import LFTemplate
 import LFTokenizer
 import LFTorch
-import LFTrainer
 import Logging
 
 /// A loaded model that answers conversations (upstream `chat/chat_model.py` with the engine `huggingface`).
@@ -28,13 +27,14 @@ public final class ChatModel {
         public var ids: [Int32] = []
         /// How many tokens the prompt has.
         public var promptLength = 0
+        /// How many of them were known from earlier turns.
+        public var cachedPromptTokens = 0
         public var ending = Ending.length
     }
 
     private let setup: TemplateSetup
-    private let generator: TextGenerator
+    private let engine: GenerationEngine
     private let options: GenerationOptions
-    private let skipsSpecialTokens: Bool
     /// What tokens are drawn from; each answer goes on where the one before ended.
     private let random: Generator
 
@@ -54,12 +54,14 @@ public final class ChatModel {
             { if let name = config.data.template { try Template.check(name: name) } })
         setup = try loader.templateSetup(folder: folder, today: today, logger)
         try loader.checkFit(of: setup)
-        options = GenerationOptions(
+        var options = GenerationOptions(
             config.generating, stopTokens: Set(setup.template.stopTokenIDs(setup.tokenizer)))
+        (options.writesText, options.keepsStopToken) = (true, true)
+        options.skipsSpecialTokens = config.generating.skipSpecialTokens
         try options.validate()
+        self.options = options
         let prepared = try loader.load()
-        generator = TextGenerator(prepared.model, tokenizer: setup.tokenizer)
-        skipsSpecialTokens = config.generating.skipSpecialTokens
+        engine = try GenerationEngine(prepared.model, tokenizer: setup.tokenizer)
         random = try Generator(
             seed: config.generating.seed.map { UInt64(bitPattern: Int64($0)) } ?? .random(in: .min ... .max))
         let (device, dtype) = (prepared.plan.device.rawValue, prepared.plan.dtype.rawValue)
@@ -73,44 +75,55 @@ public final class ChatModel {
         try setup.template.encodePrompt(messages, with: setup.tokenizer)
     }
 
-    /// Writes the next answer of a conversation; Ctrl-C ends it early, a second one the process.
+    /// Writes the next answer of a conversation. What earlier turns have in common with it is not computed again.
     ///
     /// - Parameters:
     ///   - messages: Turns of user and assistant, the last one the user's.
+    ///   - isCancelled: Asked before each token; true ends the answer.
     ///   - onText: Receives the text as it is written, whole characters at a time; false ends the answer.
     /// - Throws: `UserError` for a conversation that is too long or that the template cannot write.
-    public func answer(_ messages: [Message], onText: (String) -> Bool) throws -> Answer {
+    public func answer(
+        _ messages: [Message], isCancelled: () -> Bool = { false }, onText: (String) -> Bool
+    ) throws -> Answer {
         let prompt = try promptIDs(messages)
         var answer = Answer()
         answer.promptLength = prompt.count
-        var decoder = StreamingDecoder(setup.tokenizer, skipSpecialTokens: skipsSpecialTokens)
-        Interruption.reset()
-        Interruption.watch(during: .answer)
-        defer {
-            Interruption.unwatch()
-            Interruption.reset()
-        }
-        var isWanted = true
+        let id = try engine.submit(GenerationRequest(prompt, options: options, random: .stream(random)))
         func show(_ text: String) {
-            guard !text.isEmpty, isWanted else { return }
+            guard !text.isEmpty else { return }
             answer.text += text
-            isWanted = onText(text)
+            if !onText(text) { engine.cancel(id) }
         }
-        let sequence = try generator.generate(
-            [prompt], options: options, generator: random,
-            onToken: { _, token in
-                show(decoder.append(token))
-                return isWanted
-            },
-            isCancelled: { Interruption.isRequested })[0]
-        show(decoder.finish())
-        answer.ids = sequence.ids
-        answer.ending =
-            switch sequence.finishReason {
+        do {
+            while engine.isBusy {
+                if isCancelled() { engine.cancel(id) }
+                for event in try engine.step() {
+                    switch event {
+                    case .began(_, let cachedTokens, _): answer.cachedPromptTokens = cachedTokens
+                    case .token(_, _, let token): show(token.text)
+                    case .finished(_, _, let sequence):
+                        show(sequence.closingText)
+                        answer.ids = sequence.ids
+                        answer.ending = Answer.Ending(sequence.finishReason)
+                    case .failed(_, let error): throw error
+                    }
+                }
+            }
+        } catch {
+            engine.abandon()
+            throw error
+        }
+        return answer
+    }
+}
+
+extension ChatModel.Answer.Ending {
+    init(_ reason: GeneratedSequence.FinishReason) {
+        self =
+            switch reason {
             case .stopToken, .stopString: .stop
             case .length: .length
             case .cancelled: .cancelled
             }
-        return answer
     }
 }

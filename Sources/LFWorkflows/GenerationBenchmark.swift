@@ -33,12 +33,14 @@ public func generationBenchmark(
         weights: CheckpointWeights(WeightStore.open(directory: directory), location: directory),
         storedDType: dtype, computeDType: dtype, on: .cpu)
     model.settle()
-    let generator = TextGenerator(model)
+    var limits = EngineLimits()
+    limits.reusesPrefixes = false
+    let engine = try GenerationEngine(model, limits: limits)
     func run(_ count: Int) throws -> (answers: [GeneratedSequence], seconds: Double) {
         var options = GenerationOptions()
         options.maxNewTokens = count
         let start = monotonicSeconds()
-        let answers = try generator.generate(prompts, options: options, generator: Generator(seed: 0))
+        let answers = try engine.generate(prompts, options: options, generator: Generator(seed: 0))
         return (answers, monotonicSeconds() - start)
     }
     _ = try run(min(newTokens, 8))

@@ -28,7 +28,7 @@ import Testing
         options.stopTokens = Set(try ids(json["stop_tokens"]))
         let prompt = try ids(json["prompt"])
         let answers = try #require(json["answers"]?.array)
-        let generator = TextGenerator(try GoldenModels.load(recorded.model))
+        let generator = try GenerationEngine(GoldenModels.load(recorded.model))
         let results = try generator.generate(
             [prompt], samplesPerPrompt: answers.count, options: options, generator: Generator(seed: 0))
         for (result, answer) in zip(results, answers) {
@@ -44,7 +44,7 @@ import Testing
     }
 
     @Test func drawnBeamsRepeatWithTheirSeed() throws {
-        let generator = TextGenerator(try GoldenModels.load("llama_a"))
+        let generator = try GenerationEngine(GoldenModels.load("llama_a"))
         var options = GenerationOptions()
         (options.beamCount, options.doSample, options.maxNewTokens) = (3, true, 12)
         options.topK = 20

@@ -17,7 +17,7 @@ import Testing
     /// transformers' `generate(do_sample=False)`, one token at a time over its own cache.
     @Test(arguments: GoldenModels.names) func recordedContinuations(_ name: String) throws {
         let (prompt, expected) = try GoldenModels.greedy(name)
-        let results = try TextGenerator(GoldenModels.load(name)).generate(
+        let results = try GenerationEngine(GoldenModels.load(name)).generate(
             [prompt], options: Self.options(expected.count), generator: Generator(seed: 0))
         #expect(results.map(\.ids) == [expected])
         #expect(results[0].finishReason == .length)
@@ -31,7 +31,7 @@ import Testing
     func batchOf16IsSixteenSingleRuns(_ name: String) throws {
         let model = try GoldenModels.load(name)
         let prompts = try unequalPrompts(16, vocabSize: model.config.vocabSize)
-        let generator = TextGenerator(model)
+        let generator = try GenerationEngine(model)
         var options = Self.options(40)
         options.returnsLogProbs = true
         let single = try prompts.flatMap {
@@ -39,8 +39,10 @@ import Testing
         }
         let batch = try generator.generate(prompts, options: options, generator: Generator(seed: 0))
         #expect(batch.map(\.ids) == single.map(\.ids))
-        options.concurrentSequences = 3
-        let waiting = try generator.generate(prompts, options: options, generator: Generator(seed: 0))
+        var limits = EngineLimits()
+        limits.concurrentSequences = 3
+        let waiting = try GenerationEngine(model, limits: limits).generate(
+            prompts, options: options, generator: Generator(seed: 0))
         #expect(waiting.map(\.ids) == single.map(\.ids))
         for (one, other) in zip(batch, single) {
             for (a, b) in zip(try #require(one.logProbs), try #require(other.logProbs)) {
@@ -67,7 +69,7 @@ import Testing
         var options = Self.options(80)
         options.returnsLogProbs = true
         let prompt = try unequalPrompts(3, vocabSize: model.config.vocabSize)[2]
-        let generator = TextGenerator(model)
+        let generator = try GenerationEngine(model)
         let written = try generator.generate([prompt], options: options, generator: Generator(seed: 0))[0]
         #expect((model.adapters.dropout != nil) == adapted)
         model.adapters.dropout = nil
@@ -86,7 +88,7 @@ import Testing
     @Test func samplesOfOnePromptShareItsPart() throws {
         let model = try GoldenModels.load("llama_a")
         let prompts = try unequalPrompts(3, vocabSize: model.config.vocabSize)
-        let generator = TextGenerator(model)
+        let generator = try GenerationEngine(model)
         let alone = try generator.generate(prompts, options: Self.options(50), generator: Generator(seed: 0))
         let samples = try generator.generate(
             prompts, samplesPerPrompt: 4, options: Self.options(50), generator: Generator(seed: 0))
@@ -118,7 +120,7 @@ import Testing
         var options = Self.options(12)
         options.returnsLogProbs = true
         let prompt = try unequalPrompts(2, vocabSize: model.config.vocabSize)[1]
-        let written = try TextGenerator(model).generate(
+        let written = try GenerationEngine(model).generate(
             [prompt], options: options, generator: Generator(seed: 0))[0]
         let expected = try wholePassLogProbs(model, prompt: prompt, answer: written.ids)
         for (a, b) in zip(try #require(written.logProbs), expected) { #expect(abs(Double(a) - b) <= 0.06) }
@@ -126,7 +128,7 @@ import Testing
 
     @Test func stopTokensEndASequenceAndTheCallerCanToo() throws {
         let (prompt, expected) = try GoldenModels.greedy("mistral_a")
-        let generator = TextGenerator(try GoldenModels.load("mistral_a"))
+        let generator = try GenerationEngine(GoldenModels.load("mistral_a"))
         var options = Self.options(expected.count)
         options.stopTokens = [expected[5]]
         let first = try #require(expected.firstIndex(of: expected[5]))
@@ -149,7 +151,7 @@ import Testing
 
     @Test func maxLengthCountsThePrompt() throws {
         let (prompt, expected) = try GoldenModels.greedy("llama_a")
-        let generator = TextGenerator(try GoldenModels.load("llama_a"))
+        let generator = try GenerationEngine(GoldenModels.load("llama_a"))
         var options = GenerationOptions()
         options.maxLength = prompt.count + 3
         let results = try generator.generate([prompt], options: options, generator: Generator(seed: 0))
@@ -161,7 +163,7 @@ import Testing
     }
 
     @Test func badPromptsAndOptionsAreNamed() throws {
-        let generator = TextGenerator(try GoldenModels.load("llama_a"))
+        let generator = try GenerationEngine(GoldenModels.load("llama_a"))
         func fails(
             _ prompts: [[Int32]], _ word: String, _ change: (inout GenerationOptions) -> Void = { _ in }
         ) throws {

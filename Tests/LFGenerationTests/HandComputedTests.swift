@@ -21,7 +21,7 @@ import Testing
     private func run(
         _ options: GenerationOptions, answers: Int = 1, seed: UInt64 = 0
     ) throws -> [GeneratedSequence] {
-        try TextGenerator(MarkovModel.make(Self.chain)).generate(
+        try GenerationEngine(MarkovModel.make(Self.chain)).generate(
             [[Self.start]], samplesPerPrompt: answers, options: options, generator: Generator(seed: seed))
     }
 

@@ -225,8 +225,9 @@ lf_status lf_silu_mul(lf_tensor_t gate, lf_tensor_t up, lf_tensor_t *out);
 /// d ≤ headDim (Su et al. 2021, arXiv 2104.09864, eq. 34).
 lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, bool interleaved, lf_tensor_t *out);
 
-/// Segment i covers `[starts[i], ends[i])` of the stream and continues segment `prefixes[i]` (-1: none, else < i).
-lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, lf_segments_t *out);
+/// Segment i covers `[starts[i], ends[i])` of the stream and continues segment `prefixes[i]` (-1: none, else < i). The first `held` segments are keys and
+/// values alone: nothing is asked from there.
+lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, size_t held, lf_segments_t *out);
 void lf_segments_free(lf_segments_t segments);
 /// What makes attention's weights of the products of queries and keys. A query at place i of its sequence and a key at place j ≤ i score
 /// `softcap·tanh(scale·q·k / softcap) + slope·(j − i)`; the softmax runs over the keys that are seen and the head's sink. 0 and NULL leave a part out.
@@ -261,6 +262,10 @@ lf_status lf_kv_cache_copy_block(lf_kv_cache_t cache, int64_t from, int64_t to);
 /// of the blocks listed from `blocks[starts[i]]` on, and sees them, with a window the last of them. Records nothing.
 lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q, const int64_t *lengths, const int64_t *starts,
                                 const int32_t *blocks, size_t count, const lf_attention_options *options, lf_tensor_t *out);
+/// Attention of whole pieces of sequences that the cache holds the beginnings of: `q`, `k`, `v` as for `lf_segment_attention`. `segments` begin with those
+/// that are held, whose keys and values lie in `slots`, `count` of them in all. Records nothing.
+lf_status lf_kv_cache_prefix_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, const int64_t *slots, size_t count,
+                                       lf_segments_t segments, const lf_attention_options *options, lf_tensor_t *out);
 
 // --- head ------------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ package final class Pass {
     /// Where keys, values and states are kept while text is generated.
     package let cached: CachedForward?
     private var tables: [ObjectIdentifier: (cos: Tensor, sin: Tensor)] = [:]
+    /// Up to which length of a sequence its tokens are turned the same whatever that length is.
+    private(set) var stableLength = Int.max
 
     init(_ stream: DeviceStream, computeDType: DType, cached: CachedForward?) {
         self.stream = stream
@@ -32,6 +34,7 @@ package final class Pass {
                 try rotary(stream)
             }
         tables[ObjectIdentifier(rotary)] = made
+        stableLength = min(stableLength, rotary.stableLength)
         return made
     }
 
@@ -46,8 +49,12 @@ package final class Pass {
     ) throws(TorchError) -> Tensor {
         if let cached {
             try cached.store.write(layer: layer, k, v, slots: cached.slots)
-            if let visible = cached.visible {
-                return try cached.store.attention(layer: layer, q, visible, options)
+            switch cached.view {
+            case .nothing: break
+            case .blocks(let visible): return try cached.store.attention(layer: layer, q, visible, options)
+            case .prefixes(let prefixes):
+                return try cached.store.attention(
+                    layer: layer, q, k, v, onto: prefixes.slots, prefixes.segments(rows: q.dim(0)), options)
             }
         }
         return try segmentAttention(q, k, v, stream.segments, options)

@@ -48,7 +48,7 @@ import Testing
         try loss.backward()
         let gradientError = try worstGradient(trainable, recorded, bounds.gradients)
 
-        let written = try TextGenerator(folder.model()).generate(
+        let written = try GenerationEngine(folder.model()).generate(
             [recorded.prompt], options: options(recorded.continuation.count), generator: Generator(seed: 0))[
                 0
             ]

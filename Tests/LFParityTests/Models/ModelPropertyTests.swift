@@ -95,8 +95,21 @@ import Testing
         options.maxNewTokens = 40
         options.returnsLogProbs = true
         let prompts = [17, 3].map { sequence($0, prompt: 0, seed: $0).inputIDs }
-        let written = try TextGenerator(model).generate(
+        let written = try GenerationEngine(model).generate(
             prompts, options: options, generator: Generator(seed: 0))
+        // In pieces that continue what the cache holds it is the same.
+        var limits = EngineLimits()
+        limits.prefillTokensPerStep = 5
+        let engine = try GenerationEngine(model, limits: limits)
+        for _ in 0..<2 {
+            let pieces = try engine.generate(prompts, options: options, generator: Generator(seed: 0))
+            for (one, other) in zip(pieces, written) {
+                #expect(one.ids == other.ids)
+                for (a, b) in zip(try #require(one.logProbs), try #require(other.logProbs)) {
+                    #expect(isClose(Double(a), Double(b), absolute: 1e-6, relative: 1e-6))
+                }
+            }
+        }
         for (prompt, answer) in zip(prompts, written) {
             let all = prompt + answer.ids
             let whole = Example.supervised([LabeledSequence(inputIDs: all, labels: all)])

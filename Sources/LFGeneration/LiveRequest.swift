@@ -1,0 +1,138 @@
+import LFNN
+import LFTokenizer
+import LFTorch
+
+/// The ids that occur in a text, each once, for the repetition penalty.
+struct SeenTokens {
+    private var known: Set<Int32> = []
+    private(set) var ids: [Int64] = []
+
+    init(_ tokens: [Int32]) { for token in tokens { insert(token) } }
+
+    mutating func insert(_ token: Int32) {
+        if known.insert(token).inserted { ids.append(Int64(token)) }
+    }
+}
+
+/// Turns an answer's tokens into its text, up to a stop string.
+struct AnswerText {
+    private var decoder: StreamingDecoder
+    private var stops: StopStrings
+
+    init(_ tokenizer: Tokenizer, _ options: GenerationOptions) {
+        decoder = StreamingDecoder(tokenizer, skipSpecialTokens: options.skipsSpecialTokens)
+        stops = StopStrings(options.stopStrings)
+    }
+
+    /// Whether a stop string is complete.
+    var isStopped: Bool { stops.isStopped }
+
+    /// The text that a token completes.
+    mutating func append(_ token: Int32) -> String { stops.append(decoder.append(token)) }
+
+    /// What was kept back.
+    mutating func finish() -> String {
+        guard !stops.isStopped else { return "" }
+        return stops.append(decoder.finish()) + stops.finish()
+    }
+}
+
+/// A request that has its place in the batch.
+final class LiveRequest {
+    /// One answer that is being written.
+    struct Row {
+        let sample: Int
+        var sequence: KeyValueCache.Sequence
+        var result = GeneratedSequence()
+        var seen: SeenTokens?
+        var text: AnswerText?
+    }
+
+    let id: RequestID
+    let request: GenerationRequest
+    let random: Generator
+    /// Most tokens of an answer.
+    let limit: Int
+    /// Blocks that it may come to hold beyond those that it shares.
+    let reservedBlocks: Int
+    /// Blocks that it found in the cache.
+    let sharedBlocks: [Int32]
+    /// Tokens of the prompt that the cache knew.
+    let cachedTokens: Int
+    /// The prompt's tokens that are computed.
+    var prompt: KeyValueCache.Sequence
+    var promptScores: [GeneratedToken] = []
+    var rows: [Row] = []
+    var search: PromptSearch?
+
+    init(
+        _ id: RequestID, _ request: GenerationRequest, random: Generator, prompt: KeyValueCache.Sequence,
+        reservedBlocks: Int
+    ) {
+        self.id = id
+        self.request = request
+        self.random = random
+        self.prompt = prompt
+        self.reservedBlocks = reservedBlocks
+        sharedBlocks = prompt.blocks
+        cachedTokens = prompt.length
+        limit = request.options.newTokenLimit(promptLength: request.prompt.count)
+    }
+
+    var options: GenerationOptions { request.options }
+    /// Sequences that are decoded.
+    var width: Int { search?.beams.count ?? rows.count }
+    /// Sequences that it may come to have.
+    var widthAtMost: Int { rows.isEmpty ? request.width : rows.count }
+    var isDone: Bool { search?.isDone ?? rows.isEmpty }
+
+    /// Begins to write once the prompt is computed.
+    func begin(_ tokenizer: Tokenizer?, _ cache: KeyValueCache) {
+        if options.beamCount > 1 {
+            var search = PromptSearch(request.prompt, options)
+            search.beams[0].cached = prompt
+            self.search = search
+        } else {
+            var result = GeneratedSequence()
+            if options.returnsLogProbs { result.logProbs = [] }
+            if options.returnsLogProbs, options.alternativeCount > 0 { result.alternatives = [] }
+            let writesText = options.writesText || !options.stopStrings.isEmpty
+            if writesText { result.text = "" }
+            let seen = options.repetitionPenalty == 1 ? nil : SeenTokens(request.prompt)
+            let text = writesText ? tokenizer.map { AnswerText($0, options) } : nil
+            rows = (0..<request.samples).map { sample in
+                Row(
+                    sample: sample, sequence: sample == 0 ? prompt : cache.fork(prompt), result: result,
+                    seen: seen, text: text)
+            }
+        }
+        prompt = KeyValueCache.Sequence()
+    }
+
+    /// The last token of each of its sequences, and what the cache holds before it.
+    func lastTokens(_ tokens: inout [Int32], _ sequences: inout [KeyValueCache.Sequence]) {
+        for row in rows {
+            tokens.append(row.result.ids[row.result.ids.count - 1])
+            sequences.append(row.sequence)
+        }
+        for beam in search?.beams ?? [] {
+            tokens.append(beam.ids[beam.ids.count - 1])
+            sequences.append(beam.cached)
+        }
+    }
+
+    /// Takes its sequences back after those tokens were computed.
+    func take(_ sequences: inout ArraySlice<KeyValueCache.Sequence>) {
+        for index in rows.indices { rows[index].sequence = sequences.removeFirst() }
+        for index in search?.beams.indices ?? 0..<0 { search?.beams[index].cached = sequences.removeFirst() }
+    }
+
+    /// Gives up all that it holds in the cache.
+    func release(_ cache: KeyValueCache) {
+        cache.release(prompt)
+        prompt = KeyValueCache.Sequence()
+        for row in rows { cache.release(row.sequence) }
+        rows = []
+        search?.release(cache)
+    }
+}

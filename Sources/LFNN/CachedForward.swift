@@ -1,0 +1,110 @@
+public import LFTorch
+
+/// How one forward pass uses a cache: where its tokens go and what they see.
+///
+/// The stream holds a segment per sequence, in their order, with the tokens that the pass adds to it. A layer that keeps a state goes on from
+/// `states`, which is empty at a sequence's beginning, and leaves the state after the segment's last token there.
+public struct CachedForward {
+    /// What the tokens see of the cache.
+    package enum View {
+        /// Nothing: their sequences begin in this stream.
+        case nothing
+        /// Each token is alone in its segment and sees these blocks, in which it lies itself.
+        case blocks(VisibleTokens)
+        /// Segments continue what the cache holds.
+        case prefixes(CachedPrefixes)
+    }
+
+    public let store: KeyValueStore
+    /// Where each token of the stream is stored, `[T]`.
+    public let slots: [Int64]
+    /// How long each token's sequence is with it and all that this pass adds to it, `[T]`.
+    public let sequenceLengths: [Int]
+    /// The states of the pass's sequences, in the order of their segments.
+    public let states: [LayerStates]
+    package let view: View
+
+    /// What each token sees of the cache where it is alone in its segment and continues a sequence.
+    package var visible: VisibleTokens? {
+        if case .blocks(let visible) = view { visible } else { nil }
+    }
+
+    /// A pass that adds `counts[i]` tokens, at least one, to sequence i.
+    public init(
+        adding counts: [Int], to sequences: inout [KeyValueCache.Sequence], in cache: KeyValueCache
+    ) throws(TorchError) {
+        let begins = sequences.allSatisfy { $0.length == 0 }
+        let goesByToken = !begins && counts.allSatisfy { $0 == 1 }
+        let prefixes = begins || goesByToken ? nil : CachedPrefixes(sequences, counts, cache)
+        var slots: [Int64] = []
+        var sequenceLengths: [Int] = []
+        var visible = VisibleTokens()
+        for (index, count) in counts.enumerated() {
+            slots += try cache.append(count, to: &sequences[index])
+            let length = sequences[index].length
+            sequenceLengths += Array(repeating: length, count: count)
+            guard goesByToken else { continue }
+            visible.lengths.append(Int64(length))
+            visible.starts.append(Int64(visible.blocks.count))
+            visible.blocks += sequences[index].blocks
+        }
+        store = cache.store
+        states = sequences.map(\.states)
+        (self.slots, self.sequenceLengths) = (slots, sequenceLengths)
+        view = prefixes.map { .prefixes($0) } ?? (begins ? .nothing : .blocks(visible))
+    }
+}
+
+/// The beginnings of a pass's sequences that the cache holds, each once although several may continue it.
+package final class CachedPrefixes {
+    private struct Key: Hashable {
+        var blocks: [Int32]
+        var length: Int
+    }
+
+    /// Where the held tokens lie.
+    package private(set) var slots: [Int64] = []
+    private var held: [Range<Int>] = []
+    /// Of each sequence, the held segment that it continues.
+    private var parents: [Int?] = []
+    private let counts: [Int]
+    private var known: (rows: Int, map: SegmentMap)?
+
+    init(_ sequences: [KeyValueCache.Sequence], _ counts: [Int], _ cache: KeyValueCache) {
+        self.counts = counts
+        var places: [Key: Int] = [:]
+        for sequence in sequences {
+            guard sequence.length > 0 else {
+                parents.append(nil)
+                continue
+            }
+            let key = Key(blocks: sequence.blocks, length: sequence.length)
+            if places[key] == nil {
+                places[key] = held.count
+                held.append(slots.count..<slots.count + sequence.length)
+                slots += cache.slots(of: sequence)
+            }
+            parents.append(places[key])
+        }
+    }
+
+    /// The held segments, then those of a stream of `rows` rows; what is beyond its tokens fills it up.
+    package func segments(rows: Int) throws(TorchError) -> SegmentMap {
+        if let known, known.rows == rows { return known.map }
+        var ranges = held
+        var prefixes: [Int?] = Array(repeating: nil, count: held.count)
+        var end = slots.count
+        for (count, parent) in zip(counts, parents) {
+            ranges.append(end..<end + count)
+            prefixes.append(parent)
+            end += count
+        }
+        if end < slots.count + rows {
+            ranges.append(end..<slots.count + rows)
+            prefixes.append(nil)
+        }
+        let map = try SegmentMap(ranges: ranges, prefixes: prefixes, held: held.count)
+        known = (rows, map)
+        return map
+    }
+}
