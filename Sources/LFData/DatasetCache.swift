@@ -64,15 +64,15 @@ private func tokenizedFile(in folder: String) -> String { folder + "/dataset.tok
 /// - Parameters:
 ///   - tokenizerFolder: Where the tokenizer was read from.
 ///   - cache: Nil for reading the data in any case.
-/// - Throws: A `UserError` as `loadDatasets(config:tokenizer:template:)`, or when `tokenized_path` cannot be used.
+/// - Throws: A `UserError` as `processDatasets(config:tokenizer:template:)`, or when `tokenized_path` cannot be used.
 public func loadDatasets(
     config: ResolvedConfig, tokenizer: Tokenizer, template: Template, tokenizerFolder: String,
     cache: DatasetCache?
 ) throws -> DatasetModule {
     func process() throws -> DatasetModule {
-        try loadDatasets(config: config, tokenizer: tokenizer, template: template)
+        try processDatasets(config: config, tokenizer: tokenizer, template: template)
     }
-    // A stream is never there as a whole, and its data are not read to find a name for it.
+    // Streams are not cached: computing the key would read all the data.
     if config.data.streaming { return try process() }
     let stage = config.finetuning.stage.rawValue
     let threads = ProcessInfo.processInfo.activeProcessorCount

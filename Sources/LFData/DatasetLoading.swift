@@ -13,7 +13,7 @@ public import LFTokenizer
 ///   - tokenizer: Fitted to the template (`TemplateSetup`).
 ///   - template: As `TemplateSetup` chose it.
 /// - Throws: A `UserError` with file and row when data is missing or malformed, or when no example is left.
-public func loadDatasets(
+public func processDatasets(
     config: ResolvedConfig, tokenizer: Tokenizer, template: Template
 ) throws -> DatasetModule {
     if config.data.streaming {
@@ -235,7 +235,7 @@ struct DatasetLoader {
             throw UserError(
                 .failedRun,
                 form == .pairwise
-                    ? "The dataset \"\(name)\" is no preference data, which the stage \(stage) needs."
+                    ? "The dataset \"\(name)\" is not preference data, which the stage \(stage) needs."
                     : "The dataset \"\(name)\" is preference data, which the stage \(stage) cannot use.",
                 at: info?.path, remedy: "Correct \"ranking\" in its entry, or choose another dataset.")
         }

@@ -9,7 +9,7 @@ import LFTokenizer
 ///
 /// An evaluation set is gone through again and again, so its tokens are kept.
 ///
-/// - Throws: A `UserError` as `loadDatasets`, for what the first rows of every dataset show.
+/// - Throws: A `UserError` as `processDatasets`, for what the first rows of every dataset show.
 func streamDatasets(
     config: ResolvedConfig, tokenizer: Tokenizer, template: Template
 ) throws -> DatasetModule {

@@ -29,7 +29,7 @@ struct ExamplePacking: Sendable {
         return batches
     }
 
-    /// Nil where the arguments ask for no packing, or examples are no single sequences.
+    /// Nil where the arguments ask for no packing, or examples are not single sequences.
     init?(_ processor: ExampleProcessor) {
         guard processor.data.packing, processor.form == .pretraining || processor.form == .supervised else {
             return nil
@@ -77,9 +77,23 @@ struct ExamplePacking: Sendable {
     }
 
     /// Examples side by side, as many as `cutoff_len` holds; they do not see each other.
+    ///
+    /// Sequences of one conversation stay together as far as there is room, so that their common beginnings count once.
     private func knapsacks(_ sequences: [LabeledSequence]) -> [Example] {
-        greedyKnapsacks(sequences.map(\.inputIDs.count), capacity: data.cutoffLen).map { knapsack in
-            .supervised(knapsack.map { sequences[$0] })
+        var items: [(sequences: [LabeledSequence], size: Int)] = []
+        for sequence in sequences {
+            let added = sequence.newTokenCount(behind: items.last?.sequences.last)
+            if sequence.sharesBeginning, let size = items.last?.size, size + added <= data.cutoffLen {
+                items[items.count - 1].sequences.append(sequence)
+                items[items.count - 1].size += added
+            } else {
+                var first = sequence
+                first.sharesBeginning = false
+                items.append(([first], first.inputIDs.count))
+            }
+        }
+        return greedyKnapsacks(items.map(\.size), capacity: data.cutoffLen).map { knapsack in
+            .supervised(knapsack.flatMap { items[$0].sequences })
         }
     }
 }

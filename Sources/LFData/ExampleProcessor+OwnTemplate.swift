@@ -5,7 +5,7 @@ import LFTokenizer
 
 extension ExampleProcessor {
     /// The sequences from which a conversation's answers are learned in the model's own chat template: one, or more where the
-    /// template writes earlier turns otherwise than when they were answered.
+    /// template writes earlier turns otherwise than when they were answered; what those have in common is computed once.
     func supervised(
         _ conversation: Conversation, _ answer: Message, _ own: OwnTemplate
     ) throws -> Processed {
@@ -27,7 +27,10 @@ extension ExampleProcessor {
             let (sequence, ownCut) = labeled(text.turns) { turn in
                 (prompt: data.trainOnPrompt, answer: isLearned[turn])
             }
-            sequences.append(sequence)
+            sequences.append(
+                LabeledSequence(
+                    inputIDs: sequence.inputIDs, labels: sequence.labels, sharesBeginning: !sequences.isEmpty)
+            )
             cut.prompt += ownCut.prompt
             cut.answer += ownCut.answer
         }

@@ -7,7 +7,7 @@ import LFStream
 ///
 /// Each example is its kind, the number of its sequences, and per sequence the count of ids, the form of the labels and the
 /// ids. The form is the number of leading tokens that are not learned when all others are, else -1, and then the labels
-/// stand behind the ids.
+/// stand behind the ids. A sequence that shares its beginning with the one before it has -3 - form instead.
 enum TokenizedFile {
     /// The first bytes; the number changes with the layout.
     private static let magic = Array("LFTOKEN1".utf8)
@@ -65,7 +65,10 @@ enum TokenizedFile {
                 try writer.append([kind(of: example), Int32(sequences.count)])
                 for sequence in sequences {
                     let lead = uniformLead(of: sequence)
-                    try writer.append([Int32(sequence.inputIDs.count), lead ?? -1])
+                    let form = lead ?? -1
+                    try writer.append([
+                        Int32(sequence.inputIDs.count), sequence.sharesBeginning ? -3 - form : form,
+                    ])
                     try writer.append(sequence.inputIDs)
                     if lead == nil { try writer.append(sequence.labels) }
                 }
@@ -175,7 +178,7 @@ enum TokenizedFile {
         var sequences: [LabeledSequence] = []
         for _ in 0..<count {
             let idCount = Int(words[next])
-            let lead = Int(words[next + 1])
+            let (lead, sharesBeginning) = words.form(at: next + 1)
             let ids = words.array(next + 2, idCount)
             next += 2 + idCount
             var labels: [Int32]
@@ -186,7 +189,8 @@ enum TokenizedFile {
                 labels = words.array(next, idCount)
                 next += idCount
             }
-            sequences.append(LabeledSequence(inputIDs: ids, labels: labels))
+            sequences.append(
+                LabeledSequence(inputIDs: ids, labels: labels, sharesBeginning: sharesBeginning))
         }
         switch kind {
         case Kind.supervised: return .supervised(sequences)
@@ -225,6 +229,12 @@ private struct WordReader: @unchecked Sendable {
         }
     }
 
+    /// The form of a sequence's labels, and whether the sequence shares its beginning with the one before it.
+    func form(at place: Int) -> (lead: Int, sharesBeginning: Bool) {
+        let form = Int(self[place])
+        return form < -1 ? (-3 - form, true) : (form, false)
+    }
+
     /// The place behind an example; nil when its counts do not fit.
     func skipExample(at place: Int) -> Int? {
         guard place + 2 <= count, self[place + 1] >= 0 else { return nil }
@@ -232,7 +242,7 @@ private struct WordReader: @unchecked Sendable {
         for _ in 0..<self[place + 1] {
             guard next + 2 <= count else { return nil }
             let idCount = Int(self[next])
-            let lead = Int(self[next + 1])
+            let lead = form(at: next + 1).lead
             guard idCount >= 0, lead >= -1, lead <= idCount else { return nil }
             next += 2 + (lead < 0 ? 2 * idCount : idCount)
             guard next <= count else { return nil }

@@ -1,13 +1,14 @@
 /// Lays a batch of examples out as one flat stream of tokens without padding.
 public struct Collator: Sendable {
-    /// Whether the common beginning of a chosen and a rejected answer is computed once.
+    /// Whether the common beginning of a chosen and a rejected answer, or of the answers of one conversation, is computed once.
     public var sharesPrefixes: Bool
 
     public init(sharesPrefixes: Bool = true) { self.sharesPrefixes = sharesPrefixes }
 
     /// The stream of a batch.
     ///
-    /// A supervised example gives one segment per sequence. A pair gives up to three: the common beginning of both
+    /// A supervised example gives one segment per sequence; sequences of one conversation (`sharesBeginning`) give a tree of
+    /// segments, in which every common beginning stands once. A pair gives up to three: the common beginning of both
     /// sequences, the rest of the chosen and the rest of the rejected one. Row r scores token r + 1 of its sequence
     /// wherever that token has a label; in a shared segment the same row can score for both sequences, and its last
     /// row scores the first token of each rest.
@@ -29,9 +30,12 @@ public struct Collator: Sendable {
                 append(answer, as: index, and: unrelated, as: examples.count + index, to: &stream)
                 stream.isDesirable.append(isDesirable)
             case .supervised(let sequences):
-                for sequence in sequences {
-                    stream.sequenceCount += 1
-                    append(sequence, as: stream.sequenceCount - 1, to: &stream)
+                for group in sequences.indices.groups(where: {
+                    sharesPrefixes && sequences[$0].sharesBeginning
+                }) {
+                    let first = stream.sequenceCount
+                    stream.sequenceCount += group.count
+                    append(sequences[group], as: first, to: &stream)
                 }
             case .prompted:
                 stream.sequenceCount += 1
@@ -47,6 +51,64 @@ public struct Collator: Sendable {
     private func append(_ sequence: LabeledSequence, as number: Int, to stream: inout TokenStream) {
         stream.countLabels(of: sequence)
         stream.append(sequence, from: 0, prefix: nil, number: number)
+    }
+
+    /// Adds sequences whose common beginnings are computed once, numbered from `first` on.
+    private func append(
+        _ sequences: ArraySlice<LabeledSequence>, as first: Int, to stream: inout TokenStream
+    ) {
+        for sequence in sequences { stream.countLabels(of: sequence) }
+        let members = sequences.enumerated().map { (sequence: $0.element, number: first + $0.offset) }
+        append(members, from: 0, prefix: nil, to: &stream)
+    }
+
+    /// Adds what comes behind the first `start` tokens, which all members have in common, as a tree.
+    private func append(
+        _ members: [(sequence: LabeledSequence, number: Int)], from start: Int, prefix: Int?,
+        to stream: inout TokenStream
+    ) {
+        guard members.count > 1 else {
+            for (sequence, number) in members {
+                stream.append(sequence, from: start, prefix: prefix, number: number)
+            }
+            return
+        }
+        var branches: [[(sequence: LabeledSequence, number: Int)]] = []
+        for member in members where member.sequence.inputIDs.count > start {
+            let id = member.sequence.inputIDs[start]
+            if let branch = branches.firstIndex(where: { $0[0].sequence.inputIDs[start] == id }) {
+                branches[branch].append(member)
+            } else {
+                branches.append([member])
+            }
+        }
+        for branch in branches {
+            let end = branch.dropFirst().reduce(branch[0].sequence.inputIDs.count) { end, member in
+                min(end, commonPrefixLength(branch[0].sequence.inputIDs, member.sequence.inputIDs))
+            }
+            guard branch.count > 1 else {
+                append(branch, from: start, prefix: prefix, to: &stream)
+                continue
+            }
+            let firstRow = stream.tokenCount
+            let segment = stream.segments.count
+            stream.append(
+                branch[0].sequence.inputIDs[start..<end], firstPosition: start, prefix: prefix,
+                sequences: branch.map(\.number))
+            for (sequence, number) in branch {
+                stream.setLastRow(ofSequence: number, firstRow + end - start - 1)
+                if let prefix {
+                    stream.addTarget(
+                        row: stream.segments[prefix].range.upperBound - 1, of: sequence, at: start,
+                        number: number)
+                }
+                for place in (start + 1)..<max(end, start + 1) {
+                    stream.addTarget(
+                        row: firstRow + place - start - 1, of: sequence, at: place, number: number)
+                }
+            }
+            append(branch, from: end, prefix: segment, to: &stream)
+        }
     }
 
     private func append(
@@ -76,10 +138,27 @@ public struct Collator: Sendable {
         stream.append(rejected, from: shared, prefix: prefix, number: rejectedNumber)
     }
 
-    private func commonPrefixLength(_ a: [Int32], _ b: [Int32]) -> Int {
-        var length = 0
-        while length < min(a.count, b.count), a[length] == b[length] { length += 1 }
-        return length
+}
+
+/// How many tokens two sequences have in common at their beginning.
+func commonPrefixLength(_ a: [Int32], _ b: [Int32]) -> Int {
+    var length = 0
+    while length < min(a.count, b.count), a[length] == b[length] { length += 1 }
+    return length
+}
+
+extension Range<Int> {
+    /// The range cut before each place that does not belong to the one before it.
+    fileprivate func groups(where continues: (Int) -> Bool) -> [Range<Int>] {
+        var groups: [Range<Int>] = []
+        for place in self {
+            if let last = groups.last, continues(place) {
+                groups[groups.count - 1] = last.lowerBound..<place + 1
+            } else {
+                groups.append(place..<place + 1)
+            }
+        }
+        return groups
     }
 }
 
@@ -137,6 +216,14 @@ extension TokenStream {
     }
 }
 
+extension LabeledSequence {
+    /// How many tokens it adds to the sequence before it.
+    package func newTokenCount(behind other: LabeledSequence?) -> Int {
+        guard sharesBeginning, let other else { return inputIDs.count }
+        return inputIDs.count - commonPrefixLength(inputIDs, other.inputIDs)
+    }
+}
+
 extension Example {
     /// KTO's verdict; true for examples of other kinds.
     package var isDesirable: Bool {
@@ -157,6 +244,14 @@ extension Example {
         }
     }
 
-    /// Tokens of all its sequences, shared ones counted twice.
+    /// Tokens of all its sequences, shared ones counted in each.
     public var tokenCount: Int { sequences.reduce(0) { $0 + $1.inputIDs.count } }
+
+    /// At most so many tokens are computed for it: `tokenCount` without what the answers of a conversation have in common.
+    package var computedTokenCount: Int {
+        guard case .supervised(let sequences) = self else { return tokenCount }
+        return sequences.indices.reduce(0) { count, place in
+            count + sequences[place].newTokenCount(behind: place > 0 ? sequences[place - 1] : nil)
+        }
+    }
 }

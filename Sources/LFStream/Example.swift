@@ -8,16 +8,21 @@ public struct LabeledSequence: Sendable, Equatable {
     public var inputIDs: [Int32]
     /// `inputIDs` where the token is learned, else `ignoreIndex`.
     public var labels: [Int32]
+    /// Whether it is from the same conversation as the sequence before it in the example. What both begin with is then
+    /// computed once.
+    public var sharesBeginning: Bool
 
-    public init(inputIDs: [Int32], labels: [Int32]) {
+    public init(inputIDs: [Int32], labels: [Int32], sharesBeginning: Bool = false) {
         self.inputIDs = inputIDs
         self.labels = labels
+        self.sharesBeginning = sharesBeginning
     }
 }
 
 /// One row of a processed dataset.
 public enum Example: Sendable, Equatable {
-    /// pt and sft: one sequence, or several packed ones that do not see each other.
+    /// pt and sft: one sequence, or several that do not see each other: packed ones, or the answers of one conversation, each
+    /// behind its own prompt.
     case supervised([LabeledSequence])
     /// dpo and rm: two answers to the same prompt.
     case pairwise(chosen: LabeledSequence, rejected: LabeledSequence)

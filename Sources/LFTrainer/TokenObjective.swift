@@ -7,7 +7,7 @@ public import LFTorch
 
 /// The loss of the labelled tokens: pre-training and supervised fine-tuning.
 public final class TokenObjective: Objective {
-    public let collator = Collator()
+    public let collator: Collator
     private let model: LanguageModel
     private let loss: TokenLoss
     private let reference: ReferencePolicy
@@ -37,6 +37,8 @@ public final class TokenObjective: Objective {
         self.reference = reference
         self.noise = noise
         self.routerLoss = routerLoss
+        // Noise is drawn for each sequence by its own length, and routers are balanced over each sequence's own tokens.
+        collator = Collator(sharesPrefixes: noise == nil && routerLoss == nil)
         self.reportsAccuracy = reportsAccuracy
         self.reportsPerplexity = reportsPerplexity
     }

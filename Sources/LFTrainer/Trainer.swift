@@ -418,7 +418,7 @@ public final class Trainer {
             model.recomputedLayers = 0
             return
         }
-        let longest = trainSet.longestExample
+        let longest = trainSet.longestExample(sharesPrefixes: objective.collator.sharesPrefixes)
         let memory = ActivationMemory(
             tokens: longest * arguments.perDeviceTrainBatchSize,
             available: model.device == .cpu ? FreeMemory.bytes : nil)

@@ -25,9 +25,12 @@ public enum TrainingSet {
     }
 
     /// The tokens of the longest example, or what no example exceeds.
-    var longestExample: Int {
+    ///
+    /// - Parameter sharesPrefixes: As the collator: common beginnings count once.
+    func longestExample(sharesPrefixes: Bool) -> Int {
         switch self {
-        case .list(let examples): examples.map(\.tokenCount).max() ?? 0
+        case .list(let examples):
+            examples.map { sharesPrefixes ? $0.computedTokenCount : $0.tokenCount }.max() ?? 0
         case .stream(let stream): stream.mostTokens
         }
     }

@@ -137,6 +137,70 @@ import Testing
         return scores.map { $0.sorted { $0.lexicographicallyPrecedes($1) } }
     }
 
+    /// Answers of one conversation, each behind its own prompt: 1 2 | 7 8 and 1 2 9 3 | 4 and 1 2 9 3 5 | 6.
+    private static let answers = [
+        LabeledSequence(inputIDs: [1, 2, 7, 8], labels: [-100, -100, 7, 8]),
+        LabeledSequence(
+            inputIDs: [1, 2, 9, 3, 4], labels: [-100, -100, -100, -100, 4], sharesBeginning: true),
+        LabeledSequence(
+            inputIDs: [1, 2, 9, 3, 5, 6], labels: [-100, -100, -100, -100, -100, 6], sharesBeginning: true),
+    ]
+
+    @Test func answersOfAConversationShareTheirBeginnings() {
+        let example = Example.supervised(Self.answers)
+        let stream = Collator().stream(of: [example])
+        #expect(stream.inputIDs == [1, 2, 7, 8, 9, 3, 4, 5, 6])
+        #expect(stream.positions == [0, 1, 2, 3, 2, 3, 4, 4, 5])
+        #expect(
+            stream.segments == [
+                TokenStream.Segment(range: 0..<2, sequences: [0, 1, 2]),
+                TokenStream.Segment(range: 2..<4, prefix: 0, sequences: [0]),
+                TokenStream.Segment(range: 4..<6, prefix: 0, sequences: [1, 2]),
+                TokenStream.Segment(range: 6..<7, prefix: 2, sequences: [1]),
+                TokenStream.Segment(range: 7..<9, prefix: 2, sequences: [2]),
+            ])
+        #expect(stream.targetRows == [1, 2, 5, 7])
+        #expect(stream.targetIDs == [7, 8, 4, 6])
+        #expect(stream.targetSequences == [0, 0, 1, 2])
+        #expect(stream.lastRows == [3, 6, 8])
+        #expect(stream.labelCount == 4 && stream.sequenceCount == 3)
+        #expect(example.computedTokenCount == stream.tokenCount && example.tokenCount == 15)
+        // Sequences that do not say so stay apart, whatever they begin with.
+        let apart = Self.answers.map { LabeledSequence(inputIDs: $0.inputIDs, labels: $0.labels) }
+        #expect(Collator().stream(of: [.supervised(apart)]).tokenCount == 15)
+        #expect(Example.supervised(apart).computedTokenCount == 15)
+        let two = Collator().stream(of: [example, .supervised(apart)])
+        #expect(two.sequenceCount == 6 && two.tokenCount == 24)
+        #expect(Self.scores(two).map(\.count) == [2, 1, 1, 2, 1, 1])
+    }
+
+    /// Equal sequences, one that begins the other, empty ones, several conversations in one example: each scores the same.
+    @Test func sharingWithinConversationsChangesNothingButTheCost() {
+        var generator = SystemRandomNumberGenerator()
+        for _ in 0..<300 {
+            let examples = (0..<Int.random(in: 0...3, using: &generator)).map { _ -> Example in
+                .supervised(
+                    (0..<Int.random(in: 0...6, using: &generator)).map { _ in
+                        var sequence = Self.randomSequence(&generator)
+                        sequence.sharesBeginning = Int.random(in: 0...3, using: &generator) > 0
+                        return sequence
+                    })
+            }
+            let shared = Collator().stream(of: examples)
+            let plain = Collator(sharesPrefixes: false).stream(of: examples)
+            #expect(Self.scores(shared) == Self.scores(plain))
+            #expect(shared.labelCount == plain.labelCount && shared.sequenceCount == plain.sequenceCount)
+            #expect(plain.tokenCount == examples.reduce(0) { $0 + $1.tokenCount })
+            #expect(shared.tokenCount <= examples.reduce(0) { $0 + $1.computedTokenCount })
+            for (sequence, row) in shared.lastRows.enumerated() where shared.targetCounts[sequence] > 0 {
+                #expect(
+                    shared.segments.contains {
+                        $0.range.contains(Int(row)) && $0.sequences.contains(sequence)
+                    })
+            }
+        }
+    }
+
     @Test func supervisedSequencesStandAlone() {
         let stream = Collator().stream(of: [
             .supervised([Self.sequence([1, 2, 3], learnedFrom: 0), Self.sequence([4, 5], learnedFrom: 1)]),

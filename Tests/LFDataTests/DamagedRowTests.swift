@@ -191,7 +191,7 @@ import Testing
             var said: [String] = []
             var learned = 0
             do {
-                let module = try loadDatasets(
+                let module = try processDatasets(
                     config: config, tokenizer: setup.tokenizer, template: setup.template)
                 learned = try (module.train ?? module.stream?.firstExamples() ?? []).count
                 said = module.warnings

@@ -37,7 +37,7 @@ struct DataFolder: ~Copyable {
         ]
         let config = try resolveConfig(arguments: arguments + overrides)
         let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
-        return try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        return try processDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
     }
 
     /// The message of a failing load, the folder's path cut out.
@@ -152,10 +152,10 @@ struct DataFolder: ~Copyable {
         Case(name: "broken line", files: ["d.json": "\(row)\n\n\(row.dropLast())\n"], message: "/d.json:3:"),
         Case(
             name: "row is a number", files: ["d.json": "[\(row), 3]"],
-            message: "/d.json: row 2: A row is no object."),
+            message: "/d.json: row 2: A row is not an object."),
         Case(
             name: "line is a list", files: ["d.json": "\(row)\n\n[1]"],
-            message: "/d.json: line 3: A row is no object."),
+            message: "/d.json: line 3: A row is not an object."),
         Case(
             name: "deep nesting", files: ["d.json": String(repeating: "[", count: 100_000)],
             message: "/d.json:1:"),
@@ -268,7 +268,8 @@ struct DataFolder: ~Copyable {
                 #"/dataset_info.json: The dataset "d" is preference data, which the stage sft cannot use."#),
         Case(
             name: "no pairs for dpo", files: ["d.json": "[\(row)]"], overrides: ["stage=dpo"],
-            message: #"/dataset_info.json: The dataset "d" is no preference data, which the stage dpo needs."#
+            message:
+                #"/dataset_info.json: The dataset "d" is not preference data, which the stage dpo needs."#
         ),
     ]
 

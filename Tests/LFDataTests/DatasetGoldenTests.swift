@@ -22,7 +22,7 @@ enum TrainingGolden {
         let setup = try TemplateSetup(
             config.data, tokenizer: Tokenizer.load(directory: model),
             today: PromptDate(year: 2026, month: 11, day: 20))
-        let module = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        let module = try processDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
         return (module, setup.tokenizer)
     }
 }
@@ -98,7 +98,7 @@ enum TrainingGolden {
         config.finetuning.stage = .ppo
         let setup = try TemplateSetup(
             config.data, tokenizer: Tokenizer.load(directory: "\(TrainingGolden.folder)/models/tiny_llama"))
-        let module = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        let module = try processDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
         let examples = try #require(module.train)
         #expect(examples.count == recorded["num_examples"]?.int)
         for (example, row) in zip(examples, expected) {

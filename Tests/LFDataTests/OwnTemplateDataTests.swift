@@ -32,8 +32,9 @@ import Testing
 
     init() throws { tokenizer = try Tokenizer.load(directory: TrainingGolden.folder + "/models/tiny_qwen2") }
 
+    /// - Parameter times: How often the data is loaded, with a cache if more than once; the last result counts.
     private func load(
-        _ rows: String, _ template: String = forgetful, _ overrides: [String] = []
+        _ rows: String, _ template: String = forgetful, _ overrides: [String] = [], times: Int = 1
     ) throws -> DatasetModule {
         let folder = try DataFolder(info: Self.info, files: ["d.json": rows, "p.json": rows])
         let model = folder.path + "/model"
@@ -48,7 +49,18 @@ import Testing
         ]
         let config = try resolveConfig(arguments: arguments + overrides)
         let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
-        return try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        guard times > 1 else {
+            return try processDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        }
+        var cache = DatasetCache(folder: folder.path + "/cache")
+        cache.leastByteCount = 0
+        let modules = try (0..<times).map { _ in
+            try loadDatasets(
+                config: config, tokenizer: setup.tokenizer, template: setup.template, tokenizerFolder: model,
+                cache: cache)
+        }
+        #expect(modules[1].notes.first?.hasPrefix("The tokenized data is taken from") == true)
+        return modules[modules.count - 1]
     }
 
     private func learned(_ sequence: LabeledSequence) -> String {
@@ -88,6 +100,34 @@ import Testing
             ])
     }
 
+    /// A conversation of n answers costs about its own length, packed or not, from the cache too.
+    @Test func answersShareWhatTheirPromptsHaveInCommon() throws {
+        let turns = (0..<20).map {
+            #"{"from": "human", "value": "Question \#($0)?"}, {"from": "gpt", "value": "<think>\nthought \#($0)\n</think>\n\nanswer \#($0)"}"#
+        }
+        let rows = "[{\"conversations\": [\(turns.joined(separator: ", "))]}]"
+        let room = "cutoff_len=1024"
+        let train = try #require(try load(rows, Self.forgetful, [room]).train)
+        let sequences = train[0].sequences
+        #expect(sequences.map(\.sharesBeginning) == [false] + Array(repeating: true, count: 19))
+        let stream = Collator().stream(of: train)
+        #expect(stream.tokenCount <= train[0].computedTokenCount)
+        #expect(stream.tokenCount < 3 * (sequences.last?.inputIDs.count ?? 0))
+        #expect(train[0].tokenCount > 8 * (sequences.last?.inputIDs.count ?? 0))
+        #expect(stream.targetCount == sequences.reduce(0) { $0 + $1.labels.count { $0 != ignoreIndex } })
+
+        #expect(try load(rows, Self.forgetful, [room], times: 2).train == train)
+
+        // Packed: blocks of cutoff_len, in which the answers of a conversation stay together.
+        let packed = try #require(
+            try load(rows, Self.forgetful, ["packing=true", "neat_packing=true", room]).train)
+        #expect(packed.allSatisfy { $0.computedTokenCount <= 1024 } && packed.count <= 3, "\(packed.count)")
+        #expect(packed.flatMap(\.sequences).map(learned).sorted() == sequences.map(learned).sorted())
+        #expect(packed.allSatisfy { $0.sequences.first?.sharesBeginning == false })
+        let all = packed.reduce(0) { $0 + Collator().stream(of: [$1]).tokenCount }
+        #expect(all < train[0].tokenCount / 3)
+    }
+
     @Test func pairsShareTheirPrompt() throws {
         let pair = try #require(
             try load(Self.pairs, Self.forgetful, ["stage=dpo", "dataset=p"]).train)[0].sequences
@@ -116,7 +156,7 @@ import Testing
                 "dataset=d", "dataset_dir=\(folder.path)", "output_dir=\(folder.path)/out",
             ])
             let setup = try TemplateSetup(config.data, tokenizer: Tokenizer.load(directory: model))
-            _ = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+            _ = try processDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
             Issue.record("accepted")
         } catch {
             #expect("\(error)".contains("no system text here") && "\(error)".contains("d.json"), "\(error)")

@@ -37,7 +37,7 @@ struct StreamedTexts: ~Copyable {
         let config = try resolveConfig(arguments: arguments + overrides)
         let setup = try TemplateSetup(
             config.data, tokenizer: Tokenizer.load(directory: model), rendersConversations: false)
-        let module = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        let module = try processDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
         return (module, setup.tokenizer)
     }
 

@@ -54,7 +54,8 @@ import Testing
         data(
             "malformed line", "\(row)\n{\"instruction\": \"a\",\n\(row)\n", file: "own.jsonl",
             says: "data/own.jsonl:2:"),
-        data("row that is no object", "[\(row), 3]", says: "data/own.json: row 2: A row is no object."),
+        data(
+            "row that is not an object", "[\(row), 3]", says: "data/own.json: row 2: A row is not an object."),
         data("missing column", #"[{"instruction": "a", "input": ""}]"#, says: "has no column \"output\"."),
         data(
             "missing column under another name", "[\(row)]",
@@ -81,7 +82,7 @@ import Testing
             says: "is preference data, which the stage sft cannot use."),
         BadRun(
             "single answers for dpo", ["stage": "dpo"],
-            says: "is no preference data, which the stage dpo needs."),
+            says: "is not preference data, which the stage dpo needs."),
         data(
             "pairs without the rejected half", #"[{"instruction": "a", "input": "", "chosen": "b"}]"#,
             entry: pairs,

@@ -68,6 +68,39 @@ import Testing
         }
     }
 
+    /// The answers of a conversation of which a template takes earlier thoughts out: a tree of five levels.
+    @Test(arguments: TinyModel.all) func answersShareTheirBeginnings(_ tiny: TinyModel) throws {
+        var history: [Int32] = []
+        let sequences = (0..<6).map { turn -> LabeledSequence in
+            let question = sequence(2 + turn % 3, prompt: 0, seed: 2 * turn + 1).inputIDs
+            let answer = sequence(3 + turn % 2, prompt: 0, seed: 2 * turn + 2).inputIDs
+            let prompt = history + question
+            // Later turns see the last token of the answer alone.
+            history = prompt + answer.suffix(1)
+            return LabeledSequence(
+                inputIDs: prompt + answer,
+                labels: Array(repeating: ignoreIndex, count: prompt.count) + answer, sharesBeginning: turn > 0
+            )
+        }
+        let weights = [1, 0.5, -2, 3, 0.25, 1.5]
+        let alone = try oneByOne(sequences, weights: weights, tiny)
+        let shared = try together([.supervised(sequences)], weights: weights, tiny)
+        #expect(shared.stream.tokenCount <= 44 && sequences.reduce(0) { $0 + $1.inputIDs.count } > 90)
+        #expect(shared.stream.segments.count { $0.prefix != nil } >= 8)
+        expectSame(shared.sums, alone.sums)
+        try expectSameGradients(shared.grads, alone.grads, within: Self.bound)
+        // The objective's loss does not notice it either.
+        func loss(_ examples: [Example], _ collator: Collator) throws -> Double {
+            let objective = TokenObjective(try tiny.make().0)
+            let stream = collator.stream(of: examples)
+            return try objective.trainingLoss(DeviceStream(stream, on: .cpu)).loss.item()
+                / objective.lossDivisor(of: [stream])
+        }
+        expectSame(
+            [try loss([.supervised(sequences)], Collator())],
+            [try loss([.supervised(sequences)], Collator(sharesPrefixes: false))])
+    }
+
     @Test(arguments: TinyModel.all) func pairsShareTheirPrompt(_ tiny: TinyModel) throws {
         let examples = [
             pair(prompt: 6, chosen: 5, rejected: 4, seed: 1),

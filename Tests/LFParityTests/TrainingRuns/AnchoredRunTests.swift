@@ -41,7 +41,7 @@ import Testing
         }
         let setup = try TemplateSetup(
             config.data, tokenizer: Tokenizer.load(directory: config.model.modelNameOrPath))
-        let data = try loadDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
+        let data = try processDatasets(config: config, tokenizer: setup.tokenizer, template: setup.template)
         let model = try loadModel(config.model.modelNameOrPath)
         let reference = try loadModel(config.model.modelNameOrPath)
         let trainable = try model.trainAll(dtype: .float32)
