@@ -17,6 +17,8 @@ package struct Conversation: Sendable, Equatable {
     package var media: [Media] = []
     /// Keys of messages that the format does not read, one entry for each message that has one.
     package var unreadKeys: [String] = []
+    /// Columns of the row that would change what is learned and that the dataset's entry does not name.
+    package var unreadColumns: [String] = []
 }
 
 /// What answers the last question of a row.

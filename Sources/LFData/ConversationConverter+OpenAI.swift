@@ -14,19 +14,34 @@ extension ConversationConverter {
     /// leftover of one model family that alters all others' data; that is not copied.
     func openai(_ row: RawRow) throws(UserError) -> ConvertedRow {
         var parts = try messageParts(row)
+        if let reason = try addTurns(to: &parts) { return .dropped(reason) }
+        let converted = try conversation(row, parts, tools: try tools(row))
+        guard case .conversation(var conversation) = converted else { return converted }
+        conversation.describesToolsOnNewLine = true
+        return .conversation(conversation)
+    }
+
+    /// Makes turns of the messages; the answers of several tools in a row are one turn.
+    ///
+    /// - Returns: Why the row cannot be used; nil where it can.
+    func addTurns(to parts: inout MessageParts) throws(UserError) -> DropReason? {
         var answers: [(answer: ToolAnswer, keys: MessageKeys)] = []
         /// Makes one turn of the tools' answers so far.
         func addAnswers() throws(UserError) {
-            guard !answers.isEmpty else { return }
+            guard let first = answers.first else { return }
+            // ShareGPT's answers have neither names nor calls that they refer to.
+            let isText = entry.formatting != .openai && answers.count == 1
             parts.add(
-                Message(answers: answers.map(\.answer)), try MessageKeys(joining: answers.map(\.keys)))
+                isText
+                    ? Message(.observation, first.answer.content) : Message(answers: answers.map(\.answer)),
+                try MessageKeys(joining: answers.map(\.keys)))
             answers = []
         }
         for (place, message) in parts.messages {
             let role: Role
             switch try self.role(of: message, at: place) {
             case .role(let found): role = found
-            case .bad(let reason): return .dropped(reason)
+            case .bad(let reason): return reason
             }
             let keys = try keys(of: message, role, at: place)
             if role == .observation {
@@ -37,10 +52,7 @@ extension ConversationConverter {
             parts.add(try turn(role, message, at: place), keys)
         }
         try addAnswers()
-        let converted = try conversation(row, parts, tools: try tools(row))
-        guard case .conversation(var conversation) = converted else { return converted }
-        conversation.describesToolsOnNewLine = true
-        return .conversation(conversation)
+        return nil
     }
 
     /// A message of anybody but a tool.
@@ -109,6 +121,7 @@ extension ConversationConverter {
     private func toolAnswer(
         _ message: JSONValue, behind turns: [Message], at place: MessagePlace
     ) throws(UserError) -> ToolAnswer {
+        guard entry.formatting == .openai else { return ToolAnswer(try content(of: message, at: place)) }
         let id = message["tool_call_id"]?.string
         let name =
             message["name"]?.string ?? id.flatMap { id in turns.last?.calls.first { $0.id == id }?.name }

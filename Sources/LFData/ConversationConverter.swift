@@ -9,6 +9,8 @@ struct ConversationConverter: Sendable {
     private let readKeys: Set<String>
     /// The same for a message of a tool.
     private let readToolKeys: Set<String>
+    /// Columns that would change what is learned if the entry named them.
+    private let watchedColumns: Set<String>
 
     init(entry: DatasetEntry) {
         self.entry = entry
@@ -16,6 +18,7 @@ struct ConversationConverter: Sendable {
         if entry.formatting == .openai { keys.formUnion(Self.openAIKeys) }
         readKeys = keys
         readToolKeys = entry.formatting == .openai ? keys.union(["name"]) : keys
+        watchedColumns = Self.meaningfulColumns.subtracting(entry.columns.names)
     }
 
     /// Converts a row.
@@ -30,6 +33,7 @@ struct ConversationConverter: Sendable {
         }
         guard case .conversation(var conversation) = converted else { return converted }
         conversation.media = try media(of: row)
+        conversation.unreadColumns = row.filledColumns(among: watchedColumns)
         return .conversation(conversation)
     }
 
@@ -136,14 +140,7 @@ struct ConversationConverter: Sendable {
 
     private func sharegpt(_ row: RawRow) throws(UserError) -> ConvertedRow {
         var parts = try messageParts(row)
-        for (place, message) in parts.messages {
-            let role: Role
-            switch try self.role(of: message, at: place) {
-            case .role(let found): role = found
-            case .bad(let reason): return .dropped(reason)
-            }
-            parts.add(try turn(role, message, at: place), try keys(of: message, role, at: place))
-        }
+        if let reason = try addTurns(to: &parts) { return .dropped(reason) }
         return try conversation(row, parts, tools: tools(row))
     }
 
@@ -296,6 +293,7 @@ struct ConversationConverter: Sendable {
                 .failedRun, "\"\(entry.tags.content)\" is missing in \(place), which has only \(keys).",
                 remedy: "Correct the row, or name the key of the text under tags.content_tag.")
         }
+        if let parts = content.array, !parts.isEmpty { return try text(ofParts: parts, at: place) }
         guard let text = content.string else {
             throw wrongValue(entry.tags.content, content, "text", at: place)
         }
@@ -303,7 +301,10 @@ struct ConversationConverter: Sendable {
     }
 
     func keys(of message: JSONValue, _ role: Role, at place: MessagePlace) throws(UserError) -> MessageKeys {
-        try MessageKeys(of: message, at: place, read: role == .observation ? readToolKeys : readKeys)
+        var keys = try MessageKeys(
+            of: message, at: place, read: role == .observation ? readToolKeys : readKeys)
+        keys.unread += unreadKeys(ofParts: message[entry.tags.content]?.array ?? [])
+        return keys
     }
 
     /// The text of a column; nothing where it is null or missing.

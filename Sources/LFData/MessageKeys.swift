@@ -49,7 +49,7 @@ struct MessageKeys {
                     .failedRun, "\"\(key)\" of \(place) chooses parts of a message, which is not supported.",
                     remedy:
                         "Remove it, or split the conversation; \"train\": false leaves out a whole message.")
-            } else if !value.isEmpty {
+            } else if !value.isVacant {
                 unread.append(key)
             }
         }
@@ -85,19 +85,6 @@ struct MessageKeys {
             throw UserError(
                 .failedRun, "\"\(key)\" of \(place) holds \(value.kind) instead of 0, 1, true or false.",
                 remedy: "Correct the row.")
-        }
-    }
-}
-
-extension JSONValue {
-    /// Whether there is nothing in it that could be lost.
-    fileprivate var isEmpty: Bool {
-        switch self {
-        case .null: true
-        case .string(let text): text.isEmpty
-        case .array(let elements): elements.isEmpty
-        case .object(let members): members.isEmpty
-        case .bool, .int, .bigInteger, .double: false
         }
     }
 }

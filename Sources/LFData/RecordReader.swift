@@ -128,7 +128,7 @@ final class RecordReader {
 struct LineGrammar: RecordGrammar {
     /// Whether a carriage return ends a line too, as in plain text; JSON has it as white space.
     var endsAtCarriageReturn = false
-    /// Whether lines of white space are no rows.
+    /// Whether lines of white space are not rows.
     var skipsBlankLines = true
     private var line = 0
     /// How many of the bytes were searched already.
@@ -158,7 +158,7 @@ struct LineGrammar: RecordGrammar {
         }
         searched = 0
         line += 1
-        if skipsBlankLines, bytes[..<end].allSatisfy({ $0 <= 0x20 }) { return .skip(advance) }
+        if skipsBlankLines, bytes[..<end].allSatisfy(isJSONSpace) { return .skip(advance) }
         return .record(0..<end, number: line, advance: advance)
     }
 

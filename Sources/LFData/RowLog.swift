@@ -35,13 +35,39 @@ struct RowLog {
         }
     }
 
+    /// Names with counts, in the order in which they came.
+    private struct Names {
+        private var counts: [(name: String, count: Int)] = []
+
+        mutating func add(_ names: [String]) {
+            for name in names {
+                if let index = counts.firstIndex(where: { $0.name == name }) {
+                    counts[index].count += 1
+                } else {
+                    counts.append((name, 1))
+                }
+            }
+        }
+
+        /// "a" (in 2), "b" (in 1); nil without names.
+        var list: String? {
+            guard !counts.isEmpty else { return nil }
+            let named = counts.prefix(RowLog.mostReasons)
+            let others = counts.count > named.count ? " and \(counts.count - named.count) more" : ""
+            return named.map { "\"\($0.name)\" (in \($0.count))" }.joined(separator: ", ") + others
+        }
+
+        var isSingle: Bool { counts.count == 1 }
+    }
+
     private struct FileLog {
         var source: RowSource
         var rowCount = 0
         /// By reason, in the order of their first rows.
         var drops: [(reason: DropReason, rows: Drops)] = []
         var otherDrops = Drops()
-        var unreadKeys: [(key: String, count: Int)] = []
+        var unreadKeys = Names()
+        var unreadColumns = Names()
     }
 
     private var files: [Int: FileLog] = [:]
@@ -77,14 +103,11 @@ struct RowLog {
         if case .pairwise(let chosen, let rejected) = example, chosen == rejected { equalPairs += 1 }
     }
 
-    mutating func addUnreadKeys(_ keys: [String], _ place: RowPlace) {
-        for key in keys {
-            guard let index = files[place.file]?.unreadKeys.firstIndex(where: { $0.key == key }) else {
-                files[place.file]?.unreadKeys.append((key, 1))
-                continue
-            }
-            files[place.file]?.unreadKeys[index].count += 1
-        }
+    /// Notes what of a row nothing reads.
+    mutating func addUnread(_ conversation: Conversation?, _ place: RowPlace) {
+        guard let conversation else { return }
+        files[place.file]?.unreadKeys.add(conversation.unreadKeys)
+        files[place.file]?.unreadColumns.add(conversation.unreadColumns)
     }
 
     // MARK: Sentences
@@ -99,7 +122,7 @@ struct RowLog {
             if file.otherDrops.count > 0 {
                 sentences.append(sentence(file, file.otherDrops, because: "of other reasons"))
             }
-            sentences += unreadKeySentences(file)
+            sentences += unreadSentences(file)
         }
         if let sentence = cutSentence(name, cutoff) { sentences.append(sentence) }
         if equalPairs > 0 {
@@ -117,14 +140,19 @@ struct RowLog {
             + "\(file.source.unit)\(drops.count == 1 ? "" : "s") \(numbers)\(more)."
     }
 
-    private func unreadKeySentences(_ file: FileLog) -> [String] {
-        let named = file.unreadKeys.prefix(Self.mostReasons)
-        guard !named.isEmpty else { return [] }
-        let list = named.map { "\"\($0.key)\" (in \($0.count))" }.joined(separator: ", ")
-        let others =
-            file.unreadKeys.count > named.count ? " and \(file.unreadKeys.count - named.count) more" : ""
-        let word = file.unreadKeys.count == 1 ? "a key that is" : "keys that are"
-        return ["\(file.source.path): messages have \(word) not read: \(list)\(others)."]
+    private func unreadSentences(_ file: FileLog) -> [String] {
+        var sentences: [String] = []
+        if let list = file.unreadKeys.list {
+            let word = file.unreadKeys.isSingle ? "a key that is" : "keys that are"
+            sentences.append("\(file.source.path): messages have \(word) not read: \(list).")
+        }
+        if let list = file.unreadColumns.list {
+            let word = file.unreadColumns.isSingle ? "a column that is" : "columns that are"
+            sentences.append(
+                "\(file.source.path): rows have \(word) not read: \(list). Name a column under \"columns\" in dataset_info.json; weights belong to messages."
+            )
+        }
+        return sentences
     }
 
     private func cutSentence(_ name: String, _ cutoff: Int) -> String? {

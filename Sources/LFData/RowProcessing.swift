@@ -45,7 +45,7 @@ struct RowProcessing: Sendable {
             case .dropped(let reason): log.addDrop(row.place, reason)
             case .example(let example, let cut):
                 log.addExample(example, cut)
-                log.addUnreadKeys(row.converted.conversation?.unreadKeys ?? [], row.place)
+                log.addUnread(row.converted.conversation, row.place)
             }
         }
         guard let packing = ExamplePacking(processor) else {

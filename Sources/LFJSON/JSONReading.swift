@@ -61,7 +61,10 @@ extension JSONValue {
     ) throws {
         let parser = TapeParser()
         try LineReader(read: read).forEachLine { number, line in
-            guard line.contains(where: { $0 > 0x20 }) else { return }
+            // A line of other control characters is not blank but damaged.
+            guard line.contains(where: { $0 != 0x20 && $0 != 0x09 && $0 != 0x0A && $0 != 0x0D }) else {
+                return
+            }
             if let (tape, strings) = parser.parse(line) {
                 if refusesRepeatedKeys, let key = Tape.repeatedKey(in: 1, tape, strings) {
                     throw UserError.repeatedKey(

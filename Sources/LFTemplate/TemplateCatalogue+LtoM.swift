@@ -87,6 +87,7 @@ extension TemplateCatalogue {
             observation:
                 "<beginning_of_sentence>tool name=tools\n{{content}}<end_of_sentence>\n"
                 + "<beginning_of_sentence>ai name=assistant\n",
+            parallelAnswers: "<end_of_sentence>\n<beginning_of_sentence>tool name=tools\n",
             tools: .minimax1, defaultSystem: "You are a helpful assistant.",
             stopWords: ["<end_of_sentence>"]),
         Template(

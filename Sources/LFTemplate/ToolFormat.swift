@@ -45,6 +45,7 @@ struct ToolDescription {
                 .failedRun, "A tool is \(tool.kind) where an object belongs.",
                 remedy: #"Describe each tool as {"name": …, "description": …, "parameters": …}."#)
         }
+        if function.object?.isEmpty == true { _ = try name() }
     }
 
     /// With the wrapper.

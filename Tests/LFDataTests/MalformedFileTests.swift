@@ -93,12 +93,15 @@ import Testing
             "a list of empty objects", "d.json", "[{}, {}]",
             "/d.json: The dataset \"d\" has no column \"instruction\". Write rows as"),
         // Other things than rows
-        .init("null", "d.json", "null", "/d.json: line 1: A row is no object."),
-        .init("a text", "d.json", #""abc""#, "/d.json: line 1: A row is no object."),
-        .init("a number on a line", "d.jsonl", "\(row)\n7\n", "/d.jsonl: line 2: A row is no object."),
-        .init("a list on a line", "d.jsonl", "\(row)\n[\(row)]\n", "/d.jsonl: line 2: A row is no object."),
-        .init("null among rows", "d.json", "[\(row), null]", "/d.json: row 2: A row is no object."),
-        .init("a list of lists", "d.json", "[[\(row)]]", "/d.json: row 1: A row is no object."),
+        .init("null", "d.json", "null", "/d.json: line 1: A row is not an object."),
+        .init("a text", "d.json", #""abc""#, "/d.json: line 1: A row is not an object."),
+        .init("a number on a line", "d.jsonl", "\(row)\n7\n", "/d.jsonl: line 2: A row is not an object."),
+        .init(
+            "a list on a line", "d.jsonl", "\(row)\n[\(row)]\n", "/d.jsonl: line 2: A row is not an object."),
+        .init("a line of zero bytes", "d.jsonl", "\(row)\n\u{0}\u{0}\n\(row)\n", "/d.jsonl:2:"),
+        .init("a form feed on a line", "d.jsonl", "\(row)\n\u{C}\n", "/d.jsonl:2:"),
+        .init("null among rows", "d.json", "[\(row), null]", "/d.json: row 2: A row is not an object."),
+        .init("a list of lists", "d.json", "[[\(row)]]", "/d.json: row 1: A row is not an object."),
         .init(
             "rows in a member", "d.json", "{\"data\": [\(row)]}",
             "/d.json: The dataset \"d\" has no column \"instruction\". Its columns are data:"),

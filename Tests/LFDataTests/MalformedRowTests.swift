@@ -204,6 +204,10 @@ import Testing
         .refused(
             "content in parts", .chat,
             #"{"conversations": [{"from": "human", "value": [{"type": "text"}]}, {"from": "gpt", "value": "b"}]}"#,
+            #""text" of part 1 of message 1 holds nothing."#),
+        .refused(
+            "no parts", .chat,
+            #"{"conversations": [{"from": "human", "value": []}, {"from": "gpt", "value": "b"}]}"#,
             #""value" of message 1 holds an array instead of text."#),
         .refused(
             "a number as content", .chat,
@@ -311,9 +315,9 @@ import Testing
             #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "i": ["1.png"]}"#,
             #"The row has 1 image in the column "i", and the model "#),
         // Rows
-        .refused("a row of text", .alpaca, #""a""#, "A row is no object."),
-        .refused("a null row", .alpaca, "null", "A row is no object."),
-        .refused("a row in a list", .chat, #"[{"conversations": []}]"#, "A row is no object."),
+        .refused("a row of text", .alpaca, #""a""#, "A row is not an object."),
+        .refused("a null row", .alpaca, "null", "A row is not an object."),
+        .refused("a row in a list", .chat, #"[{"conversations": []}]"#, "A row is not an object."),
     ]
 
     @Test(arguments: cases)

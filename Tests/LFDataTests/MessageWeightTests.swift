@@ -231,4 +231,54 @@ import Testing
                 #"/d.jsonl: messages have a key that is not read: "tool_calls" (in 1)."#
             ])
     }
+
+    /// Columns that would change what is learned, and parts of texts: said once per file, with counts.
+    @Test(
+        arguments: [
+            (#""weight": 0.5"#, #"a column that is not read: "weight" (in 2)"#),
+            (#""loss_weight": 0"#, #"a column that is not read: "loss_weight" (in 2)"#),
+            (#""train": false"#, #"a column that is not read: "train" (in 2)"#),
+            (#""system": "Be brief.""#, #"a column that is not read: "system" (in 2)"#),
+            (#""tools": "[{}]""#, #"a column that is not read: "tools" (in 2)"#),
+            (#""functions": [{"name": "f"}]"#, #"a column that is not read: "functions" (in 2)"#),
+            (#""images": ["a.png"]"#, #"a column that is not read: "images" (in 2)"#),
+            (#""audio": {"path": "a.wav"}"#, #"a column that is not read: "audio" (in 2)"#),
+            (#""history": [["a", "b"]]"#, #"a column that is not read: "history" (in 2)"#),
+            (
+                #""reasoning": "Hm.", "video": "v.mp4""#,
+                #"columns that are not read: "reasoning" (in 2), "video" (in 2)"#
+            ),
+            (#""id": 7, "source": "web", "lang": "en""#, nil),
+            (#""weight": null, "tools": "", "images": []"#, nil),
+        ] as [(String, String?)])
+    func columnsThatNobodyReadsAreCounted(_ members: String, _ words: String?) throws {
+        let row =
+            "{\"m\": [{\"role\": \"user\", \"content\": \"one\"}, {\"role\": \"assistant\", \"content\": \"two\"}], \(members)}"
+        let plain = Self.row(("u", "one", ""), ("a", "two", ""))
+        let expected = words.map {
+            [
+                "/d.jsonl: rows have \($0). Name a column under \"columns\" in dataset_info.json; weights belong to messages."
+            ]
+        }
+        let found = try Self.outcome([row, plain, row])
+        #expect(found.texts.count == 3 && found.warnings == expected ?? [], "\(found.warnings)")
+    }
+
+    @Test func columnsThatAnEntryNamesAreRead() throws {
+        let entry = Self.openAI.replacingOccurrences(
+            of: #""messages": "m""#, with: #""messages": "m", "system": "system""#)
+        let row =
+            #"{"m": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}], "system": "Be brief."}"#
+        let found = try Self.outcome([row], format: entry)
+        #expect(found.warnings == [] && found.texts[0].contains("Be brief."), "\(found)")
+    }
+
+    @Test func keysOfPartsAreCounted() throws {
+        let row =
+            #"{"m": [{"role": "user", "content": [{"type": "text", "text": "one", "cache_control": {"type": "ephemeral"}}]}, {"role": "assistant", "content": "two"}]}"#
+        #expect(
+            try Self.outcome([row]).warnings == [
+                #"/d.jsonl: messages have a key that is not read: "content[].cache_control" (in 1)."#
+            ])
+    }
 }

@@ -136,6 +136,65 @@ import Testing
         #expect(try row(messages, template: "llama3", "enable_thinking=false").learned == "a<|eot_id|>")
     }
 
+    // MARK: Texts in parts
+
+    @Test(arguments: [
+        (#"[{"type": "text", "text": "Two."}]"#, "Two."),
+        (#"[{"type": "text", "text": "Tw"}, {"type": "text", "text": "o."}]"#, "Two."),
+        (#"[{"type": "text", "text": "a\n"}, {"type": "text", "text": " b"}]"#, "a\n b"),
+        (#"[{"text": "Two.", "type": "text"}]"#, "Two."),
+        (#"[{"type": "output_text", "text": "Two.", "annotations": []}]"#, "Two."),
+        (#"[{"type": "input_text", "text": "Two."}]"#, "Two."),
+        (#"[{"type": "text", "text": ""}, {"type": "text", "text": "Two."}]"#, "Two."),
+        (#"[{"type": "text", "text": "{\"a\": 1}"}]"#, #"{"a": 1}"#),
+        (#"[{"type": "text", "text": "naïve 山"}]"#, "naïve 山"),
+        (#"[{"type": "text", "text": "<image>"}]"#, "<image>"),
+    ])
+    func partsOfTextAreJoined(_ parts: String, _ text: String) throws {
+        let written = text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing(
+            "\n", with: "\\n")
+        func talk(_ content: String) -> String {
+            """
+            {"messages": [{"role": "system", "content": \(content)}, {"role": "user", "content": \(content)},
+            {"role": "assistant", "content": \(content), "tool_calls": [{"function": {"name": "f", "arguments": {}}}]},
+            {"role": "tool", "content": \(content)}, {"role": "assistant", "content": \(content)}]}
+            """
+        }
+        let found = try row(talk(parts))
+        let expected = try row(talk("\"\(written)\""))
+        #expect(found.all == expected.all && found.learned == expected.learned)
+    }
+
+    @Test(arguments: [
+        (
+            #"[{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x.png"}}]"#,
+            #"Part 2 of message 1 has the type "image_url", and models here take text only. Choose text data, or take the row out."#
+        ),
+        (#"[{"type": "image"}]"#, #"has the type "image", and models here take text only. Choose text data"#),
+        (#"[{"type": "input_audio", "input_audio": {}}]"#, #"has the type "input_audio", and models"#),
+        (#"[{"type": "video", "video": "v.mp4"}]"#, #"has the type "video", and models"#),
+        (#"[{"type": "file", "file": {}}]"#, #"has the type "file", and models"#),
+        (
+            #"[{"type": "refusal", "refusal": "no"}]"#,
+            #"has the type "refusal", and models here take text only. Write"#
+        ),
+        (#"[{"text": "a"}]"#, #"Part 1 of message 1 has no "type". Write"#),
+        (#"["a"]"#, "Part 1 of message 1 is a string instead of an object. Write"),
+        (#"[{"type": "text", "text": "a"}, null]"#, "Part 2 of message 1 is null instead of an object."),
+        (#"[{"type": "text"}]"#, #""text" of part 1 of message 1 holds nothing."#),
+        (
+            #"[{"type": "text", "text": 4}]"#,
+            #""text" of part 1 of message 1 holds an integer instead of text."#
+        ),
+        (#"[{"type": 4, "text": "a"}]"#, #"Part 1 of message 1 has no "type"."#),
+    ])
+    func otherPartsAreRefused(_ parts: String, _ words: String) throws {
+        let row =
+            #"{"messages": [{"role": "user", "content": \#(parts)}, {"role": "assistant", "content": "b"}]}"#
+        let error = try failure(row)
+        #expect(error.contains(words) && error.contains("/d.json: row 1: "), "\(error)")
+    }
+
     /// Two tools called at once, and what they answer: apart, in their order.
     @Test func parallelAnswersAreKeptApart() throws {
         let messages = """
@@ -165,6 +224,46 @@ import Testing
     }
 
     /// An empty list of tools is none, as JSON, as text, in every format.
+    /// ShareGPT's answers of tools in a row are one turn as well, and a row has the same ids in both formats.
+    @Test(arguments: ["qwen3", "llama3", "mistral", "minimax1", "minimax2", "lfm2", "glm4_moe"])
+    func shareGPTsParallelAnswersAreKeptApart(_ template: String) throws {
+        let info = #"{"d": {"file_name": "d.json", "formatting": "sharegpt"}}"#
+        let calls =
+            #"[{\"name\": \"f\", \"arguments\": {\"town\": \"Oslo\"}}, {\"name\": \"f\", \"arguments\": {\"town\": \"Bergen\"}}]"#
+        let chat = """
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "\(calls)"},
+            {"from": "observation", "value": "4"}, {"from": "observation", "value": "7"}, {"from": "gpt", "value": "a"}]}
+            """
+        let openAI = """
+            {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": null, "tool_calls":
+            [{"function": {"name": "f", "arguments": {"town": "Oslo"}}}, {"function": {"name": "f", "arguments": {"town": "Bergen"}}}]},
+            {"role": "tool", "content": "4"}, {"role": "tool", "content": "7"}, {"role": "assistant", "content": "a"}]}
+            """
+        let found = try row(chat, info: info, template: template)
+        let expected = try row(openAI, template: template)
+        #expect(found.all == expected.all && found.learned == expected.learned)
+        #expect(found.all.contains("4") && found.all.contains("7") && !found.learned.contains("7"))
+    }
+
+    @Test func shareGPTsParallelAnswersAreRefusedWhereNoWordsAre() throws {
+        let info = #"{"d": {"file_name": "d.json", "formatting": "sharegpt"}}"#
+        let row = #"""
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{\"name\": \"f\", \"arguments\": {}}"},
+            {"from": "observation", "value": "4"}, {"from": "observation", "value": "7"}, {"from": "gpt", "value": "a"}]}
+            """#
+        for template in ["vicuna", "chatglm3"] {
+            #expect(
+                try failure(row, template: template, info: info).contains(
+                    "The template \"\(template)\" has no words for the answers of 2 tools at once."))
+        }
+        // Two answers without a call between question and answer are still a wrong order.
+        let misplaced =
+            #"{"conversations": [{"from": "human", "value": "q"}, {"from": "observation", "value": "4"}, {"from": "observation", "value": "7"}, {"from": "gpt", "value": "a"}]}"#
+        #expect(
+            try failure(misplaced, info: info).contains(
+                #"a message has the role "observation" where "gpt" or "function_call" belongs"#))
+    }
+
     @Test func anEmptyListOfToolsIsNone() throws {
         let messages =
             #"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]"#

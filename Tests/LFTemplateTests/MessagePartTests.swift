@@ -143,6 +143,10 @@ import Testing
             "glm4_moe",
             "<|observation|>\n<tool_response>\n4\n</tool_response>\n<tool_response>\n7\n</tool_response><|assistant|>"
         ),
+        (
+            "minimax1",
+            "<beginning_of_sentence>tool name=tools\n4<end_of_sentence>\n<beginning_of_sentence>tool name=tools\n7<end_of_sentence>\n"
+        ),
         ("minimax2", "]~b]tool\n<response>4</response>\n<response>7</response>[e~[\n"),
         (
             "lfm2",
@@ -200,7 +204,7 @@ import Testing
                 )
             }
         }
-        #expect(refused.contains("vicuna") && refused.contains("minimax1") && !refused.contains("llama3"))
+        #expect(refused.contains("vicuna") && refused.contains("chatglm3") && !refused.contains("llama3"))
     }
 
     /// ShareGPT's text of a call: read into its parts, and written as it stands.

@@ -1,3 +1,4 @@
+import LFDiagnostics
 import LFJSON
 import LFTemplate
 import Testing
@@ -57,6 +58,13 @@ extension ToolFormatTests {
     }
 
     /// Python's literals in LFM2's calls, and what is none.
+    /// A description of nothing is damaged data, whatever the format.
+    @Test(arguments: ToolFormat.allCases, [#"{}"#, #"{"type": "function", "function": {}}"#])
+    func toolsOfNothingAreRefused(format: ToolFormat, tool: String) throws {
+        let tools = [try JSONValue.parse(tool, source: "tool")]
+        #expect(throws: UserError.self) { try format.describe(tools) }
+    }
+
     @Test func readsPythonCalls() throws {
         func read(_ text: String) -> [FunctionCall]? {
             ToolFormat.lfm2.extract("before <|tool_call_start|>\(text)<|tool_call_end|> after")
