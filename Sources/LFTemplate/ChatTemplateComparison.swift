@@ -155,15 +155,22 @@ extension ChatTemplateComparison.Aspect {
             return [
                 Probe(turns: [
                     Message(.user, " What is a tide?\n"), Message(.assistant, " It rises.\n"), Self.later,
-                ])
+                ]),
+                Probe(turns: [Self.question], system: " Answer briefly.\n"),
             ]
         case .tools:
             return [Probe(turns: [Self.question], tools: Self.toolList)]
         case .calls:
+            let second = FunctionCall(name: "tide_at", arguments: ["harbour": "Oslo"])
+            let calls = [FunctionCall(name: "tide_at", arguments: ["harbour": "Visby"]), second]
+            let answers = [ToolAnswer(#"{"height": 1.5}"#), ToolAnswer(#"{"height": 2}"#)]
             return [
                 Probe(
                     turns: [Self.question, call, Message(.observation, #"{"height": 1.5}"#)],
-                    tools: Self.toolList)
+                    tools: Self.toolList),
+                Probe(
+                    turns: [Self.question, Message(calls: calls), Message(answers: answers)],
+                    tools: Self.toolList),
             ]
         case .thoughts:
             return [

@@ -94,7 +94,9 @@ extension OwnTemplate {
         let probe = try probed(before, conversation.tools)
         let shared = min(Self.sharedCount(prompt, closed), Self.sharedCount(prompt, probe))
         let unopened = try rendering(before, tools: conversation.tools).text
-        guard shared >= Self.sharedCount(unopened, prompt), shared > 0 else {
+        // A template that opens an answer whether it is asked to or not opens it behind `unopened`, too.
+        let isOpened = unopened == prompt || shared >= Self.sharedCount(unopened, prompt)
+        guard isOpened, shared > 0 else {
             return Self.sharedCount(probe, closed)
         }
         // A marker that only begins alike (`<think>` and `</think>`) belongs to the answer.

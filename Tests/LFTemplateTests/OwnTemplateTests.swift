@@ -358,6 +358,149 @@ import Testing
         #expect(try warnings("llama3", chatML).contains("writes conversations otherwise"))
     }
 
+    private static let chatML =
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+
+    /// What a model's own template may do otherwise than the named ChatML, by the words that stand for it here.
+    @Test(arguments: [
+        ("trims all", "m.content", "m.content | trim", "blanks around messages"),
+        (
+            "trims the question", "m.content", "(m.content | trim if m.role == 'user' else m.content)",
+            "blanks around messages"
+        ),
+        (
+            "trims answers", "m.content", "(m.content | trim if m.role == 'assistant' else m.content)",
+            "blanks around messages"
+        ),
+        ("trims behind", "m.content", "m.content.rstrip()", "blanks around messages"),
+        ("trims in front", "m.content", "m.content.lstrip()", "blanks around messages"),
+        (
+            "trims system text", "m.content", "(m.content | trim if m.role == 'system' else m.content)",
+            "blanks around messages"
+        ),
+        ("makes one line", "m.content", "m.content.replace('\\n', '')", "blanks around messages"),
+        ("another role", "m.role", "('model' if m.role == 'assistant' else m.role)", "conversations"),
+        (
+            "no end of answers", "+ '<|im_end|>", "+ ('' if m.role == 'assistant' else '<|im_end|>')+ '",
+            "conversations"
+        ),
+        (
+            "a default system text", "{% for",
+            "{% if messages[0].role != 'system' %}Be good.{% endif %}{% for", "conversations"
+        ),
+        ("system as user", "m.role", "(m.role if m.role != 'system' else 'user')", "system text"),
+        (
+            "system elsewhere", "m.content", "(m.content if m.role != 'system' else 'System: ' + m.content)",
+            "system text"
+        ),
+        (
+            "no system", "{% for",
+            "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{% for",
+            "that refuses system text"
+        ),
+        (
+            "a thought is opened", "assistant\\n' }}{% endif", "assistant\\n<think>' }}{% endif",
+            "conversations"
+        ),
+        ("thoughts go", "m.content", "m.content.split('</think>')[-1]", "thoughts"),
+        (
+            "earlier thoughts go", "m.content",
+            "(m.content if loop.last else m.content.split('</think>')[-1])", "thoughts"
+        ),
+        ("thoughts without a line", "m.content", "m.content.replace('<think>\\n', '<think>')", "thoughts"),
+        (
+            "tools in front", "{% for", "{% if tools %}{{ tools | tojson }}{% endif %}{% for",
+            "descriptions of tools"
+        ),
+        (
+            "tool answers as user", "m.role",
+            "{'tool': 'user'}.get(m.role, m.role) + (tools | tojson if tools and loop.first else '')",
+            "descriptions of tools"
+        ),
+    ])
+    func differencesFromTheModelsTemplateAreNamed(
+        _ kind: String, _ old: String, _ new: String, _ words: String
+    ) throws {
+        let source = Self.chatML.replacingOccurrences(of: old, with: new)
+        #expect(source != Self.chatML)
+        let warnings = try ModelFolder(source).setup { $0.template = "chatml" }.warnings.joined()
+        #expect(
+            warnings.contains(words.hasPrefix("that") ? words : "The template \"chatml\" writes \(words)"),
+            "\(kind): \(warnings)")
+        // The model's own template has no such trouble.
+        #expect(
+            !(try ModelFolder(source).setup { $0.template = "own" }.warnings.joined().contains("otherwise")))
+    }
+
+    /// Templates that a derived set of slots got wrong: blanks, earlier thoughts, tools, another name for the model. The texts are
+    /// those of `apply_chat_template`.
+    @Test func templatesBeyondSlotsAreFollowed() throws {
+        let tide = [
+            Message(.user, "  Which tide is it?\n"),
+            Message(.assistant, "<think>\nlook it up\n</think>\n\nEbb. "),
+            Message(.user, "And now?"), Message(.assistant, "<think>\nagain\n</think>\n\nFlood.\n\n"),
+        ]
+        let trim = """
+            {%- for m in messages -%}
+            {{ '<|im_start|>' + m['role'] + '\\n' + m['content'] | trim + '<|im_end|>\\n' }}
+            {%- endfor -%}
+            {%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
+            """
+        #expect(
+            try marked(trim, tide) == [
+                "<|im_start|>user\nWhich tide is it?<|im_end|>\n<|im_start|>assistant\n⟦<think>\nlook it up\n</think>\n\nEbb.<|im_end|>\n⟧<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n⟦<think>\nagain\n</think>\n\nFlood.<|im_end|>\n⟧"
+            ])
+        let strip = """
+            {%- for m in messages -%}
+            {%- set text = m.content -%}
+            {%- if m.role == 'assistant' and '</think>' in text and not loop.last -%}{%- set text = text.split('</think>')[-1].lstrip('\\n') -%}{%- endif -%}
+            {{- '<|im_start|>' + m.role + '\\n' + text + '<|im_end|>\\n' -}}
+            {%- endfor -%}
+            {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+            """
+        #expect(
+            try marked(strip, tide) == [
+                "<|im_start|>user\n  Which tide is it?\n<|im_end|>\n<|im_start|>assistant\n⟦<think>\nlook it up\n</think>\n\nEbb. <|im_end|>\n⟧",
+                "<|im_start|>user\n  Which tide is it?\n<|im_end|>\n<|im_start|>assistant\nEbb. <|im_end|>\n<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n⟦<think>\nagain\n</think>\n\nFlood.\n\n<|im_end|>\n⟧",
+            ])
+        let alternate = """
+            {% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}{% for m in messages %}{% if (m.role=='user') != (loop.index0 % 2 == 0) %}{{ raise_exception('alternate!') }}{% endif %}{{ '<' ~ ('model' if m.role=='assistant' else m.role) ~ '>' ~ m.content ~ '</>' }}{% endfor %}{% if add_generation_prompt %}{{ '<model>' }}{% endif %}
+            """
+        #expect(try marked(alternate, Self.two) == ["<user>a</><model>⟦b</>⟧<user>c</><model>⟦d</>⟧"])
+        #expect(refusal(alternate, Self.two, system: "Be kind.").contains("no system"))
+        let tools = """
+            {%- if tools %}{{- '<system># Tools' }}{%- for t in tools %}{{- '\\n' + (t | tojson) }}{%- endfor %}
+            {%- if messages[0].role == 'system' %}{{- '\\n\\n' + messages[0].content }}{%- endif %}{{- '</>' }}
+            {%- elif messages[0].role == 'system' %}{{- '<system>' + messages[0].content + '</>' }}{%- endif %}
+            {%- for m in messages %}
+            {%- if m.role == 'user' %}{{- '<user>' + m.content + '</>' }}
+            {%- elif m.role == 'assistant' %}{{- '<assistant>' + (m.content or '') }}{%- for c in m.tool_calls or [] %}{{- '<call>' }}{{- {'name': c.function.name, 'arguments': c.function.arguments} | tojson }}{%- endfor %}{{- '</>' }}
+            {%- elif m.role == 'tool' %}{{- '<user><answer>' + m.content + '</>' }}{%- endif %}
+            {%- endfor %}{%- if add_generation_prompt %}{{- '<assistant>' }}{%- endif %}
+            """
+        let list =
+            #"[{"type": "function", "function": {"name": "tide", "description": "Its height.", "parameters": {"type": "object"}}}]"#
+        #expect(
+            try marked(tools, Self.called, system: "You speak for the harbour.", tools: list) == [
+                #"<system># Tools\#n{"type": "function", "function": {"name": "tide", "description": "Its height.", "parameters": {"type": "object"}}}\#n\#nYou speak for the harbour.</><user>q</><assistant>⟦<call>{"name": "tide", "arguments": {"at": "é"}}</>⟧<user><answer>1.5</><assistant>⟦r</>⟧"#
+            ])
+    }
+
+    /// A template that opens an answer behind every conversation (Command R7B): what the model writes begins where the
+    /// prompt and the closed turn part, its opening marker included.
+    @Test func anAnswerThatIsAlwaysOpenedBeginsWithItsMarker() throws {
+        let always = """
+            {%- for m in messages %}{{- '<|turn|>' + m.role + '<|' + ('reply|>' if m.role == 'assistant' else 'ask|>') + m.content + '<|end|>' }}{% endfor %}
+            {{- '<|turn|>assistant<|think|><|done|>' }}
+            """
+        #expect(
+            try marked(always, Self.two).map { $0.replacing("<|turn|>assistant<|think|><|done|>", with: "…") }
+                == [
+                    "<|turn|>user<|ask|>a<|end|><|turn|>assistant⟦<|reply|>b<|end|>…⟧",
+                    "<|turn|>user<|ask|>a<|end|><|turn|>assistant<|reply|>b<|end|><|turn|>user<|ask|>c<|end|><|turn|>assistant⟦<|reply|>d<|end|>…⟧",
+                ])
+    }
+
     @Test func theListNamesEveryTemplate() {
         let lines = templateLines()
         #expect(lines.count == TemplateCatalogue.all.count + 1)
