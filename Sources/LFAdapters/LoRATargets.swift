@@ -48,7 +48,10 @@ extension LanguageModel {
             throw UserError(
                 .failedRun,
                 "\(wholeKey) names \"\(module)\", and \(targetKey) puts an adapter on \(shared), which is part of it.",
-                at: file, remedy: "Leave one of the two out.")
+                at: file,
+                remedy: location == nil
+                    ? "Leave one of the two out; resize_vocab stands for `additional_target: embed_tokens,lm_head`."
+                    : "Leave one of the two out.")
         }
     }
 
