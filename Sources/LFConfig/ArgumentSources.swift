@@ -69,7 +69,7 @@ struct ArgumentSources {
                 remedy: "Put all arguments into one file, or override some of them with `key=value`.")
         }
         return UserError(
-            .configuration, "\(quoted(word)) is no argument.", at: commandLine,
+            .configuration, "\(quoted(word)) is not an argument.", at: commandLine,
             remedy: hasFile
                 ? "Write overrides as `key=value` or `--key value`."
                 : "Name a file that ends in .yaml, .yml or .json, or write arguments as `key=value` or `--key value`."

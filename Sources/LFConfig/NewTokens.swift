@@ -48,7 +48,7 @@ private func reportRepeats(_ arguments: inout ArgumentValues) {
 /// The tokens of a file with what they mean, and what is wrong with single ones.
 ///
 /// - Parameter needsDescriptions: Whether a token without a description is an error.
-/// - Throws: `UserError` when the file cannot be read or is no mapping.
+/// - Throws: `UserError` when the file cannot be read or is not a mapping.
 private func describedTokens(
     path: String, needsDescriptions: Bool
 ) throws(UserError) -> (tokens: [ModelArguments.TokenDescription], problems: [UserError]) {

@@ -4,7 +4,7 @@ import LFJSON
 /// The rows of comma-separated text with a header line (RFC 4180).
 ///
 /// Fields are text, an empty field is null; a column that holds nothing but `true` and `false`, in any case, holds truth
-/// values. Line feeds, carriage returns and both together end a row; blank lines are no rows.
+/// values. Line feeds, carriage returns and both together end a row; blank lines are not rows.
 struct CSVRows {
     private(set) var rows: [JSONValue] = []
     /// The line on which each row begins, from 1.

@@ -50,7 +50,7 @@ struct ContentDigest: Equatable, Sendable {
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw .file(path, notBe: "read", errorNumber: errno) }
             filled += count
-            // A short read is no border between pieces.
+            // A short read is not a border between pieces.
             guard filled == buffer.count || count == 0 else { continue }
             update(UnsafeRawBufferPointer(rebasing: buffer[..<filled]))
             filled = 0

@@ -166,7 +166,7 @@ struct DatasetFile: Sendable {
 
     static func noObject(at place: String) -> UserError {
         UserError(
-            .failedRun, "A row is no object.", at: place, remedy: #"Write rows as {"column": value, …}."#)
+            .failedRun, "A row is not an object.", at: place, remedy: #"Write rows as {"column": value, …}."#)
     }
 
     static func noRows(_ path: String) -> UserError {
@@ -185,7 +185,7 @@ struct DatasetFile: Sendable {
         return name[name.index(after: dot)...].lowercased()
     }
 
-    /// Whether the first character that is no white space opens a list.
+    /// Whether the first character that is not white space opens a list.
     static func startsAsList(_ path: String) throws(UserError) -> Bool {
         let reader = try DataFileReader(path: path)
         var buffer = [UInt8](repeating: 0, count: 4096)

@@ -113,7 +113,7 @@ struct ExampleProcessor: Sendable {
     private func pretraining(_ conversation: Conversation) throws -> Processed {
         guard let message = conversation.prompt.first else { return .dropped(.noText) }
         guard message.isLearned != false else { return .dropped(.notLearned) }
-        // Llama 3's chat end token is no end of a text, so upstream names the right one for this template.
+        // Llama 3's chat end token does not end a text, so upstream names the right one for this template.
         let end = data.template == "llama3" ? "<|end_of_text|>" : tokenizer.eosToken ?? ""
         let start = !data.packing && tokenizer.asksForBOS ? tokenizer.bosToken ?? "" : ""
         var ids: [Int32]

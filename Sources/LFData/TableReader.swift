@@ -5,7 +5,7 @@ package import LFJSON
 /// Reads the rows of a Parquet or Arrow file, some thousand at a time.
 ///
 /// A row is what the same row in JSON would be: text, numbers, truth values, lists and structures; a dictionary's codes are the values that they
-/// stand for, dates, times and decimals are text as Arrow spells them, and bytes that are no text are `{"bytes": n}`, their number.
+/// stand for, dates, times and decimals are text as Arrow spells them, and bytes that are not text are `{"bytes": n}`, their number.
 package struct TableReader: ~Copyable {
     package enum Format: Sendable {
         case parquet

@@ -208,7 +208,7 @@ func syncTree(_ path: String) throws(UserError) {
     syncDirectory(path)
 }
 
-/// Makes a rename inside the folder durable where the file system can; some refuse it for folders, which is no failure.
+/// Makes a rename inside the folder durable where the file system can; some refuse it for folders, which is not a failure.
 func syncDirectory(_ path: String) {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return }

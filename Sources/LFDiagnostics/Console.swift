@@ -75,7 +75,7 @@ public final class Console: Sendable {
         }
     }
 
-    /// Writes `text` and a line feed to the status file when that is no terminal: progress for a log.
+    /// Writes `text` and a line feed to the status file when that is not a terminal: progress for a log.
     public func writePlainStatus(_ text: String) {
         guard !showsStatus else { return }
         shownStatus.withLock { _ in send(text + "\n", to: status) }
@@ -83,7 +83,7 @@ public final class Console: Sendable {
 
     private static let eraseLine = "\r\u{1B}[2K"
 
-    /// A reader that went away is no reason to end a training run: failures are ignored.
+    /// A reader that went away does not end a training run: failures are ignored.
     private func send(_ text: String, to descriptor: Int32) {
         let bytes = Array(text.utf8)
         bytes.withUnsafeBytes { buffer in

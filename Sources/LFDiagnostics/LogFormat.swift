@@ -64,7 +64,7 @@ public func logLevel(named verbosity: String?) throws(UserError) -> Logger.Level
     case "CRITICAL", "FATAL": return .critical
     default:
         throw UserError(
-            .configuration, "LLAMAFACTORY_VERBOSITY is no log level: \"\(verbosity)\".",
+            .configuration, "LLAMAFACTORY_VERBOSITY is not a log level: \"\(verbosity)\".",
             remedy: "Use DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     }
 }

@@ -15,7 +15,7 @@ public struct GenerationOptions: Sendable, Equatable {
     public var minP = 0.0
     /// Divides positive and multiplies negative logits of tokens that are in the text already, > 0.
     public var repetitionPenalty = 1.0
-    /// How many continuations a beam search keeps; 1 is no beam search.
+    /// How many continuations a beam search keeps; 1 means no beam search.
     public var beamCount = 1
     /// A finished beam's score is its summed log-probability divided by its length to this power.
     public var lengthPenalty = 1.0

@@ -120,7 +120,7 @@ public struct JSONNode: Sendable {
         return result
     }
 
-    /// The last member with this key; nil where there is none or this is no object.
+    /// The last member with this key; nil where there is none or this is not an object.
     public subscript(key: String) -> JSONNode? {
         guard isObject else { return nil }
         var key = key

@@ -32,10 +32,10 @@ extension JSONValue {
         }
     }
 
-    /// The member of an object; nil where the key is missing or this is no object.
+    /// The member of an object; nil where the key is missing or this is not an object.
     public subscript(key: String) -> JSONValue? { object?[key] }
 
-    /// The element of an array; nil where the index is out of range or this is no array.
+    /// The element of an array; nil where the index is out of range or this is not an array.
     public subscript(index: Int) -> JSONValue? {
         guard case .array(let elements) = self, elements.indices.contains(index) else { return nil }
         return elements[index]

@@ -152,7 +152,8 @@ final class Interpreter: @unchecked Sendable {
         case .name(let name): scope.set(name, value)
         case .field(let name, let field):
             guard case .namespace(let namespace) = scope.value(name) else {
-                throw failure("\"\(name)\" is no namespace, so that \"\(name).\(field)\" cannot be set", line)
+                throw failure(
+                    "\"\(name)\" is not a namespace, so that \"\(name).\(field)\" cannot be set", line)
             }
             namespace.fields[field] = value
         case .tuple(let targets):

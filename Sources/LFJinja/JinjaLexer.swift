@@ -106,7 +106,7 @@ struct JinjaLexer {
     /// Removes blanks that are all that stands before a block on its line.
     private func stripLineStart(_ text: inout [Unicode.Scalar]) {
         let lineStart = text.lastIndex(of: "\n").map { $0 + 1 } ?? 0
-        // Text after another tag on the same line is no line's start.
+        // Text after another tag on the same line does not start a line.
         let textStart = position - text.count
         if lineStart == 0, textStart > 0, source[textStart - 1] != "\n" { return }
         if text[lineStart...].allSatisfy({ $0 != "\n" && Self.isSpace($0) }) {

@@ -6,7 +6,7 @@ public import LFTorch
 /// Nothing here waits for the device.
 ///
 /// - Parameter maxNorm: 0 leaves the gradients as they are.
-/// - Returns: The norm before, `[]` float32; 0 when there is no gradient.
+/// - Returns: The norm before clipping, `[]` float32; 0 without gradients.
 @discardableResult
 public func clipGradients(_ parameters: [NamedParameter], maxNorm: Double) throws(TorchError) -> Tensor {
     var gradients: [Tensor] = []

@@ -14,7 +14,7 @@ public struct LogEntry: Sendable, Equatable, ExpressibleByDictionaryLiteral {
         members = JSONObject(elements.map { (key: $0.0, value: .double($0.1)) })
     }
 
-    /// - Parameter members: Numbers by name; members that are no numbers are left out.
+    /// - Parameter members: Numbers by name; members that are not numbers are left out.
     public init(_ members: JSONObject) {
         self.members = JSONObject(members.filter { $0.value.double != nil })
     }

@@ -17,7 +17,7 @@ struct WrittenCalls {
         _ content: String, thoughtWords: Template.Markers, toolCallWords: Template.Markers
     ) throws(UserError) {
         (text, calls) = ("", [])
-        // Where all of it is calls, words in their arguments are no marks.
+        // Where all of it is calls, words in their arguments do not mark calls.
         if let calls = try? FunctionCall.list(content) {
             self.calls = calls
             return
@@ -93,7 +93,7 @@ extension FunctionCall {
     ///
     /// Arguments may be an object, or its JSON text, as the API has it; none at all are an empty object.
     ///
-    /// - Throws: A `UserError` when there is no name, or the arguments are not an object.
+    /// - Throws: A `UserError` when the name is missing or the arguments are not an object.
     package init(openAI call: JSONValue) throws(UserError) {
         let function = call["function"] ?? call
         guard let name = function["name"]?.string, !name.isEmpty else {

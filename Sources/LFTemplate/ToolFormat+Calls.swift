@@ -146,7 +146,7 @@ extension ToolFormat {
         guard let arguments = call.arguments.object else {
             throw UserError(
                 .failedRun,
-                "The arguments of the call of \(call.name) are no object: \(excerpt(call.arguments.compactText)).",
+                "The arguments of the call of \(call.name) are not an object: \(excerpt(call.arguments.compactText)).",
                 remedy: "The tool format \(rawValue) writes arguments by name; give an object.")
         }
         return arguments

@@ -18,7 +18,7 @@ extension ToolFormat {
     /// - Parameters:
     ///   - tools: At least one tool, with or without the `{"type": "function"}` wrapper.
     ///   - today: For the formats that name the date.
-    /// - Throws: A `UserError` when a tool is no object or has no name.
+    /// - Throws: A `UserError` when a tool is not an object or has no name.
     public func describe(_ tools: [JSONValue], today: PromptDate = .today) throws(UserError) -> String {
         var descriptions: [ToolDescription] = []
         for tool in tools { descriptions.append(try ToolDescription(tool)) }

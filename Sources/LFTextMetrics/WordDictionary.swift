@@ -55,7 +55,7 @@ package struct WordDictionary: Sendable {
             guard parts.count >= 2, let count = Int32(String(decoding: parts[1], as: UTF8.self)), count >= 0
             else {
                 throw UserError(
-                    .failedRun, "The line is no word with its frequency.", at: "\(path):\(number + 1)",
+                    .failedRun, "The line is not a word with its frequency.", at: "\(path):\(number + 1)",
                     remedy: "Restore the file of the jieba package.")
             }
             var node: Int32 = 0

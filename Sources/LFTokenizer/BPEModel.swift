@@ -15,7 +15,7 @@ final class BPEModel: Sendable {
 
     let vocabulary: Vocabulary
     let merges: MergeTable
-    /// What becomes of a character that is no symbol.
+    /// What becomes of a character that is not a symbol.
     let unknown: Unknown
     /// Whether neighbouring unknown characters become one token.
     let fusesUnknown: Bool

@@ -13,7 +13,7 @@ enum GeneralCategory {
     /// The categories of a property of regular expressions: `L` and `Lu`, but no long names; nil for others.
     static func named(_ name: some StringProtocol) -> Set<UInt8>? {
         let found = names.enumerated().filter { $1 == name || name.utf8.count == 1 && $1.hasPrefix(name) }
-        // Unassigned characters and surrogates are no part of the table.
+        // Unassigned characters and surrogates are not part of the table.
         guard !found.isEmpty, name != "C", name != "Cn", name != "Cs" else { return nil }
         return Set(found.map { UInt8($0.offset) })
     }

@@ -34,7 +34,7 @@ struct SentencePieceFile {
     private(set) var charsMap: [UInt8] = []
     private(set) var addsDummyPrefix = true
 
-    /// - Throws: A `UserError` where the bytes are no such file.
+    /// - Throws: A `UserError` where the bytes are not such a file.
     init(_ bytes: [UInt8], path: String) throws(UserError) {
         var model = ProtocolBuffer(bytes[...])
         var isIntact = true

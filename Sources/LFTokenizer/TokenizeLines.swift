@@ -63,12 +63,12 @@ public struct TokenizeLines: Sendable {
             for element in value.array ?? [.null] {
                 guard let id = element.int, let id = Int32(exactly: id) else {
                     throw UserError(
-                        .failedRun, "the line is no array of token ids.", at: location,
+                        .failedRun, "the line is not an array of token ids.", at: location,
                         remedy: "Write one JSON array of integers per line.")
                 }
                 guard id >= 0 else {
                     throw UserError(
-                        .failedRun, "\(id) is no token id.", at: location,
+                        .failedRun, "\(id) is not a token id.", at: location,
                         remedy: "Leave out what marks masked labels, such as -100.")
                 }
                 ids.append(id)

@@ -43,7 +43,7 @@ extension Tokenizer {
         try createDirectories(at: directory)
         let template = chatTemplate ?? config.chatTemplate
         let named = config.namedChatTemplates.filter { $0.name != "default" }
-        // A name is data. Where one is no name of a file, all templates stand in the configuration, which transformers reads too.
+        // A name is data. Where one cannot name a file, all templates stand in the configuration, which transformers reads too.
         let isInFiles = named.allSatisfy { Self.isFileName($0.name) }
         var templates: JSONValue?
         if !isInFiles {

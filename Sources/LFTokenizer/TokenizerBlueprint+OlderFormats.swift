@@ -137,7 +137,8 @@ extension TokenizerBlueprint {
                 id < Vocabulary.maximumID
             else {
                 throw UserError(
-                    .failedRun, "the line is no token in base64 with its rank.", at: "\(path):\(number + 1)",
+                    .failedRun, "the line is not a token in base64 with its rank.",
+                    at: "\(path):\(number + 1)",
                     remedy: "Download the file again.")
             }
             let start = blob.count
@@ -204,7 +205,7 @@ extension TokenizerBlueprint {
                 let right = vocabulary.id(Array(parts[1])), let id = vocabulary.id(Array(parts[0] + parts[1]))
             else {
                 throw UserError(
-                    .failedRun, "the line is no pair of tokens that vocab.json has, with what they make.",
+                    .failedRun, "the line is not a pair of tokens that vocab.json has, with what they make.",
                     at: "\(mergesPath):\(number + 1)", remedy: "Download both files again.")
             }
             merges.insert(left, right, rank: rank, id: id)

@@ -164,7 +164,7 @@ struct TokenizerConfig: Sendable {
     }
 }
 
-/// Whether a path names a file that is no folder.
+/// Whether a path names a file that is not a folder.
 func isFile(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG

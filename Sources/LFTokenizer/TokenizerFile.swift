@@ -44,7 +44,7 @@ struct TokenizerFile {
     var addedTokens: [AddedToken] {
         get throws(UserError) {
             guard let list = document.root["added_tokens"], !list.isNull else { return [] }
-            guard list.isArray else { throw malformed("added_tokens is no array") }
+            guard list.isArray else { throw malformed("added_tokens is not an array") }
             var tokens: [AddedToken] = []
             for entry in list.elements { tokens.append(try addedToken(entry)) }
             return tokens
@@ -55,7 +55,7 @@ struct TokenizerFile {
         guard let content = entry["content"]?.string else { throw malformed("an added token has no content") }
         // Ids follow from the vocabulary and the order; what stands there must still be one.
         if let id = entry["id"], !id.isNull, id.value.int.map({ $0 < 0 }) ?? true {
-            throw malformed("the id of the added token \"\(content)\" is no whole number from 0 on")
+            throw malformed("the id of the added token \"\(content)\" is not a whole number from 0 on")
         }
         return AddedToken(
             content, isSingleWord: entry["single_word"]?.bool ?? false,
@@ -137,7 +137,7 @@ struct TokenizerFile {
                     lowercases: bool(node, "lowercase", default: true)))
         case "Precompiled":
             guard let map = CharsMap(base64: try string(node, "precompiled_charsmap")) else {
-                throw malformed("precompiled_charsmap is no valid map")
+                throw malformed("precompiled_charsmap is not a valid map")
             }
             return .charsMap(map)
         case "Prepend": return .prepend(try string(node, "prepend"))

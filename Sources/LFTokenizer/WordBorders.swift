@@ -13,7 +13,7 @@ struct WordBorders: Sendable {
         }
         var stands = Set(model.fallbackSymbols)
         if case .token(let id) = model.unknown { stands.insert(id) }
-        // Characters that are no symbols could join those behind them into one unknown token.
+        // Characters that are not symbols could join those behind them into one unknown token.
         var isSymbol = [Bool](repeating: false, count: 128)
         for byte in UInt8(0)..<128 { isSymbol[Int(byte)] = model.vocabulary.id([byte]) != nil }
         var cuts = [Bool](repeating: false, count: 128 * 128)

@@ -16,7 +16,7 @@ import Logging
 /// Writes a model with its adapters merged as one Hugging Face folder (upstream `train/tuner.py`, `export_model`).
 ///
 /// Weights are merged one by one as they are written, so memory holds one of them at a time. The folder changes only when
-/// everything is written, and is no model at any moment in between.
+/// everything is written, and is not a model at any moment in between.
 ///
 /// - Returns: False when Ctrl-C ended it; nothing has changed then.
 /// - Throws: `UserError` for whatever a person can mend.

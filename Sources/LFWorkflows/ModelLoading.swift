@@ -286,7 +286,7 @@ func localFolder(_ name: String, key: String, _ model: ModelArguments) throws ->
     let service = HubService(environment: environment)
     guard isRepositoryName(name) else {
         throw UserError(
-            .configuration, "\(key) names \"\(name)\", which is no folder.",
+            .configuration, "\(key) names \"\(name)\", which is not a folder.",
             remedy: "Give the path of a model's folder, or a name on the \(service.name) hub (owner/name).")
     }
     let hub: any Hub
@@ -301,7 +301,7 @@ func localFolder(_ name: String, key: String, _ model: ModelArguments) throws ->
     case .modelers:
         throw UserError(
             .configuration,
-            "\(key) names \"\(name)\", which is no folder, and USE_OPENMIND_HUB asks for a download from Modelers, which is not supported.",
+            "\(key) names \"\(name)\", which is not a folder, and USE_OPENMIND_HUB asks for a download from Modelers, which is not supported.",
             remedy:
                 "Unset USE_OPENMIND_HUB to use the Hugging Face hub, set USE_MODELSCOPE_HUB=1 to use ModelScope, or give a model's folder."
         )
@@ -317,7 +317,7 @@ func localFolder(_ name: String, key: String, _ model: ModelArguments) throws ->
             let isOfFile = error.problem.hasPrefix("could not be ")
             let file = isOfFile ? (error.location ?? "A file") + " " : ""
             if isOfFile { error.location = nil }
-            error.problem = "\(key) names \"\(name)\", which is no folder here. \(file)\(error.problem)"
+            error.problem = "\(key) names \"\(name)\", which is not a folder here. \(file)\(error.problem)"
             throw error
         }
     }

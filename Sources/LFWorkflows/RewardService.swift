@@ -25,7 +25,7 @@ struct RewardService: AnswerScoring {
         self.tokenizer = tokenizer
     }
 
-    /// - Throws: `UserError` when this is no address of a service.
+    /// - Throws: `UserError` when this is not the address of a service.
     static func check(url: String) throws {
         guard url.hasPrefix("http://") || url.hasPrefix("https://"), URL(string: url)?.host != nil else {
             throw UserError(
@@ -60,7 +60,7 @@ struct RewardService: AnswerScoring {
         return try scores.enumerated().map { index, score in
             guard let number = score.double, Float(number).isFinite else {
                 throw failure(
-                    "holds \(score.serialized()) as score \(index + 1), which is no finite number of 32 bits",
+                    "holds \(score.serialized()) as score \(index + 1), which is not a finite number of 32 bits",
                     remedy: "Have it answer one number per text.")
             }
             return number

@@ -310,7 +310,8 @@ struct ConfigurationFileTests {
     @Test("Stray words")
     func strayWords() throws {
         #expect(
-            problems(minimal("train")).first?.hasPrefix("command line: \"train\" is no argument.") == true)
+            problems(minimal("train")).first?.hasPrefix("command line: \"train\" is not an argument.") == true
+        )
         try withFile(head) { path in
             #expect(problems([path, path]).first?.contains("A second configuration file is given") == true)
         }

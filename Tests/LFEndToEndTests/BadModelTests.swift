@@ -39,7 +39,7 @@ import Testing
     private static let folders = [
         BadRun(
             "no folder", ["model_name_or_path": "./models/nope"], status: 64,
-            says: "model_name_or_path names \"./models/nope\", which is no folder."),
+            says: "model_name_or_path names \"./models/nope\", which is not a folder."),
         BadRun(
             "adapter instead of a model", ["model_name_or_path": "adapters/lora_init"],
             says: "It looks like an adapter: name it as adapter_name_or_path, and its base model here."),
@@ -229,7 +229,7 @@ import Testing
     private static let adapters = [
         BadRun(
             "no folder", ["adapter_name_or_path": "./adapters/nope"], status: 64,
-            says: "adapter_name_or_path names \"./adapters/nope\", which is no folder."),
+            says: "adapter_name_or_path names \"./adapters/nope\", which is not a folder."),
         BadRun(
             "model instead of an adapter", ["adapter_name_or_path": "models/tiny_llama"],
             says: "It looks like a model: name it as model_name_or_path."),

@@ -140,7 +140,7 @@ import Testing
             says: "Module mlp is not found."),
         run(
             "reference", pairs.with(["ref_model": "./nix"]),
-            says: "ref_model names \"./nix\", which is no folder."),
+            says: "ref_model names \"./nix\", which is not a folder."),
         run(
             "kto's reference", shortRun.with(["stage": "kto", "ref_model": "./nix"]),
             says: "ref_model names \"./nix\""),

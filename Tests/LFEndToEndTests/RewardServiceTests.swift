@@ -131,7 +131,7 @@ private final class RewardServer: Sendable {
         }
         let outcome = try workplace.train(settings(server.url))
         #expect(outcome.status == 1)
-        #expect(outcome.errors.contains("holds \"good\" as score 1, which is no finite number"))
+        #expect(outcome.errors.contains("holds \"good\" as score 1, which is not a finite number"))
     }
 
     @Test func scoresBeyondFloatsAreExplained() throws {
@@ -141,7 +141,7 @@ private final class RewardServer: Sendable {
         }
         let outcome = try workplace.train(settings(server.url))
         #expect(outcome.status == 1)
-        #expect(outcome.errors.contains("as score 1, which is no finite number of 32 bits"))
+        #expect(outcome.errors.contains("as score 1, which is not a finite number of 32 bits"))
     }
 
     /// A service that hangs does not hold a run that is to stop.

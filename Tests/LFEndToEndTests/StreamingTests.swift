@@ -93,7 +93,7 @@ import Testing
         ("\n\n", "own.json: The data file has no rows."),
         (#"{"instruction": "q", "input": ""}"#, "has no column \"output\""),
         (#"{"instruction": "q", "input": "", "output": null}"#, "No valid example is left of own."),
-        ("[1]", "own.json: row 1: A row is no object."),
+        ("[1]", "own.json: row 1: A row is not an object."),
     ])
     func streamsWithoutExamplesAreRefused(_ text: String, _ message: String) throws {
         let workplace = try Workplace()

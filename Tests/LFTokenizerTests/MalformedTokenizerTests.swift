@@ -50,7 +50,7 @@ import Testing
             ),
             (
                 #"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA////"}, "model": {"type": "WordLevel", "vocab": {}}}"#,
-                "precompiled_charsmap is no valid map"
+                "precompiled_charsmap is not a valid map"
             ),
             (
                 #"{"model": {"type": "WordLevel", "vocab": {}}, "decoder": {"type": "Nothing"}}"#,
@@ -62,7 +62,7 @@ import Testing
             ),
             (
                 #"{"added_tokens": [{"id": "x", "content": "<s>"}], "model": {"type": "WordLevel", "vocab": {}}}"#,
-                #"the id of the added token "<s>" is no whole number from 0 on"#
+                #"the id of the added token "<s>" is not a whole number from 0 on"#
             ),
         ]
         for (json, expected) in cases {

@@ -95,7 +95,7 @@ import Testing
             #expect {
                 try Tokenizer.load(directory: folder)
             } throws: { error in
-                "\(error)".contains("merges.txt:3: the line is no pair of tokens")
+                "\(error)".contains("merges.txt:3: the line is not a pair of tokens")
             }
         }
     }
@@ -125,7 +125,7 @@ import Testing
             #expect {
                 try Tokenizer.load(directory: folder)
             } throws: { error in
-                "\(error)".contains("vocabulary.tiktoken:2: the line is no token in base64 with its rank.")
+                "\(error)".contains("vocabulary.tiktoken:2: the line is not a token in base64 with its rank.")
             }
         }
     }

@@ -5,7 +5,7 @@ extension ArgumentCatalogue {
         temperature | float >=0 | 0.95 | yes | Divides the logits before drawing; below 1 favours probable tokens, and 0 takes the most probable.
         top_p | float >0 <=1 | 0.7 | yes | Draw from the fewest tokens whose probabilities reach this sum.
         top_k | int >=0 | 50 | yes | Draw from the k most probable tokens; 0 takes all.
-        num_beams | int >=1 | 1 | yes | Beams of beam search; 1 is no beam search.
+        num_beams | int >=1 | 1 | yes | Beams of beam search; 1 means no beam search.
         max_length | int >=1 | 1024 | yes | Most tokens of prompt and answer together, where `max_new_tokens` is 0.
         max_new_tokens | int >=-1 | 1024 | yes | Most tokens of the answer; 0 or -1 leaves it to `max_length`.
         repetition_penalty | float >0 | 1.0 | yes | Above 1, tokens that occurred become less probable.
