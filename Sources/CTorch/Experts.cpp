@@ -1,5 +1,5 @@
 // Products of groups of rows with a matrix each: the experts of a mixture.
-#include "Internal.hpp"
+#include "ExpertProducts.hpp"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -10,35 +10,48 @@ using torch::autograd::variable_list;
 namespace lf {
 namespace {
 
-/// Calls `body(group, first row, rows)` for every group that has rows.
-template <typename Body> void for_groups(const std::vector<int64_t> &counts, Body &&body) {
-    int64_t row = 0;
-    for (size_t group = 0; group < counts.size(); row += counts[group++])
-        if (counts[group] > 0) body(static_cast<int64_t>(group), row, counts[group]);
-}
+/// The groups that have rows, those for the micro-kernels apart.
+struct Groups {
+    std::vector<RowGroup> few, many;
+
+    /// `least` is how many rows are worth a vector of columns.
+    Groups(const std::vector<int64_t> &counts, bool takes_few, int64_t least = 1) {
+        int64_t row = 0;
+        for (size_t matrix = 0; matrix < counts.size(); row += counts[matrix++]) {
+            int64_t rows = counts[matrix];
+            bool is_few = takes_few && rows >= least && rows <= few_rows_per_group;
+            if (rows > 0) (is_few ? few : many).push_back({static_cast<int64_t>(matrix), row, rows});
+        }
+    }
+};
 
 at::Tensor as(const at::Tensor &tensor, const at::Tensor &like) {
     return tensor.scalar_type() == like.scalar_type() ? tensor : tensor.to(like.scalar_type());
 }
 
+at::Tensor rows_of(const at::Tensor &x, const RowGroup &group) { return x.narrow(0, group.row, group.rows); }
+
 /// `x·w[g]ᵀ + bias[g]` group by group.
-at::Tensor grouped_product(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias, const std::vector<int64_t> &counts) {
+at::Tensor grouped_product(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias, const std::vector<int64_t> &counts,
+                           bool is_recorded) {
     auto y = at::empty({x.size(0), w.size(1)}, x.options());
-    for_groups(counts, [&](int64_t group, int64_t row, int64_t rows) {
-        auto part = x.narrow(0, row, rows), matrix = as(w.select(0, group), x);
-        auto target = y.narrow(0, row, rows);
-        target.copy_(has_few_rows(part, matrix) ? product_of_few_rows(part, matrix, std::nullopt) : product(part, matrix));
-        if (bias) target.add_(bias->select(0, group));
-    });
+    Groups groups(counts, takes_expert_products(x, w), is_recorded ? 1 : 8);
+    if (!groups.few.empty()) expert_outputs(groups.few, x, w, bias ? as(*bias, x).contiguous() : at::Tensor(), y);
+    for (const auto &group : groups.many) {
+        auto part = rows_of(x, group), matrix = as(w.select(0, group.matrix), x), target = rows_of(y, group);
+        target.copy_(!is_recorded && has_few_rows(part, matrix) ? product_of_few_rows(part, matrix, std::nullopt) : product(part, matrix));
+        if (bias) target.add_(bias->select(0, group.matrix));
+    }
     return y;
 }
 
 struct GroupedLinear : Function<GroupedLinear> {
-    static at::Tensor forward(AutogradContext *context, const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias,
+    static at::Tensor forward(AutogradContext *context, const at::Tensor &input, const at::Tensor &w, const std::optional<at::Tensor> &bias,
                               std::vector<int64_t> counts) {
-        auto y = grouped_product(x, w, bias, counts);
+        auto x = input.contiguous();
+        auto y = grouped_product(x, w, bias, counts, true);
         // x is kept only when the weight is trained.
-        context->save_for_backward({w.requires_grad() ? x : at::Tensor(), x.requires_grad() ? w : at::Tensor()});
+        context->save_for_backward({w.requires_grad() ? x : at::Tensor(), input.requires_grad() ? w : at::Tensor()});
         context->saved_data["weight_type"] = static_cast<int64_t>(w.scalar_type());
         context->saved_data["bias_type"] = bias ? static_cast<int64_t>(bias->scalar_type()) : int64_t(-1);
         context->saved_data["shape"] = w.sizes().vec();
@@ -48,26 +61,40 @@ struct GroupedLinear : Function<GroupedLinear> {
 
     static variable_list backward(AutogradContext *context, variable_list gradients) {
         auto saved = context->get_saved_variables();
-        const auto &x = saved[0], &w = saved[1];
         auto counts = context->saved_data["counts"].toIntVector();
         auto shape = context->saved_data["shape"].toIntVector();
+        auto weight_type = static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt());
         auto bias_type = context->saved_data["bias_type"].toInt();
         auto dy = gradients[0].contiguous();
-        auto typed = [&](int64_t type) { return dy.options().dtype(static_cast<at::ScalarType>(type)); };
         at::Tensor dx, dw, db;
-        if (context->needs_input_grad(0)) dx = at::empty({dy.size(0), shape[2]}, dy.options());
-        if (context->needs_input_grad(1)) dw = at::empty(shape, typed(context->saved_data["weight_type"].toInt()));
-        if (bias_type >= 0 && context->needs_input_grad(2)) db = at::zeros({shape[0], shape[1]}, typed(bias_type));
-        for_groups(counts, [&](int64_t group, int64_t row, int64_t rows) {
-            auto part = dy.narrow(0, row, rows);
-            if (dx.defined()) dx.narrow(0, row, rows).copy_(product(part, as(w.select(0, group), dy).t()));
-            if (dw.defined()) dw.select(0, group).copy_(product(part.t(), x.narrow(0, row, rows).t()));
-            if (db.defined()) db.select(0, group).copy_(part.sum(0));
-        });
-        // Experts that no token chose.
-        for (size_t group = 0; dw.defined() && group < counts.size(); ++group)
-            if (counts[group] == 0) dw.select(0, static_cast<int64_t>(group)).zero_();
+        if (context->needs_input_grad(0)) dx = input_gradient(dy, saved[1], counts);
+        if (context->needs_input_grad(1)) dw = weight_gradient(dy, saved[0], shape, weight_type, counts);
+        if (bias_type >= 0 && context->needs_input_grad(2)) {
+            db = at::zeros({shape[0], shape[1]}, dy.options().dtype(static_cast<at::ScalarType>(bias_type)));
+            for (const auto &group : Groups(counts, false).many) db.select(0, group.matrix).copy_(rows_of(dy, group).sum(0));
+        }
         return {dx, dw, db, at::Tensor()};
+    }
+
+private:
+    static at::Tensor input_gradient(const at::Tensor &dy, const at::Tensor &w, const std::vector<int64_t> &counts) {
+        auto dx = at::empty({dy.size(0), w.size(2)}, dy.options());
+        Groups groups(counts, takes_expert_products(dy, w));
+        if (!groups.few.empty()) expert_input_gradients(groups.few, dy, w, dx);
+        for (const auto &group : groups.many) rows_of(dx, group).copy_(product(rows_of(dy, group), as(w.select(0, group.matrix), dy).t()));
+        return dx;
+    }
+
+    static at::Tensor weight_gradient(const at::Tensor &dy, const at::Tensor &x, at::IntArrayRef shape, at::ScalarType type,
+                                      const std::vector<int64_t> &counts) {
+        auto dw = at::empty(shape, dy.options().dtype(type));
+        Groups groups(counts, takes_expert_products(x, dw) && dy.scalar_type() == at::kFloat);
+        if (!groups.few.empty()) expert_weight_gradients(groups.few, dy, x, dw);
+        for (const auto &group : groups.many) dw.select(0, group.matrix).copy_(product(rows_of(dy, group).t(), rows_of(x, group).t()));
+        // Experts that no token chose.
+        for (size_t matrix = 0; matrix < counts.size(); ++matrix)
+            if (counts[matrix] == 0) dw.select(0, static_cast<int64_t>(matrix)).zero_();
+        return dw;
     }
 };
 
@@ -87,6 +114,8 @@ lf_status lf_grouped_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, cons
                     "an input of shape ", input.sizes(), " in ", groups, " groups of ", sum, " rows does not fit weights of shape ", weight.sizes());
         TORCH_CHECK(!bias || (bias->value.dim() == 2 && bias->value.size(0) == weight.size(0) && bias->value.size(1) == weight.size(1)),
                     "a bias does not fit weights of shape ", weight.sizes());
-        return GroupedLinear::apply(input, weight, bias ? std::optional<at::Tensor>(bias->value) : std::nullopt, std::move(rows));
+        auto added = bias ? std::optional<at::Tensor>(bias->value) : std::nullopt;
+        if (!c10::GradMode::is_enabled()) return grouped_product(input.contiguous(), weight, added, rows, false);
+        return GroupedLinear::apply(input, weight, added, std::move(rows));
     });
 }

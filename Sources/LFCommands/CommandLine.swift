@@ -76,6 +76,20 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
             model: rest[0], prompts: rest[1], newTokens: tokens, precision: rest[3], threads: threads)
         print(report.serialized())
         return 0
+    case "bench-experts":
+        // For Benchmarks/experts only.
+        let sizes = rest.compactMap { Int($0) }.filter { $0 > 0 }
+        guard rest.count == 7, sizes.count == 7 else {
+            throw UserError(
+                .configuration,
+                "bench-experts takes the hidden size, the inner size, experts, experts per token, tokens per expert, rounds and threads.",
+                remedy: "See Benchmarks/README.md.")
+        }
+        let report = try expertBenchmark(
+            hidden: sizes[0], inner: sizes[1], experts: sizes[2], chosen: sizes[3], tokensPerExpert: sizes[4],
+            rounds: sizes[5], threads: sizes[6])
+        print(report.serialized())
+        return 0
     case "tokenize": return try runTokenize(rest)
     case "preview": return try runPreview(rest)
     case "render": return try runRender(rest)

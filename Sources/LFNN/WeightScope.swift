@@ -107,8 +107,10 @@ public struct WeightScope {
         let place = block.map { block in
             Parameter.Place(block: block.index, path: String(own.dropFirst(block.pathLength)))
         }
+        // What steers a choice is not rounded.
+        let dtype = role == .buffer ? stored.dtype : registry.dtype ?? stored.dtype
         let parameter = Parameter(
-            name: own, tensor: try stored.to(registry.dtype ?? stored.dtype).to(registry.device),
+            name: own, tensor: try stored.to(dtype).to(registry.device),
             loaded: stored, role: role, place: place, layout: layout)
         registry.parameters.append(parameter)
         return parameter

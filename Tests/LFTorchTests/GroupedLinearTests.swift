@@ -57,6 +57,32 @@ import Testing
         #expect(try grad.slice(1..<2).doubles().allSatisfy { $0 == 0 })
     }
 
+    /// float32 goes through micro-kernels in blocks; sizes at and around their borders.
+    @Test(arguments: [[1, 15, 0, 16, 17], [64, 65], [191, 192, 193], [3]], [(70, 530), (64, 16), (5, 1)])
+    func blocksHaveNoSeams(_ counts: [Int], _ sizes: (out: Int, in: Int)) throws {
+        let rows = counts.reduce(0, +)
+        let x = try randomTensor([rows, sizes.in], 1),
+            w = try randomTensor([counts.count, sizes.out, sizes.in], 2)
+        let bias = try randomTensor([counts.count, sizes.out], 3),
+            dy = try randomTensor([rows, sizes.out], 4)
+        func run(_ dtype: DType, _ recorded: Bool = true) throws -> [Tensor] {
+            let inputs = try [x, w, bias].map { try $0.to(dtype).cloned() }
+            for input in inputs { try input.setRequiresGrad(recorded) }
+            let y = try groupedLinear(inputs[0], inputs[1], bias: inputs[2], counts: counts)
+            guard recorded else { return [y] }
+            try y.backward(grad: dy.to(dtype))
+            return try [y.detached()] + inputs.map { try #require(try $0.grad()) }
+        }
+        let exact = try run(.float64), narrow = try run(.float32)
+        for (one, other) in zip(narrow, exact) {
+            #expect(one.shape == other.shape)
+            let scale = try other.abs().max().item() + 1
+            try expectClose(one.to(.float64) / scale, other / scale, within: 2e-6)
+        }
+        let plain = try run(.float32, false)[0].to(.float64), scale = try exact[0].abs().max().item() + 1
+        try expectClose(plain / scale, exact[0] / scale, within: 2e-6)
+    }
+
     /// A few rows without gradients, as in decoding, go another way to the same numbers.
     @Test(arguments: [DType.float32, .bfloat16]) func fewRowsAreTheSame(_ dtype: DType) throws {
         let x = try randomTensor([10, 64], 1, dtype), w = try randomTensor([4, 33, 64], 2, dtype)

@@ -149,18 +149,24 @@ package final class MixtureOfExperts: FeedForward {
     }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
+        var output = try routed(x)
+        if let shared {
+            var common = try shared(x, pass).hidden
+            if let sharedGate { common = try common * sharedGate(x).sigmoid() }
+            output.hidden = try output.hidden + common
+        }
+        return output
+    }
+
+    /// What the chosen experts give.
+    package func routed(_ x: Tensor) throws(TorchError) -> LayerOutput {
         let logits = try router.logits(x)
         let (chosen, weights) = try routing(logits, correction: router.correction?.tensor)
         let sorting = try ExpertOrder(chosen, experts: logits.dim(1))
         let outputs = try experts(x.selecting(sorting.tokens), counts: sorting.counts)
         let (tokens, count) = (x.dim(0), routing.chosen)
         let byToken = try outputs.selecting(sorting.places).reshaped([tokens, count, x.dim(1)])
-        var mixed = try (byToken * weights.to(x.dtype).reshaped([tokens, count, 1])).sum(dim: 1)
-        if let shared {
-            var output = try shared(x, pass).hidden
-            if let sharedGate { output = try output * sharedGate(x).sigmoid() }
-            mixed = try mixed + output
-        }
+        let mixed = try (byToken * weights.to(x.dtype).reshaped([tokens, count, 1])).sum(dim: 1)
         return LayerOutput(mixed, routerLogits: logits)
     }
 }
