@@ -32,6 +32,7 @@ at::ScalarType scalar_type(lf_dtype dtype) {
         case LF_INT32: return at::kInt;
         case LF_INT64: return at::kLong;
         case LF_BOOL: return at::kBool;
+        case LF_FLOAT8: return at::kFloat8_e4m3fn;
     }
     throw std::runtime_error("unknown element type");
 }
@@ -47,6 +48,7 @@ lf_dtype dtype_of(at::ScalarType type) {
         case at::kShort: return LF_INT16;
         case at::kInt: return LF_INT32;
         case at::kLong: return LF_INT64;
+        case at::kFloat8_e4m3fn: return LF_FLOAT8;
         default: return LF_BOOL;
     }
 }

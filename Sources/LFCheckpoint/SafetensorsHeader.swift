@@ -172,6 +172,7 @@ extension DType {
         case .int8: "I8"
         case .uint8: "U8"
         case .bool: "BOOL"
+        case .float8: "F8_E4M3"
         }
     }
 

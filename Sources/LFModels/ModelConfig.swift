@@ -54,15 +54,30 @@ public struct ModelConfig: Sendable {
         let file = ConfigFile(object, path: path)
         modelType = try file.text("model_type")
         let found = try ArchitectureRegistry.architecture(modelType, at: path)
-        if let quantization = object["quantization_config"], !quantization.isNull {
-            throw UserError(
-                .failedRun, "The checkpoint is quantized (quantization_config).", at: path,
-                remedy: "Use the unquantized checkpoint.")
-        }
+        try Self.requireReadable(object["quantization_config"] ?? .null, path)
         architecture = try found.init(file)
         declaredDType = object["dtype"]?.string ?? object["torch_dtype"]?.string
+        // What is saved is not quantized.
+        var object = object
+        object["quantization_config"] = nil
         json = object
         self.path = path
+    }
+
+    /// Fails for quantized weights but those that are unpacked while they are read: MXFP4, and 8-bit floats in tiles.
+    private static func requireReadable(_ quantization: JSONValue, _ path: String) throws(UserError) {
+        let sides = quantization["weight_block_size"]?.array?.map(\.int)
+        let format = quantization["fmt"]?.string ?? "e4m3"
+        let isReadable =
+            switch quantization["quant_method"]?.string {
+            case "mxfp4": true
+            case "fp8": sides == [128, 128] && format == "e4m3"
+            default: quantization.isNull
+            }
+        guard !isReadable else { return }
+        throw UserError(
+            .failedRun, "The checkpoint is quantized (quantization_config).", at: path,
+            remedy: "Use the unquantized checkpoint, or one in mxfp4 or in fp8 with tiles of 128 × 128.")
     }
 
     /// The same model with other values of some keys.

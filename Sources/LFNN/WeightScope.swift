@@ -134,7 +134,9 @@ public final class CheckpointWeights: WeightProvider {
         self.location = location
     }
 
-    public func contains(_ name: String) -> Bool { key(of: name) != nil }
+    public func contains(_ name: String) -> Bool {
+        key(of: name) != nil || key(of: name + Self.blocks) != nil
+    }
 
     /// The key of a tensor: its name, or the name without the first part, as files of a bare decoder have it.
     public func key(of name: String) -> String? {
@@ -144,29 +146,76 @@ public final class CheckpointWeights: WeightProvider {
         return store.contains(bare) ? bare : nil
     }
 
+    /// A weight, quantized ones as bfloat16.
     public func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
-        guard let name = key(of: name) else {
-            throw UserError(
-                .failedRun, "The checkpoint has no tensor \"\(name)\".", at: location,
-                remedy: "Check that config.json belongs to these weights and that no shard is missing.")
+        switch try stored(name, shape) {
+        case .plain(let key): return try store.tensor(key)
+        case .scaled(let key, let scales):
+            return try scaledTiles(store.tensor(key), scales: store.tensor(scales))
+        case .packed(let blocks, let scales):
+            let unpacked = try unpackedMXFP4(store.tensor(blocks), scales: store.tensor(scales))
+            return try unpacked.transposed(shape.count - 2, shape.count - 1)
         }
-        let tensor = try store.tensor(name)
-        guard tensor.shape == shape else {
+    }
+
+    /// Fails unless the checkpoint holds a weight of that shape; nothing is read.
+    public func check(_ name: String, shape: [Int]) throws { _ = try stored(name, shape) }
+
+    /// How a file holds a weight.
+    private enum Stored {
+        case plain(String)
+        /// 8-bit floats, a factor for each tile.
+        case scaled(String, scales: String)
+        /// Blocks of 4-bit floats along the rows of the exchanged matrix.
+        case packed(String, scales: String)
+    }
+
+    private static let blocks = "_blocks", scales = "_scales", tileScales = "_scale_inv"
+
+    private func stored(_ name: String, _ shape: [Int]) throws -> Stored {
+        guard let key = key(of: name) else {
+            guard let blocks = self.key(of: name + Self.blocks) else { throw missing(name) }
+            let scales = blocks.dropLast(Self.blocks.count) + Self.scales
+            let exchanged: [Int] = shape.dropLast(2) + shape.suffix(2).reversed()
+            let groups: [Int] = exchanged.dropLast() + [(shape.dropLast().last ?? 0) / 32]
+            try require(blocks, groups + [16], [.uint8])
+            try require(String(scales), groups, [.uint8])
+            return .packed(blocks, scales: String(scales))
+        }
+        guard store.dtype(of: key) == .float8 else {
+            try require(key, shape, DType.allCases.filter(\.isFloatingPoint))
+            return .plain(key)
+        }
+        try require(key, shape, [.float8])
+        let tiles = shape.map { ($0 + 127) / 128 }
+        try require(key + Self.tileScales, tiles, DType.allCases.filter(\.isFloatingPoint))
+        return .scaled(key, scales: key + Self.tileScales)
+    }
+
+    /// Fails unless the file's tensor has the shape and one of the types, and counts it as used.
+    private func require(_ key: String, _ shape: [Int], _ types: [DType]) throws {
+        guard let found = store.shape(of: key), let dtype = store.dtype(of: key) else { throw missing(key) }
+        guard found == shape else {
             throw UserError(
                 .failedRun,
-                "The tensor \"\(name)\" has shape \(tensor.shape), but config.json asks for \(shape).",
+                "The tensor \"\(key)\" has shape \(found), but config.json asks for \(shape).",
                 at: location,
                 remedy: "Use the config.json that belongs to these weights.")
         }
-        guard tensor.dtype.isFloatingPoint else {
+        guard types.contains(dtype) else {
             throw UserError(
                 .failedRun,
-                "The tensor \"\(name)\" has type \(tensor.dtype), which is not a floating-point type.",
+                "The tensor \"\(key)\" has type \(dtype), which is not a \(types[0].isFloatingPoint ? "floating-point type" : "\(types[0])").",
                 at: location,
-                remedy: "Use a checkpoint that is not quantized.")
+                remedy: "Use a checkpoint that is not quantized, or one in fp8 or mxfp4.")
         }
-        used.insert(name)
-        return tensor
+        used.insert(key)
+    }
+
+    private func missing(_ name: String) -> UserError {
+        UserError(
+            .failedRun, "The checkpoint has no tensor \"\(name)\".", at: location,
+            remedy: "Check that config.json belongs to these weights and that no shard is missing.")
     }
 }
 

@@ -3,6 +3,8 @@ internal import CTorch
 /// The type of a tensor's elements.
 public enum DType: String, Sendable, CaseIterable {
     case float32, float64, float16, bfloat16, int8, uint8, int16, int32, int64, bool
+    /// Four bits of exponent, three of mantissa; stored only, never computed with.
+    case float8
 
     /// Bytes per element.
     public var size: Int {
@@ -10,7 +12,7 @@ public enum DType: String, Sendable, CaseIterable {
         case .float64, .int64: 8
         case .float32, .int32: 4
         case .float16, .bfloat16, .int16: 2
-        case .int8, .uint8, .bool: 1
+        case .int8, .uint8, .bool, .float8: 1
         }
     }
 
@@ -33,6 +35,7 @@ public enum DType: String, Sendable, CaseIterable {
         case .int32: LF_INT32
         case .int64: LF_INT64
         case .bool: LF_BOOL
+        case .float8: LF_FLOAT8
         }
     }
 
@@ -48,6 +51,7 @@ public enum DType: String, Sendable, CaseIterable {
             case LF_INT16: .int16
             case LF_INT32: .int32
             case LF_INT64: .int64
+            case LF_FLOAT8: .float8
             default: .bool
             }
     }

@@ -21,7 +21,8 @@ typedef struct lf_kv_cache *lf_kv_cache_t;    // keys and values of tokens that 
 typedef enum { LF_OK, LF_INVALID, LF_OUT_OF_MEMORY, LF_INTERNAL } lf_status;
 
 typedef enum {
-    LF_FLOAT32, LF_FLOAT64, LF_FLOAT16, LF_BFLOAT16, LF_INT8, LF_UINT8, LF_INT16, LF_INT32, LF_INT64, LF_BOOL
+    LF_FLOAT32, LF_FLOAT64, LF_FLOAT16, LF_BFLOAT16, LF_INT8, LF_UINT8, LF_INT16, LF_INT32, LF_INT64, LF_BOOL,
+    LF_FLOAT8
 } lf_dtype;
 
 typedef enum { LF_CPU, LF_CUDA } lf_device_type;
@@ -211,6 +212,9 @@ lf_status lf_adamw_step(const lf_tensor_t *parameters, const lf_tensor_t *gradie
 lf_status lf_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t *out);
 /// `x·wᵀ + bias + scale·(x·Aᵀ)·Bᵀ` (Hu et al. 2021, arXiv 2106.09685, eq. 3); `A [r, in]`, `B [out, r]`.
 lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t a, lf_tensor_t b, double scale, lf_tensor_t *out);
+/// Microscaling 4-bit floats (OCP MX 1.0) as bfloat16: `blocks [..., G, 16]` of two numbers a byte, the first in the low half, `scales [..., G]` powers of
+/// two with a bias of 127; both uint8. Returns `[..., 32 * G]`.
+lf_status lf_unpack_mxfp4(lf_tensor_t blocks, lf_tensor_t scales, lf_tensor_t *out);
 /// Rows of `x` `[N, in]` in consecutive groups of `counts[g]`, each multiplied by its matrix `w[g]ᵀ`, `w [G, out, in]`, plus `bias[g]`,
 /// `[G, out]`, which may be NULL: `[N, out]`.
 lf_status lf_grouped_linear(
