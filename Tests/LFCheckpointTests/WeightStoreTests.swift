@@ -154,10 +154,10 @@ import Testing
 
     @Test func anUnknownTypeIsNamed() throws {
         let file = try folder.write(
-            "m.safetensors", header: #"{"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}"#, data: [0]
+            "m.safetensors", header: #"{"a":{"dtype":"F8_E5M2","shape":[1],"data_offsets":[0,1]}}"#, data: [0]
         )
         let error = try #require(throws: UserError.self) { try WeightStore.open(file: file) }
-        #expect(error.problem == #"tensor "a" has the type F8_E4M3, which is not supported."#)
+        #expect(error.problem == #"tensor "a" has the type F8_E5M2, which is not supported."#)
     }
 
     @Test func aBoolIsZeroOrOne() throws {
