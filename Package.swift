@@ -18,6 +18,12 @@ let swiftSettings: [SwiftSetting] = [
 
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -37,6 +43,10 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.20.0", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.0.0"),
     ],
     targets: [
         .executableTarget(
@@ -44,7 +54,17 @@ let package = Package(
             swiftSettings: swiftSettings),
         module(
             "LFCommands",
-            ["LFWorkflows", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch", "LFDiagnostics"]),
+            [
+                "LFServer", "LFWorkflows", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch",
+                "LFDiagnostics",
+            ]),
+        module(
+            "LFServer",
+            [
+                hummingbird, nio, nioPosix, lifecycle, unixSignals, httpTypes, logging, "LFWorkflows",
+                "LFTrainer",
+                "LFGeneration", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch", "LFDiagnostics",
+            ]),
         module(
             "LFWorkflows",
             [
@@ -166,6 +186,13 @@ let package = Package(
             ]),
         tests("LFObjectivesTests", ["LFObjectives", "LFTorch"]),
         tests(
+            "LFServerTests",
+            [
+                "LFServer", "LFWorkflows", "LFTrainer", "LFGeneration", "LFTemplate", "LFTokenizer",
+                "LFConfig", "LFJSON",
+                "LFTorch", "LFDiagnostics",
+            ]),
+        tests(
             "LFParityTests",
             [
                 "LFWorkflows", "LFTrainer", "LFGeneration", "LFModels", "LFCheckpoint", "LFTorch", "LFData",
@@ -193,4 +220,12 @@ if Context.environment["LF_WITHOUT_TORCH"] != nil {
     }
     package.targets.removeAll { above.contains($0.name) || $0.name == "LFEndToEndTests" }
     package.products = []
+    let ofServer: Set = ["hummingbird", "swift-nio", "swift-http-types", "swift-service-lifecycle"]
+    package.dependencies.removeAll {
+        if case .sourceControl(_, let location, _) = $0.kind {
+            location.split(separator: "/").last.map { ofServer.contains(String($0)) } ?? false
+        } else {
+            false
+        }
+    }
 }

@@ -60,7 +60,7 @@ private struct ChatConsole {
                 }
                 messages.append(Message(.user, query))
                 try show(colored("Assistant: "))
-                if let answer = try answer(messages) {
+                if let answer = try write(messages) {
                     messages.append(Message(.assistant, answer))
                 } else {
                     // The session goes on as if the question had not been asked.
@@ -74,9 +74,9 @@ private struct ChatConsole {
     ///
     /// - Returns: Nil when there is none, which has been said.
     /// - Throws: When the output cannot be written.
-    private func answer(_ messages: [Message]) throws -> String? {
+    private func write(_ messages: [Message]) throws -> String? {
         var failure: (any Error)?
-        var answer: String?
+        var answer: ChatModel.Answer?
         var problem: String?
         Interruption.reset()
         Interruption.watch(during: .answer)
@@ -85,10 +85,12 @@ private struct ChatConsole {
             Interruption.reset()
         }
         do {
+            var painter = usesColor ? ThoughtPainter(try model.thoughtSplitter(messages)) : nil
             answer = try model.answer(messages, isCancelled: { Interruption.isRequested }) { text in
-                do { try show(text) } catch { failure = error }
+                do { try show(painter?.append(text) ?? text) } catch { failure = error }
                 return failure == nil
-            }.text
+            }
+            if let rest = painter?.finish() { try show(rest) }
         } catch let error as TorchError where error.kind == .outOfMemory {
             problem = "\(error). Remove the history with `clear`, or lower max_new_tokens."
         } catch {
@@ -97,7 +99,21 @@ private struct ChatConsole {
         if let failure { throw failure }
         try show("\n")
         if let problem { Console.standard.writeError("error: \(problem)") }
-        return answer
+        if usesColor, let answer { try show("\u{1B}[2m\(rates(answer))\u{1B}[0m\n") }
+        return answer?.text
+    }
+
+    /// What an answer cost.
+    private func rates(_ answer: ChatModel.Answer) -> String {
+        let new = answer.promptLength - answer.cachedPromptTokens
+        let perSecond = Double(max(answer.ids.count - 1, 0)) / max(answer.writingTime, 1e-9)
+        return
+            "(read \(new) new of \(answer.promptLength) tokens in \(fixed(answer.readingTime, 2)) s, wrote \(answer.ids.count) at \(fixed(perSecond, 1)) a second)"
+    }
+
+    private func fixed(_ value: Double, _ digits: Int) -> String {
+        let scale = pow(10, Double(digits))
+        return "\((value * scale).rounded() / scale)"
     }
 
     private enum Input {
@@ -123,6 +139,37 @@ private struct ChatConsole {
     }
 
     private func colored(_ text: String) -> String { usesColor ? "\u{1B}[1;36m\(text)\u{1B}[0m" : text }
+}
+
+/// Shows thoughts apart from what is said: dim, with an empty line behind them.
+private struct ThoughtPainter {
+    private var splitter: ThoughtSplitter
+    private var isThinking = false
+
+    init(_ splitter: ThoughtSplitter) { self.splitter = splitter }
+
+    mutating func append(_ text: String) -> String { painted(splitter.append(text)) }
+
+    mutating func finish() -> String {
+        let text = painted(splitter.finish())
+        defer { isThinking = false }
+        return text + (isThinking ? "\u{1B}[0m" : "")
+    }
+
+    private mutating func painted(_ parts: ThoughtSplitter.Parts) -> String {
+        var text = ""
+        if !parts.thought.isEmpty {
+            if !isThinking { text += "\u{1B}[2m" }
+            isThinking = true
+            text += parts.thought
+        }
+        if !parts.content.isEmpty {
+            if isThinking { text += "\u{1B}[0m\n\n" }
+            isThinking = false
+            text += parts.content
+        }
+        return text
+    }
 }
 
 extension String {

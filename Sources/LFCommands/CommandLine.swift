@@ -60,6 +60,7 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
         signal(SIGPIPE, SIG_IGN)
         return try exportModel(resolveConfig(arguments: rest, for: .export)) ? 0 : 130
     case "chat": return try runChat(rest)
+    case "api": return try runServer(rest)
     case "arguments":
         print(argumentReference(), terminator: "")
         return 0
@@ -96,10 +97,11 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     case "templates": return try runTemplates(rest)
     case let command?:
         let known = [
-            "train", "export", "chat", "preview", "tokenize", "render", "templates", "version", "env", "help",
+            "train", "export", "chat", "api", "preview", "tokenize", "render", "templates", "version", "env",
+            "help",
             "arguments",
         ]
-        let planned = ["api", "eval", "webchat", "webui"]
+        let planned = ["eval", "webchat", "webui"]
         if planned.contains(command) {
             throw UserError(
                 .configuration, "The command \"\(command)\" is not supported yet.",

@@ -22,6 +22,7 @@ extension ModelArguments {
         trainFromScratch = arguments.bool("train_from_scratch")
         moeAuxLossCoef = arguments.optionalDouble("moe_aux_loss_coef").flatMap { $0 > 0 ? $0 : nil }
         inferDType = arguments.choice("infer_dtype", default: .auto)
+        inferBackend = arguments.choice("infer_backend", default: .huggingface)
         printParamStatus = arguments.bool("print_param_status")
         if arguments.bool("bf16") || arguments.bool("pure_bf16") {
             computeDType = .bfloat16
@@ -32,7 +33,7 @@ extension ModelArguments {
         case .training: modelMaxLength = cutoffLen
         // A length of its own says which context the model was trained for.
         case .export: modelMaxLength = arguments.isChanged("cutoff_len") ? cutoffLen : nil
-        case .chat: modelMaxLength = nil
+        case .chat, .api: modelMaxLength = nil
         }
     }
 }
@@ -267,6 +268,6 @@ extension GeneratingArguments {
         repetitionPenalty = arguments.double("repetition_penalty")
         lengthPenalty = arguments.double("length_penalty")
         skipSpecialTokens = arguments.bool("skip_special_tokens")
-        if use == .chat, arguments.isGiven("seed") { seed = arguments.int("seed") }
+        if use == .chat || use == .api, arguments.isGiven("seed") { seed = arguments.int("seed") }
     }
 }

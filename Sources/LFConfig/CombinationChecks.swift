@@ -35,6 +35,7 @@ func checkCombinations(_ arguments: inout ArgumentValues, for use: Configuration
         case .training: combinationRules
         case .export: [modelRule, adapterRule] + exportRules
         case .chat: [modelRule, adapterRule] + chatRules
+        case .api: [modelRule, adapterRule] + serverRules
         }
     for rule in rules where rule.names.allSatisfy(arguments.isUsable) && rule.isBroken(arguments) {
         arguments.report(rule.problem(arguments), at: rule.names, remedy: rule.remedy)
@@ -106,8 +107,21 @@ private let chatRules: [CombinationRule] = [
     halfPrecisionRule,
 ]
 
+private let serverRules: [CombinationRule] = [
+    CombinationRule(
+        "stage", naming: { "A model of `stage: \($0.string("stage"))` does not support `api`." },
+        remedy: "Remove `stage`, or set `stage: rm` for a reward model that scores."
+    ) { !["sft", "rm"].contains($0.string("stage")) },
+    halfPrecisionRule,
+]
+
 private let modelAndDataRules: [CombinationRule] = [
     modelRule, halfPrecisionRule,
+    CombinationRule(
+        "infer_backend",
+        message: "vLLM/SGLang backend is only available for API, CLI and Web.",
+        remedy: "Remove `infer_backend`."
+    ) { $0.string("infer_backend") != "huggingface" },
     CombinationRule(
         "val_size", "dataset", message: "Cannot specify `val_size` if `dataset` is not set.",
         remedy: "Name a `dataset` to split, or remove `val_size`."

@@ -3,6 +3,7 @@ public enum ConfigurationUse: String, Sendable {
     case training = "train"
     case export
     case chat
+    case api
 
     /// Training arguments that other commands read too.
     private static let sharedTraining: Set = ["seed", "threads", "use_cpu"]
@@ -13,7 +14,7 @@ public enum ConfigurationUse: String, Sendable {
         switch self {
         case .training: return exports
         case .export: return definition.group == .training && !Self.sharedTraining.contains(definition.name)
-        case .chat:
+        case .chat, .api:
             return exports
                 || (definition.group == .training && !Self.sharedTraining.contains(definition.name))
         }
@@ -25,13 +26,13 @@ public enum ConfigurationUse: String, Sendable {
         case (.training, _): true
         case (_, .model): definition.name != "disable_gradient_checkpointing"
         case (.export, .data): ["template", "default_system", "cutoff_len"].contains(definition.name)
-        case (.chat, .data):
+        case (.chat, .data), (.api, .data):
             ["template", "default_system", "tool_format", "enable_thinking", "preserve_thinking"]
                 .contains(definition.name)
         case (_, .finetuning): ["stage", "finetuning_type"].contains(definition.name)
-        case (.chat, .generating): true
+        case (.chat, .generating), (.api, .generating): true
         case (.export, .generating): false
-        case (_, .training): self == .chat || definition.name != "use_cpu"
+        case (_, .training): self != .export || definition.name != "use_cpu"
         case (_, .megatron), (_, .evaluation): true
         }
     }
@@ -59,7 +60,7 @@ func refuseForeignArguments(_ arguments: inout ArgumentValues, _ use: Configurat
                 switch use {
                 case .training: "Remove it; `train` writes to `output_dir`."
                 case .export: "Keep the model, its adapters, the template and what begins with `export_`."
-                case .chat: "Keep the model, its adapters, the template and how answers are generated."
+                case .chat, .api: "Keep the model, its adapters, the template and how answers are generated."
                 }
             arguments.report(problem, at: names, remedy: remedy)
         }

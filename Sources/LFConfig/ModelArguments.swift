@@ -2,6 +2,8 @@
 public struct ModelArguments: Sendable, Equatable {
     public enum RopeScaling: String, Sendable, CaseIterable { case linear, dynamic, yarn, llama3 }
     public enum InferenceDType: String, Sendable, CaseIterable { case auto, float16, bfloat16, float32 }
+    /// Engines of upstream that write text; here one does the work of all.
+    public enum InferenceBackend: String, Sendable, CaseIterable { case huggingface, vllm, sglang }
     /// How the embedding of a new token starts.
     public enum NewTokenStart: String, Sendable, CaseIterable {
         /// Near the mean of all.
@@ -45,6 +47,7 @@ public struct ModelArguments: Sendable, Equatable {
     /// How much the balance of a mixture's routers counts beside the loss of the tokens.
     public var moeAuxLossCoef: Double?
     public var inferDType = InferenceDType.auto
+    public var inferBackend = InferenceBackend.huggingface
     public var printParamStatus = false
     /// Derived: bf16 or pure_bf16 -> bfloat16, fp16 -> float16, else nil (the checkpoint's own type decides).
     public var computeDType: ComputeDType?

@@ -16,7 +16,8 @@ package final class GenerationEngine {
     let limits: EngineLimits
     let cache: KeyValueCache
     let prefixes: PrefixCache
-    private let reusesPrefixes: Bool
+    /// Whether layers keep states, which stand for whole texts.
+    private let needsStates: Bool
     /// What was done so far.
     package internal(set) var counters = EngineCounters()
 
@@ -38,10 +39,9 @@ package final class GenerationEngine {
         self.limits = limits
         let memory = CacheMemory(model, limits.room)
         cache = try KeyValueCache(layers: model.config.layerCount, capacity: memory.blocks)
-        let needsStates = model.caches.contains(.state)
+        needsStates = model.caches.contains(.state)
         let prefixes = PrefixCache(
             cache, needsStates: needsStates, capacity: memory.keptBlocks, stateBytes: memory.stateBytes)
-        reusesPrefixes = limits.reusesPrefixes && !needsStates
         self.prefixes = prefixes
         cache.reclaim = { prefixes.evict(max(1, prefixes.nodeCount / 16)) }
     }
@@ -193,7 +193,7 @@ package final class GenerationEngine {
         var group: [Piece] = []
         var tokens = 0
         let limit = min(budget, limits.prefillTokens)
-        let divides = limits.prefillTokensPerStep != nil && !model.caches.contains(.state)
+        let divides = limits.prefillTokensPerStep != nil
         /// Adds as much of a prompt as fits; whether that is all of it.
         func add(_ live: LiveRequest) -> Bool {
             let left = live.request.prompt.count - live.prompt.length
@@ -384,7 +384,8 @@ package final class GenerationEngine {
 
     /// What the cache knows of a prompt; its last token is computed in any case, as its scores are asked for.
     private func known(_ request: GenerationRequest) -> PrefixCache.Match {
-        guard reusesPrefixes, !request.scoresPrompt, request.prompt.count <= model.stableLength else {
+        guard limits.reusesPrefixes, !request.scoresPrompt, request.prompt.count <= model.stableLength
+        else {
             return PrefixCache.Match()
         }
         return prefixes.match(request.prompt.dropLast(), root)
@@ -393,7 +394,7 @@ package final class GenerationEngine {
     private func remember(
         _ tokens: ArraySlice<Int32>, isFinal: Bool, _ sequence: inout KeyValueCache.Sequence
     ) {
-        guard reusesPrefixes, tokens.count <= model.stableLength else { return }
+        guard limits.reusesPrefixes, tokens.count <= model.stableLength else { return }
         prefixes.insert(tokens, root, isFinal: isFinal, &sequence)
     }
 
@@ -401,7 +402,7 @@ package final class GenerationEngine {
     private func sharesMore(
         _ other: GenerationRequest, _ request: GenerationRequest, than length: Int
     ) -> Bool {
-        guard reusesPrefixes, !request.scoresPrompt else { return false }
+        guard limits.reusesPrefixes, !needsStates, !request.scoresPrompt else { return false }
         let whole = (length / KeyValueStore.blockSize + 1) * KeyValueStore.blockSize
         guard request.prompt.count > whole, other.prompt.count >= whole else { return false }
         return request.prompt.prefix(whole) == other.prompt.prefix(whole)
@@ -446,4 +447,6 @@ package struct EngineCounters: Sendable, Equatable {
     /// Tokens of prompts that the cache knew.
     package var reusedPromptTokens = 0
     package var generatedTokens = 0
+
+    package init() {}
 }

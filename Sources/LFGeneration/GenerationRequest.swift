@@ -77,6 +77,13 @@ package struct GeneratedToken: Sendable, Equatable {
     package var logProb: Float?
     /// The likeliest tokens in its place, best first.
     package var alternatives: [TokenLogProb] = []
+
+    package init(id: Int32, text: String = "", logProb: Float? = nil, alternatives: [TokenLogProb] = []) {
+        self.id = id
+        self.text = text
+        self.logProb = logProb
+        self.alternatives = alternatives
+    }
 }
 
 /// What an engine's step brought.

@@ -29,10 +29,13 @@ public final class ChatModel {
         public var promptLength = 0
         /// How many of them were known from earlier turns.
         public var cachedPromptTokens = 0
+        /// How long it took to read the prompt, and to write the answer, in seconds.
+        public var readingTime = 0.0
+        public var writingTime = 0.0
         public var ending = Ending.length
     }
 
-    private let setup: TemplateSetup
+    private let loaded: AnsweringModel
     private let engine: GenerationEngine
     private let options: GenerationOptions
     /// What tokens are drawn from; each answer goes on where the one before ended.
@@ -42,37 +45,25 @@ public final class ChatModel {
     ///
     /// - Throws: `UserError` for whatever a person can mend.
     public init(_ config: ResolvedConfig, today: PromptDate = .today) throws {
-        TorchRuntime.keepFreedMemory()
-        if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
-        let logger = Logger(label: "llamafactory.chat")
-        for warning in config.warnings { logger.warning("\(warning)") }
-        var loader = ModelLoader(config: config)
-        let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
-        try makeAll(
-            { _ = try ComputePlan(config, model: ModelConfig.read(directory: folder)) },
-            { try loader.checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
-            { if let name = config.data.template { try Template.check(name: name) } })
-        setup = try loader.templateSetup(folder: folder, today: today, logger)
-        try loader.checkFit(of: setup)
-        var options = GenerationOptions(
-            config.generating, stopTokens: Set(setup.template.stopTokenIDs(setup.tokenizer)))
-        (options.writesText, options.keepsStopToken) = (true, true)
-        options.skipsSpecialTokens = config.generating.skipSpecialTokens
-        try options.validate()
+        loaded = try AnsweringModel(config, today: today, label: "llamafactory.chat")
+        var options = loaded.format.options
+        options.keepsStopToken = true
         self.options = options
-        let prepared = try loader.load()
-        engine = try GenerationEngine(prepared.model, tokenizer: setup.tokenizer)
+        engine = try GenerationEngine(loaded.model, tokenizer: loaded.format.tokenizer)
         random = try Generator(
             seed: config.generating.seed.map { UInt64(bitPattern: Int64($0)) } ?? .random(in: .min ... .max))
-        let (device, dtype) = (prepared.plan.device.rawValue, prepared.plan.dtype.rawValue)
-        logger.info("The model answers on \(device) in \(dtype).")
     }
 
     /// The ids of a conversation as the model reads it, up to the answer that it is to write.
     ///
     /// - Parameter messages: Turns of user and assistant, the last one the user's.
-    public func promptIDs(_ messages: [Message]) throws -> [Int32] {
-        try setup.template.encodePrompt(messages, with: setup.tokenizer)
+    public func promptIDs(_ messages: [Message]) throws -> [Int32] { try loaded.format.promptIDs(messages) }
+
+    /// What tells the thought of the next answer from what it says.
+    package func thoughtSplitter(_ messages: [Message]) throws -> ThoughtSplitter {
+        let prompt = try promptIDs(messages)
+        return ThoughtSplitter(
+            loaded.format.template.thoughtWords, beginsInside: loaded.format.opensThought(prompt))
     }
 
     /// Writes the next answer of a conversation. What earlier turns have in common with it is not computed again.
@@ -88,6 +79,8 @@ public final class ChatModel {
         let prompt = try promptIDs(messages)
         var answer = Answer()
         answer.promptLength = prompt.count
+        let start = monotonicSeconds()
+        defer { answer.writingTime = monotonicSeconds() - start - answer.readingTime }
         let id = try engine.submit(GenerationRequest(prompt, options: options, random: .stream(random)))
         func show(_ text: String) {
             guard !text.isEmpty else { return }
@@ -99,7 +92,9 @@ public final class ChatModel {
                 if isCancelled() { engine.cancel(id) }
                 for event in try engine.step() {
                     switch event {
-                    case .began(_, let cachedTokens, _): answer.cachedPromptTokens = cachedTokens
+                    case .began(_, let cachedTokens, _):
+                        answer.cachedPromptTokens = cachedTokens
+                        answer.readingTime = monotonicSeconds() - start
                     case .token(_, _, let token): show(token.text)
                     case .finished(_, _, let sequence):
                         show(sequence.closingText)

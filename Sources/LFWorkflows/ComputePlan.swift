@@ -36,7 +36,7 @@ struct ComputePlan {
             case .float16, .auto:
                 // Half precision without being asked for it only where the device is made for it; a model that
                 // talks reads every weight for every token, which half the bytes halve on any device.
-                let isSuited = device == .cuda || config.use == .chat
+                let isSuited = device == .cuda || config.use == .chat || config.use == .api
                 dtype = isSuited && model.declaredDType == "bfloat16" ? .bfloat16 : .float32
             }
         }

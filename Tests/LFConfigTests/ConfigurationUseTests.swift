@@ -28,7 +28,7 @@ struct ConfigurationUseTests {
     @Test("Arguments of another command are refused in one sentence")
     func foreign() {
         let training = ["output_dir=o", "learning_rate=1", "do_train=true", "bf16=true"]
-        for (use, base) in [(ConfigurationUse.export, export), (.chat, chat)] {
+        for (use, base) in [(ConfigurationUse.export, export), (.chat, chat), (.api, chat)] {
             let found = problems(base + training, for: use)
             #expect(found.count == 1)
             #expect(found.first?.contains("and 1 more belong to the command `train`.") == true, "\(found)")
@@ -61,7 +61,13 @@ struct ConfigurationUseTests {
         expect(export + ["adapter_name_or_path=a", "finetuning_type=full"], .export, "Adapter is only valid")
         expect(chat + ["stage=rm"], .chat, "does not support `chat`")
         expect(chat + ["infer_dtype=float16"], .chat, "float16")
-        expect(chat + ["infer_backend=vllm"], .chat, "`infer_backend: vllm` is not supported yet.")
+        expect(chat + ["stage=dpo"], .api, "does not support `api`")
+        #expect(problems(chat + ["stage=rm"], for: .api) == [])
+        for backend in ["vllm", "sglang"] {
+            #expect(problems(chat + ["infer_backend=\(backend)"], for: .chat) == [])
+            #expect(problems(chat + ["infer_backend=\(backend)"], for: .api) == [])
+            expect(minimal("infer_backend=\(backend)"), .training, "only available for API, CLI and Web")
+        }
         expect(minimal("infer_dtype=float16"), .training, "float16")
         expect(minimal("stage=ppo", "reward_model=r", "temperature=0"), .training, "temperature")
     }

@@ -73,6 +73,18 @@ import Testing
         #expect(line["predict"]?.string == answer(said[1]))
     }
 
+    /// Whatever backend is named, the built-in engine answers, and says so.
+    @Test func everyBackendIsOurs() throws {
+        let workplace = try Workplace()
+        let plain = try replies([question], in: workplace)
+        for backend in ["vllm", "sglang"] {
+            #expect(try replies([question], ["infer_backend": backend], in: workplace) == plain)
+            let outcome = try workplace.run(
+                "chat", Self.settings.with(["infer_backend": backend]), input: "exit\n")
+            #expect(outcome.output.contains("infer_backend: \(backend) is answered by the built-in engine"))
+        }
+    }
+
     /// A merged model answers as model and adapter do.
     @Test func theMergedModelAnswersTheSame() throws {
         let workplace = try Workplace()
@@ -140,7 +152,7 @@ import Testing
     @Test func whatCannotTalkIsRefused() throws {
         let workplace = try Workplace()
         for (changes, words) in [
-            (["infer_backend": "vllm"], "`infer_backend: vllm` is not supported yet."),
+            (["infer_backend": "tgi"], "infer_backend"),
             (["stage": "rm"], "does not support `chat`"), (["template": "lama3"], "lama3"),
             (["model_name_or_path": "nowhere"], "nowhere"), (["output_dir": "out"], "`output_dir` belongs"),
         ] as [([String: String?], String)] {

@@ -27,7 +27,7 @@ extension ArgumentCatalogue {
         upcast_layernorm | bool | false | no | Hold the normalisation weights in float32.
         upcast_lmhead_output | bool | false | no | Compute the logits in float32.
         train_from_scratch | bool | false | yes | Start from random weights of the shapes in `config.json` instead of the checkpoint's.
-        infer_backend | choice huggingface !vllm !sglang | huggingface | yes | Engine that generates text; `huggingface` means the built-in one.
+        infer_backend | choice huggingface vllm sglang | huggingface | yes | Engine that generates text; each means the built-in one. For `chat` and `api`; `train` takes `huggingface` only.
         offload_folder | string | offload | no effect | Where weights go that fit neither GPU nor memory. They are mapped from the checkpoint, so none need to go anywhere.
         use_kv_cache | bool | true | no effect | Keep keys and values while generating. They are always kept: the answers are the same and come sooner.
         use_v1_kernels | bool? | false / - | no | Kernels of upstream's experimental tree.

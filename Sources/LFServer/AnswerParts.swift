@@ -1,0 +1,109 @@
+import LFGeneration
+import LFJSON
+import LFTemplate
+import LFTokenizer
+import LFWorkflows
+
+/// What an answer says, in the parts of the API.
+struct AnswerParts {
+    var thought = ""
+    var content = ""
+    var calls: [FunctionCall] = []
+    var reason: String
+
+    /// - Parameter text: All of the answer, with what it was made to begin with.
+    init(
+        _ text: String, _ reason: GeneratedSequence.FinishReason, _ request: ChatRequest, _ format: ChatFormat
+    ) {
+        var splitter = ThoughtSplitter(format.template.thoughtWords, beginsInside: request.beginsInThought)
+        let first = splitter.append(text), rest = splitter.finish()
+        self.init(content: first.content + rest.content, reason, request, format)
+        thought = first.thought + rest.thought
+    }
+
+    /// - Parameter content: The answer without its thought.
+    init(
+        content: String, _ reason: GeneratedSequence.FinishReason, _ request: ChatRequest,
+        _ format: ChatFormat
+    ) {
+        self.content = content
+        self.reason = Self.name(reason)
+        guard !request.tools.isEmpty,
+            let calls = format.callFormat?.extract(content, tools: request.tools)
+        else { return }
+        self.calls = calls
+        self.content = ""
+        if self.reason == "stop" { self.reason = "tool_calls" }
+    }
+
+    static func name(_ reason: GeneratedSequence.FinishReason) -> String {
+        reason == .length ? "length" : "stop"
+    }
+
+    var message: JSONValue {
+        var message: JSONObject = [
+            "role": "assistant", "content": content.isEmpty && !calls.isEmpty ? .null : .string(content),
+        ]
+        if !thought.isEmpty { message["reasoning_content"] = .string(thought) }
+        if !calls.isEmpty { message["tool_calls"] = .array(calls.map { Self.json($0) }) }
+        return .object(message)
+    }
+
+    /// The calls of a chunk of a stream.
+    var callDeltas: JSONValue {
+        .array(
+            calls.enumerated().map { index, call in
+                var object = Self.json(call).object ?? JSONObject()
+                object["index"] = .int(Int64(index))
+                return .object(object)
+            })
+    }
+
+    private static func json(_ call: FunctionCall) -> JSONValue {
+        let arguments = call.arguments.string ?? call.arguments.serialized(ensureASCII: false)
+        return [
+            "id": .string("call_" + identifier(24)), "type": "function",
+            "function": ["name": .string(call.name), "arguments": .string(arguments)],
+        ]
+    }
+}
+
+/// Letters and digits that name something once.
+func identifier(_ length: Int) -> String {
+    let letters = Array("0123456789abcdef")
+    return String((0..<length).compactMap { _ in letters.randomElement() })
+}
+
+extension Tokenizer {
+    /// A token with its log-probability, as the API's chat has it.
+    func logProbEntry(_ id: Int32, _ logProb: Float?) -> JSONObject {
+        let text = decode([id])
+        return [
+            "token": .string(text), "logprob": .double(Double(logProb ?? 0)),
+            "bytes": .array(text.utf8.map { .int(Int64($0)) }),
+        ]
+    }
+
+    /// The same with the likeliest tokens in its place.
+    func chatLogProb(_ token: GeneratedToken) -> JSONValue {
+        var entry = logProbEntry(token.id, token.logProb)
+        entry["top_logprobs"] = .array(
+            token.alternatives.map { .object(logProbEntry($0.id, $0.logProb)) })
+        return .object(entry)
+    }
+}
+
+/// The counts of tokens of a request.
+struct Usage {
+    var promptTokens: Int
+    var cachedTokens = 0
+    var completionTokens = 0
+
+    var json: JSONValue {
+        [
+            "prompt_tokens": .int(Int64(promptTokens)), "completion_tokens": .int(Int64(completionTokens)),
+            "total_tokens": .int(Int64(promptTokens + completionTokens)),
+            "prompt_tokens_details": ["cached_tokens": .int(Int64(cachedTokens))],
+        ]
+    }
+}

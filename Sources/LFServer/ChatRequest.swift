@@ -1,0 +1,130 @@
+import LFTokenizer
+import LFGeneration
+import LFJSON
+import LFTemplate
+import LFWorkflows
+
+/// The body of `/v1/chat/completions`.
+struct ChatRequest: Sendable {
+    var sampling: SamplingFields
+    var prompt: [Int32]
+    /// What the answer is made to begin with.
+    var opening = ""
+    /// The tools that the model was told of.
+    var tools: [JSONValue] = []
+    /// Whether the answer begins inside of a thought that the prompt has opened.
+    var beginsInThought: Bool
+
+    init(_ body: [UInt8], _ format: ChatFormat) throws {
+        var fields = try RequestFields(body)
+        fields.accept("model")
+        guard let list = try fields.list("messages") else {
+            throw APIError.invalid("messages", "`messages` is missing.")
+        }
+        let conversation = try ChatMessages(list)
+        sampling = try SamplingFields(&fields, format.options)
+        let limits = (
+            try fields.int("max_completion_tokens", 1...Int.max), try fields.int("max_tokens", 1...Int.max)
+        )
+        try Self.readLogProbs(&fields, &sampling.options)
+        let choice = try ToolChoice(&fields)
+        tools = choice.tools
+        if let format = fields.value("response_format"), format["type"]?.string != "text" {
+            throw APIError.unsupported(
+                "response_format",
+                "`response_format` may only be {\"type\": \"text\"}: constrained answers are not supported yet."
+            )
+        }
+        try fields.refuse("functions", "Use `tools`.")
+        try fields.refuse("function_call", "Use `tool_choice`.")
+        try fields.refuse("modalities", unless: [["text"]], "This model writes text only.")
+        try fields.refuse("audio", "This model writes text only.")
+        try fields.refuse("prediction", "Leave it out.")
+        try fields.refuse("reasoning_effort", "Set `enable_thinking` in the configuration of the server.")
+        try fields.finish()
+
+        let toolText = tools.isEmpty ? nil : JSONValue.array(tools).serialized(ensureASCII: false)
+        prompt = try format.promptIDs(conversation.messages, system: conversation.system, tools: toolText)
+        beginsInThought = format.opensThought(prompt)
+        if let opening = try choice.opening(format.template) {
+            self.opening = opening
+            prompt += try format.tokenizer.encode(opening)
+            beginsInThought = false
+        }
+        try sampling.bound(
+            asked: limits.0 ?? limits.1, parameter: limits.0 != nil ? "max_completion_tokens" : "max_tokens",
+            promptLength: prompt.count, context: format.contextLength)
+    }
+
+    private static func readLogProbs(
+        _ fields: inout RequestFields, _ options: inout GenerationOptions
+    ) throws(APIError) {
+        options.returnsLogProbs = try fields.bool("logprobs") ?? false
+        guard let top = try fields.int("top_logprobs", 0...20) else { return }
+        guard options.returnsLogProbs else {
+            throw .invalid("top_logprobs", "`top_logprobs` is only allowed when `logprobs` is true.")
+        }
+        options.alternativeCount = top
+    }
+
+    var generation: GenerationRequest {
+        GenerationRequest(
+            prompt, samples: sampling.samples, options: sampling.options, random: .seed(sampling.seed))
+    }
+}
+
+/// Which tools the model may, or must, call.
+struct ToolChoice {
+    private enum Mode { case auto, required(name: String?) }
+
+    private(set) var tools: [JSONValue]
+    private var mode = Mode.auto
+
+    init(_ fields: inout RequestFields) throws(APIError) {
+        tools = try fields.list("tools") ?? []
+        for (index, tool) in tools.enumerated() {
+            guard tool["type"]?.string ?? "function" == "function", tool["function"]?["name"]?.string != nil
+            else {
+                throw .invalid(
+                    "tools[\(index)]",
+                    "`tools[\(index)]` must be {\"type\": \"function\", \"function\": {\"name\": …}}.")
+            }
+        }
+        _ = try fields.bool("parallel_tool_calls")
+        guard let choice = fields.value("tool_choice") else { return }
+        if let word = choice.string {
+            switch word {
+            case "auto": break
+            case "none": tools = []
+            case "required": mode = .required(name: nil)
+            default:
+                throw .invalid(
+                    "tool_choice",
+                    "`tool_choice` must be none, auto, required or a function, got \"\(word)\".")
+            }
+        } else if let name = choice["function"]?["name"]?.string ?? choice["name"]?.string {
+            tools = tools.filter { $0["function"]?["name"]?.string == name }
+            mode = .required(name: name)
+            if tools.isEmpty {
+                throw .invalid("tool_choice", "`tool_choice` names \"\(name)\", which is not among `tools`.")
+            }
+        } else {
+            throw .invalid("tool_choice", "`tool_choice` must be none, auto, required or a function.")
+        }
+        if case .required = mode, tools.isEmpty {
+            throw .invalid("tool_choice", "`tool_choice` needs `tools`.")
+        }
+    }
+
+    /// What an answer begins with that calls a tool: up to the arguments where one tool is meant, else up to the name.
+    func opening(_ template: Template) throws(APIError) -> String? {
+        guard case .required(let named) = mode else { return nil }
+        let name = named ?? (tools.count == 1 ? tools[0]["function"]?["name"]?.string : nil)
+        guard template.own == nil, let opening = template.toolFormat.callOpening(name: name) else {
+            throw .unsupported(
+                "tool_choice",
+                "`tool_choice` may only be auto or none with this template, whose calls cannot be begun.")
+        }
+        return opening
+    }
+}

@@ -1,0 +1,176 @@
+import LFWorkflows
+import Logging
+import Foundation
+import HTTPTypes
+import Hummingbird
+import LFJSON
+import LFTokenizer
+import NIOCore
+
+/// The paths of the server.
+struct Routes: Sendable {
+    let context: ServerContext
+    private let started = Int64(Date().timeIntervalSince1970)
+
+    init(_ context: ServerContext) { self.context = context }
+
+    func router() -> Router<BasicRequestContext> {
+        let router = Router(context: BasicRequestContext.self)
+        router.add(middleware: AnswerForErrors(context: context))
+        router.get("health") { _, _ in Response.json(["status": "ok"]) }
+        router.get("metrics") { [context] _, _ in
+            Response(
+                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+                body: .init(byteBuffer: ByteBuffer(string: context.metrics.text(context.status))))
+        }
+        router.get("v1/models") { _, _ in Response.json(["object": "list", "data": [model]]) }
+        router.get("v1/models/:name") { [context] _, request in
+            guard request.parameters.get("name") == context.settings.modelName else {
+                throw APIError(404, "There is no such model.", code: "model_not_found")
+            }
+            return Response.json(model)
+        }
+        let chat = ChatEndpoint(context: context), completions = CompletionEndpoint(context: context)
+        router.post("v1/chat/completions") { request, _ in
+            try await watched(request) { try await chat.answer($0, $1) }
+        }
+        router.post("v1/completions") { request, _ in
+            try await watched(request) { try await completions.answer($0, $1) }
+        }
+        router.post("v1/score/evaluation") { request, _ in
+            try await watched(request) { body, _ in try await score(body) }
+        }
+        return router
+    }
+
+    private var model: JSONValue {
+        [
+            "id": .string(context.settings.modelName), "object": "model", "created": .int(started),
+            "owned_by": "owner",
+        ]
+    }
+
+    /// Reads a request's body and answers it; a client that goes away meanwhile takes its request with it.
+    private func watched(
+        _ request: Request, _ answer: @escaping @Sendable ([UInt8], ClientWatch) async throws -> Response
+    ) async throws -> Response {
+        let watch = ClientWatch(try? context.answerService())
+        let context = context, path = request.uri.path
+        return try await request.body.consumeWithInboundCloseHandler { body in
+            let limit = context.settings.greatestBody
+            let bytes: [UInt8]
+            do {
+                bytes = Array(buffer: try await body.collect(upTo: limit))
+            } catch is NIOTooManyBytesError {
+                throw APIError(413, "The body is larger than \(limit) bytes.", code: "body_too_large")
+            }
+            if context.settings.isVerbose {
+                context.logger.info(
+                    "POST \(path) \(String(decoding: bytes.prefix(2000), as: UTF8.self))\(bytes.count > 2000 ? "…" : "")"
+                )
+            }
+            // A stream finds out itself whether its reader is there.
+            defer { watch.release() }
+            return try await answer(bytes, watch)
+        } onInboundClosed: {
+            watch.leave()
+        }
+    }
+
+    /// Scores by a reward model (upstream `create_score_evaluation_response`).
+    private func score(_ body: [UInt8]) async throws -> Response {
+        let (service, format) = try context.scoreService()
+        var fields = try RequestFields(body)
+        fields.accept("model")
+        guard let list = try fields.list("messages"), !list.isEmpty else {
+            throw APIError.invalid("messages", "`messages` must be a list of texts.")
+        }
+        let longest = try fields.int("max_length", 1...Int.max) ?? format.contextLength
+        try fields.finish()
+        let texts = try list.enumerated().map { index, value in
+            guard let text = value.string, !text.isEmpty else {
+                throw APIError.invalid(
+                    "messages[\(index)]", "`messages[\(index)]` must be a text that is not empty.")
+            }
+            return Array(try format.tokenizer.encode(text).prefix(longest))
+        }
+        let scores = try await service.scores(of: texts)
+        return .json([
+            "id": .string("scoreval-" + identifier(32)), "object": "score.evaluation",
+            "model": .string(context.settings.modelName), "scores": .array(scores.map { .double($0) }),
+        ])
+    }
+}
+
+/// Lets in who shows the key, makes errors answers, and counts them.
+struct AnswerForErrors: RouterMiddleware {
+    typealias Context = BasicRequestContext
+    let context: ServerContext
+
+    private static let paths: Set = [
+        "/health", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions",
+        "/v1/score/evaluation",
+    ]
+
+    func handle(
+        _ request: Request, context requestContext: BasicRequestContext,
+        next: (Request, BasicRequestContext) async throws -> Response
+    ) async throws -> Response {
+        var response: Response
+        do {
+            if request.method == .options {
+                response = Self.preflight
+            } else {
+                try check(request)
+                response = try await next(request, requestContext)
+            }
+        } catch {
+            response = answer(error, request)
+        }
+        response.headers[.accessControlAllowOrigin] = "*"
+        // Watching for clients that leave uses the connection up.
+        if request.method == .post { response.headers[.connection] = "close" }
+        let path = Self.paths.contains(request.uri.path) ? request.uri.path : "other"
+        context.metrics.count(path, response.status.code)
+        return response
+    }
+
+    /// What browsers ask before they ask.
+    private static let preflight = Response(
+        status: .noContent,
+        headers: [
+            .accessControlAllowMethods: "GET, POST, OPTIONS", .accessControlAllowHeaders: "*",
+            .accessControlMaxAge: "86400",
+        ])
+
+    private func check(_ request: Request) throws(APIError) {
+        guard let key = context.settings.key, request.uri.path.hasPrefix("/v1") else { return }
+        let shown = request.headers[.authorization] ?? ""
+        guard shown.lowercased().hasPrefix("bearer "), isEqual(String(shown.dropFirst(7)), key) else {
+            throw APIError(401, "Invalid API key.", code: "invalid_api_key")
+        }
+    }
+
+    /// Compares in a time that does not tell where the texts differ.
+    private func isEqual(_ a: String, _ b: String) -> Bool {
+        guard a.utf8.count == b.utf8.count else { return false }
+        return zip(a.utf8, b.utf8).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+
+    private func answer(_ error: any Error, _ request: Request) -> Response {
+        let problem: APIError
+        switch error {
+        case let error as HTTPError where error.status == .notFound:
+            problem = APIError(
+                404, "There is no \(request.method.rawValue) \(request.uri.path) here.", code: "not_found")
+        case let error as HTTPError:
+            problem = APIError(error.status.code, error.body ?? error.status.reasonPhrase)
+        default: problem = APIError(error)
+        }
+        if problem.status >= 500 { context.logger.error("\(request.uri.path): \(problem.message)") }
+        var response = Response.json(problem.json, status: problem.status)
+        if let seconds = problem.retryAfter { response.headers[.retryAfter] = "\(seconds)" }
+        if problem.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
+        return response
+    }
+}

@@ -1,0 +1,89 @@
+import UnixSignals
+import Dispatch
+import Hummingbird
+package import LFConfig
+import LFDiagnostics
+import LFGeneration
+import LFWorkflows
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
+
+/// An OpenAI-compatible server of one model (upstream `api/app.py`).
+package struct Server: Sendable {
+    private let context: ServerContext
+    private let settings: ServerSettings
+    private let logger: Logger
+
+    /// Loads the model.
+    ///
+    /// - Throws: `UserError` for whatever a person can mend.
+    package init(_ config: ResolvedConfig, _ settings: ServerSettings) throws {
+        let logger = Logger(label: "llamafactory.server")
+        let loaded = try AnsweringModel(config, label: "llamafactory.server")
+        var answers: AnswerService?, scores: ScoreService?
+        let format = loaded.format, threads = loaded.threads
+        if let scorer = loaded.scorer {
+            // From here on its thread alone uses the model.
+            nonisolated(unsafe) let scorer = scorer
+            scores = ScoreService(scorer, threads: threads)
+        } else {
+            var limits = EngineLimits()
+            limits.concurrentSequences = settings.concurrentAnswers
+            limits.prefillTokensPerStep = 1024
+            limits.room = .halfOfFreeMemory
+            nonisolated(unsafe) let engine = try GenerationEngine(
+                loaded.model, tokenizer: format.tokenizer, limits: limits)
+            answers = AnswerService(engine, queueLimit: settings.queueLimit, threads: threads)
+        }
+        self.settings = settings
+        self.logger = logger
+        context = ServerContext(settings, format, answers: answers, scores: scores, logger: logger)
+    }
+
+    /// Serves until the process is asked to end, and then finishes what runs.
+    ///
+    /// - Parameter onListening: Receives the port.
+    /// - Throws: `UserError` when the address cannot be listened on.
+    package func run(onListening: @escaping @Sendable (Int) -> Void = { _ in }) async throws {
+        let (settings, logger) = (settings, logger)
+        var quiet = logger
+        quiet.logLevel = .error
+        let app = Application(
+            router: Routes(context).router(),
+            server: .http1(configuration: .init(idleTimeout: .seconds(120))),
+            configuration: .init(address: .hostname(settings.host, port: settings.port)),
+            onServerRunning: { channel in
+                let port = channel.localAddress?.port ?? settings.port
+                logger.info(
+                    "Visit http://\(settings.host):\(port)/v1/models; chats go to /v1/chat/completions.")
+                onListening(port)
+            }, logger: quiet)
+        defer { context.stop() }
+        do {
+            try await ServiceGroup(
+                configuration: .init(
+                    services: [app], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+            ).run()
+        } catch let error as IOError {
+            throw UserError(
+                .failedRun,
+                "\(settings.host):\(settings.port) cannot be listened on: \(String(cString: strerror(error.errnoCode))).",
+                remedy: "Set API_HOST and API_PORT to an address that is free.")
+        }
+    }
+
+    /// The same for callers that are not asynchronous.
+    package func runBlocking() throws {
+        let done = DispatchSemaphore(value: 0)
+        let outcome = Mutex<Result<Void, any Error>>(.success(()))
+        Task {
+            do { try await run() } catch { outcome.withLock { $0 = .failure(error) } }
+            done.signal()
+        }
+        done.wait()
+        try outcome.withLock { $0 }.get()
+    }
+}

@@ -1,0 +1,52 @@
+import LFDiagnostics
+import LFJSON
+import LFJinja
+
+extension Template {
+    /// The format of the calls that the model writes: the template's, or the one that the model's own chat template writes; nil where that
+    /// is none of those known.
+    package var callFormat: ToolFormat? {
+        guard let own else { return toolFormat }
+        let call = FunctionCall(name: "toolprobe", arguments: ["place": "ValueProbe"])
+        let tool: JSONValue = [
+            "type": "function",
+            "function": [
+                "name": "toolprobe", "description": "DescriptionProbe",
+                "parameters": [
+                    "type": "object",
+                    "properties": ["place": ["type": "string", "description": "PlaceProbe"]],
+                ],
+            ],
+        ]
+        let question = Message(.user, "QuestionProbe")
+        guard
+            let asked = try? JinjaConversation([question], system: nil, tools: nil, for: own),
+            let called = try? JinjaConversation(
+                [question, Message(calls: [call])], system: nil, tools: nil, for: own),
+            let prompt = try? own.rendering(asked.messages, opensAnswer: true).text,
+            let whole = try? own.rendering(called.messages).text, whole.hasPrefix(prompt)
+        else { return nil }
+        var answer = String(whole.dropFirst(prompt.count))
+        for word in stopWords { answer = answer.replacingAll(word, with: "") }
+        let formats = ToolFormat.allCases.filter { $0 != .default } + [.default]
+        return formats.first { $0.extract(answer, tools: [tool]) == [call] }
+    }
+}
+
+extension ToolFormat {
+    /// What a call begins with: up to its arguments, or without a name up to the tool's name; nil where the format leaves that open.
+    package func callOpening(name: String?) -> String? {
+        switch self {
+        case .default, .glm4, .llama3, .ling, .minimax1, .mistral, .qwen: break
+        case .gemma4, .glm4MoE, .lfm2, .minimax2, .qwen35, .seedOSS: return nil
+        }
+        let probe = FunctionCall(name: name ?? "toolprobe", arguments: ["argumentprobe": "valueprobe"])
+        guard let text = try? write([probe]),
+            let mark = text.firstRange(ofBytes: name == nil ? "toolprobe" : "argumentprobe")
+        else { return nil }
+        var opening = String(text[..<mark.lowerBound])
+        // A call may also go without arguments.
+        if name != nil, opening.hasSuffix("\"") { opening.removeLast() }
+        return opening
+    }
+}

@@ -1,0 +1,158 @@
+"""Drives the server with real clients; a line per check, status 1 when one fails."""
+import signal
+import socket
+import sys
+import threading
+import time
+
+import openai
+from serving import TINY, Server
+
+program = sys.argv[1]
+model, template = (sys.argv[2], sys.argv[3]) if len(sys.argv) > 3 else (TINY, "llama3")
+failures = []
+
+
+def check(name, holds, found=""):
+    print("ok  " if holds else "FAIL", name, "" if holds else repr(found)[:500])
+    if not holds:
+        failures.append(name)
+
+
+def refused(kind, call):
+    try:
+        call()
+    except kind as error:
+        return str(error)
+    except Exception as error:
+        return ""
+    return ""
+
+
+TOOL = {"type": "function", "function": {
+    "name": "departure", "description": "When a ferry leaves",
+    "parameters": {"type": "object", "properties": {"harbor": {"type": "string"}}, "required": ["harbor"]}}}
+QUESTION = [{"role": "user", "content": "What time does the ferry leave?"}]
+
+
+def answers(client):
+    check("models", client.models.list().data[0].id == "ferry")
+
+    def ask(**more):
+        return client.chat.completions.create(model="ferry", messages=QUESTION, max_tokens=24, **more)
+
+    plain = ask(temperature=0)
+    text = plain.choices[0].message.content
+    check("plain", plain.choices[0].finish_reason in ("stop", "length") and plain.usage.completion_tokens > 0, plain)
+    check("again", ask(temperature=0).choices[0].message.content == text)
+    chunks = list(ask(temperature=0, stream=True, stream_options={"include_usage": True}))
+    joined = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    check("stream", joined == text, (joined, text))
+    check("usage of a stream", chunks[-1].usage.completion_tokens == plain.usage.completion_tokens, chunks[-1])
+    drawn = [ask(temperature=1.2, seed=s, extra_body={"do_sample": True}).choices[0].message.content for s in (1, 1, 2)]
+    check("seeds", drawn[0] == drawn[1] != drawn[2], drawn)
+    check("n", len(ask(n=3, temperature=1.2).choices) == 3)
+    scored = ask(temperature=0, logprobs=True, top_logprobs=4).choices[0].logprobs.content
+    check("logprobs", all(len(t.top_logprobs) == 4 and t.logprob <= 0 and t.token == t.top_logprobs[0].token for t in scored))
+    stop = text[5:8]
+    check("stop", ask(temperature=0, stop=stop).choices[0].message.content == text[:text.index(stop)])
+    called = ask(temperature=0, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "departure"}})
+    message = called.choices[0].message
+    check("tool_choice", bool(message.tool_calls) or "departure" in (message.content or ""), message)
+    talk = QUESTION + [
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "departure", "arguments": "{\"harbor\": \"North\"}"}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "At nine."}]
+    later = client.chat.completions.create(model="ferry", messages=talk, tools=[TOOL], max_tokens=8)
+    check("tool answers", later.usage.completion_tokens > 0, later)
+    completion = client.completions.create(model="ferry", prompt="The ferry", max_tokens=8, logprobs=2, echo=True, temperature=0)
+    table = completion.choices[0].logprobs
+    check("completions", len(table.tokens) == len(table.token_logprobs) and table.token_logprobs[0] is None, table)
+    return text
+
+
+def refusals(client, server):
+    def ask(**more):
+        return lambda: client.chat.completions.create(model="ferry", messages=QUESTION, **more)
+
+    bad = openai.BadRequestError
+    check("response_format", "not supported" in refused(bad, ask(response_format={"type": "json_object"})))
+    check("range", "between" in refused(bad, ask(temperature=-1)))
+    check("unknown field", "Unknown field" in refused(bad, ask(extra_body={"temprature": 1})))
+    check("context", "the model takes" in refused(bad, ask(max_tokens=100_000_000)))
+    check("picture", "text only" in refused(bad, lambda: client.chat.completions.create(
+        model="ferry", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a/b.png"}}]}])))
+    check("suffix", "suffix" in refused(bad, lambda: client.completions.create(model="ferry", prompt="a", suffix="b")))
+    check("embeddings", bool(refused(openai.NotFoundError, lambda: client.embeddings.create(model="ferry", input="a"))))
+    wrong = openai.OpenAI(base_url=server.url + "/v1", api_key="wrong", max_retries=0)
+    check("key", "Invalid API key" in refused(openai.AuthenticationError, lambda: wrong.models.list()))
+    large = [{"role": "user", "content": "a" * 100_000_000}]
+    try:
+        client.chat.completions.create(model="ferry", messages=large)
+        check("100 MB", False)
+    except (openai.APIStatusError, openai.APIConnectionError) as error:
+        check("100 MB", getattr(error, "status_code", 413) == 413, error)
+    check("10,000 stop strings", "at most" in refused(bad, ask(stop=["x%d" % i for i in range(10_000)])))
+    try:
+        import anthropic
+    except ImportError:
+        print("skip anthropic")
+    else:
+        other = anthropic.Anthropic(base_url=server.url, api_key="key", max_retries=0)
+        said = refused(anthropic.NotFoundError, lambda: other.messages.create(model="ferry", max_tokens=5, messages=QUESTION))
+        check("anthropic", "There is no POST /v1/messages here" in said, said)
+
+
+def readers(client, server, text):
+    stream = client.chat.completions.create(model="ferry", messages=QUESTION, max_tokens=400, stream=True, n=8)
+    for index, _ in enumerate(stream):
+        if index == 20:
+            break
+    stream.close()
+    end = time.time() + 10
+    while time.time() < end and server.metric("llamafactory_requests_running") > 0:
+        time.sleep(0.02)
+    check("a reader that leaves", server.metric("llamafactory_requests_running") == 0)
+
+    body = b'{"messages": [{"role": "user", "content": "Hi"}], "stream": true, "max_tokens": 300, "n": 16}'
+    slow = socket.create_connection(("127.0.0.1", server.port))
+    slow.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    slow.recv(10)
+    fast = client.chat.completions.create(model="ferry", messages=QUESTION, max_tokens=24, temperature=0)
+    check("others beside a slow reader", fast.choices[0].message.content == text)
+    slow.close()
+    half = socket.create_connection(("127.0.0.1", server.port))
+    half.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Le")
+    check("others beside half a request", client.models.list().data[0].id == "ferry")
+    half.close()
+
+
+def endings(server):
+    with_port = Server(program, model, template, port=server.port)
+    status = with_port.process.wait(300)
+    said = with_port.output()
+    check("a port in use", status == 1 and "cannot be listened on" in said, said[-300:])
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key="key", max_retries=0)
+    found = {}
+
+    def ask():
+        found["answer"] = client.chat.completions.create(model="ferry", messages=QUESTION, max_tokens=200, n=4)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while server.metric("llamafactory_requests_running") == 0:
+        time.sleep(0.005)
+    server.process.send_signal(signal.SIGTERM)
+    asking.join(120)
+    check("SIGTERM lets answers end", "answer" in found and len(found["answer"].choices) == 4, found)
+    check("and ends well", server.process.wait(60) == 0, server.process.returncode)
+
+
+with Server(program, model, template, API_KEY="key", API_MODEL_NAME="ferry") as server:
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key="key", max_retries=0)
+    text = answers(client)
+    refusals(client, server)
+    readers(client, server, text)
+    endings(server)
+print(f"{len(failures)} failed")
+sys.exit(bool(failures))
