@@ -57,7 +57,12 @@ def expected(tokenizer, messages, marks):
         else:
             for i in group:
                 prompt = text(i, prompt=True)
-                start = len(prompt) if closed[i].startswith(prompt) else shared(prompt, closed[i])
+                start = len(prompt)
+                if not closed[i].startswith(prompt):
+                    # An answer may begin as the prompt goes on ("He" and "Here are my reasoning steps"); this one does not.
+                    other = tokenizer.apply_chat_template(
+                        messages[:i] + [{"role": "assistant", "content": "\ue000"}], tokenize=False)
+                    start = min(shared(prompt, closed[i]), shared(prompt, other))
                 for place, (low, high) in enumerate(offsets):
                     if high > start and low < len(closed[i]):
                         learned[place] = True
