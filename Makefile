@@ -8,7 +8,7 @@ FUZZ_STRINGS ?= 240000
 FUZZ_SEED ?= 1
 FUZZ_SECONDS ?= 600
 
-.PHONY: setup build demo demo-all test test-light test-models test-setup bench fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
+.PHONY: setup build demo demo-all test test-light test-models test-distributed test-setup bench fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
 
 setup:
 	@bash Tools/setup/setup.sh $(if $(CUDA),$(if $(filter 0 no,$(CUDA)),cpu,cuda))
@@ -31,6 +31,12 @@ test-models: setup
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
 	LF_MODELS=$(MODELS) OMP_NUM_THREADS=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest \
 	    --filter 'ModelFolderTests|ModelPropertyTests'
+
+# All recorded runs, their batches dealt to two processes.
+test-distributed: setup
+	$(SWIFT) build -c $(CONFIGURATION) --build-tests
+	LF_ALL_DISTRIBUTED=1 OMP_NUM_THREADS=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest \
+	    --filter 'DistributedRunTests|SeveralProcessesTests'
 
 # The targets that need no libtorch, without optimization, in a build folder of their own: quick to build again.
 test-light: setup

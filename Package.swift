@@ -55,7 +55,8 @@ let package = Package(
         module(
             "LFCommands",
             [
-                "LFServer", "LFWorkflows", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch",
+                "LFServer", "LFWorkflows", "LFLauncher", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON",
+                "LFTorch",
                 "LFDiagnostics",
             ]),
         module(
@@ -115,6 +116,7 @@ let package = Package(
             ]),
         // No-torch line: nothing below needs libtorch to build.
         module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
+        module("LFLauncher", ["LFConfig", "LFDiagnostics", logging]),
         module("LFTextMetrics", ["LFDiagnostics"]),
         module(
             "LFData",
@@ -153,6 +155,7 @@ let package = Package(
         tests("LFDiagnosticsTests", ["LFDiagnostics", logging]),
         tests("LFJSONTests", ["LFJSON", "LFDiagnostics"]),
         tests("LFConfigTests", ["LFConfig", "LFDiagnostics"]),
+        tests("LFLauncherTests", ["LFLauncher", "LFConfig", "LFDiagnostics"]),
         tests("LFTokenizerTests", ["LFTokenizer", "LFJSON", "LFDiagnostics"]),
         tests("LFJinjaTests", ["LFJinja", "LFJSON", "LFDiagnostics"]),
         tests(

@@ -4,6 +4,7 @@
 
 #include <netdb.h>
 #include <sys/socket.h>
+#include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -110,7 +111,7 @@ lf_status lf_process_group_join(const lf_process_place *place, lf_process_group_
         options.isServer = place->rank == 0 && place->serves_store;
         options.numWorkers = place->size;
         options.waitWorkers = place->serves_store;  // every process reports to the store, process 0 counts
-        options.timeout = limit;
+        options.timeout = std::chrono::milliseconds(int64_t(place->meeting_seconds * 1000));
         auto store = c10::make_intrusive<c10d::TCPStore>(place->master_address, options);
         auto named = c10::make_intrusive<c10d::PrefixStore>(place->run_name, store);
         auto group = c10::make_intrusive<c10d::ProcessGroup>(named, place->rank, place->size);
@@ -166,4 +167,17 @@ lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, 
 
 lf_status lf_process_group_barrier(lf_process_group_t group) {
     return guarded([&] { group->value->barrier()->wait(); });
+}
+
+lf_status lf_process_group_meet(lf_process_group_t group, const char *name) {
+    return guarded([&] {
+        auto key = std::string("meet/") + name;
+        auto pause = std::chrono::milliseconds(2);
+        // Asking the store fails when process 0 is gone; the launcher ends this process when another one is.
+        for (auto present = group->store->add(key, 1); present < group->value->getSize();
+             present = group->store->add(key, 0)) {
+            std::this_thread::sleep_for(pause);
+            pause = std::min(pause * 2, std::chrono::milliseconds(500));
+        }
+    });
 }

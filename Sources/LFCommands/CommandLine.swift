@@ -2,6 +2,7 @@ import Foundation
 import LFConfig
 import LFDiagnostics
 import LFJSON
+import LFLauncher
 import LFTorch
 import LFWorkflows
 
@@ -25,7 +26,7 @@ public func runCommand(_ arguments: [String]) -> Int32 {
         return error.exitStatus
     } catch let error as TorchError {
         report("error: \(explained(error))")
-        return 1
+        return error.kind == .communication ? MemberVariables.lostConnectionStatus : 1
     } catch {
         report("error: \(error)")
         return 1
@@ -49,9 +50,7 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
             print(argumentHelp())
             return 0
         }
-        // A reader of the output that goes away (`| head`) must not cost the run.
-        signal(SIGPIPE, SIG_IGN)
-        return try runTraining(resolveConfig(arguments: rest)).isInterrupted ? 130 : 0
+        return try runTrain(rest)
     case "export":
         if rest.contains("-h") || rest.contains("--help") {
             print(exportUsage)
@@ -114,7 +113,8 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     }
 }
 
-private func report(_ text: String) {
+/// Writes a line to standard error.
+func report(_ text: String) {
     try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8))
 }
 
@@ -123,6 +123,8 @@ private func explained(_ error: TorchError) -> String {
     switch error.kind {
     case .outOfMemory:
         "\(error). Lower per_device_train_batch_size or cutoff_len, or raise gradient_accumulation_steps instead."
+    case .communication:
+        "Another process of the run is gone, or does not answer within ddp_timeout (\(error)). The process that failed first says why."
     case .invalidArgument, .internalError:
         "\(error). This is a defect of the program; please report it with the configuration."
     }

@@ -204,6 +204,9 @@ extension TrainingArguments {
         bf16 = arguments.bool("bf16")
         fp16 = arguments.bool("fp16")
         zeroStage = arguments.zeroStage
+        processCount = arguments.processCount
+        ddpTimeout = arguments.int("ddp_timeout")
+        sharesFileSystem = arguments.bool("data_shared_file_system")
         useCPU = arguments.bool("use_cpu")
         dataloaderDropLast = arguments.bool("dataloader_drop_last")
         runName = arguments.optionalString("run_name")

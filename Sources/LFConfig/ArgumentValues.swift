@@ -17,6 +17,8 @@ struct ArgumentValues {
 
     /// The ZeRO stage that `deepspeed` or `fsdp` asks for; nil without them.
     var zeroStage: Int?
+    /// How many processes train together.
+    var processCount = 1
 
     init(_ sources: ArgumentSources, allowsUnknown: Bool) {
         file = sources.file

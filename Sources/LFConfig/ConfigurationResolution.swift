@@ -38,9 +38,10 @@ private func resolve(
     refuseForeignArguments(&arguments, use, asWarning: allowsUnknown)
     complete(&arguments)
     readNewTokens(&arguments)
+    checkLaunchVariables(environment, &arguments, for: use)
     readDeepSpeed(&arguments)
     readFSDP(&arguments)
-    checkLaunchVariables(environment, &arguments, for: use)
+    if arguments.processCount > 1 { checkSeveralProcesses(&arguments) }
     let wandb = use == .training ? readTrackers(environment, &arguments) : nil
     checkCombinations(&arguments, for: use)
     guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }

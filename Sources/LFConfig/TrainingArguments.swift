@@ -104,6 +104,12 @@ public struct TrainingArguments: Sendable, Equatable {
     public var useCPU = false
     /// The ZeRO stage that `deepspeed` or `fsdp` asks for; nil without them.
     public var zeroStage: Int?
+    /// In how many processes the environment asks the run to train.
+    public var processCount = 1
+    /// Seconds that processes wait for one another in an exchange.
+    public var ddpTimeout = 1800
+    /// Whether one process prepares data and downloads for all machines (`data_shared_file_system`), not one on each.
+    public var sharesFileSystem = false
     public var dataloaderDropLast = false
     public var runName: String?
     public var disableTqdm = false

@@ -23,11 +23,13 @@ public struct FeedbackOutcome {
 ///   - signs: 1 for desirable, -1 for undesirable answers, `[n]`.
 ///   - weights: `w_d` or `w_u` for each answer, `[n]`.
 ///   - beta: Strength of the pull to the reference, > 0.
+///   - mean: Of the unrelated answers' differences, `[n]` gives `[]`; over all processes where several train together.
 public func feedbackOutcome(
     policy: Tensor, reference: Tensor, unrelatedPolicy: Tensor, unrelatedReference: Tensor, signs: Tensor,
-    weights: Tensor, beta: Double
+    weights: Tensor, beta: Double,
+    mean: (Tensor) throws(TorchError) -> Tensor = { (values) throws(TorchError) in try values.mean() }
 ) throws(TorchError) -> FeedbackOutcome {
-    let kl = try (unrelatedPolicy - unrelatedReference).detached().mean().clamped(min: 0)
+    let kl = try mean((unrelatedPolicy - unrelatedReference).detached()).clamped(min: 0)
     let ratios = try policy - reference
     let losses = try weights * (1 - ((ratios - kl) * signs * beta).sigmoid())
     return FeedbackOutcome(losses: losses, rewards: try (ratios * beta).detached(), kl: kl)

@@ -12,6 +12,9 @@ public protocol Optimizer: AnyObject {
     /// What the next steps depend on besides parameters and gradients; the tensors are the optimizer's own, not copies.
     func state() -> [(name: String, tensor: Tensor)]
 
+    /// The same of all processes that share the optimizer; process 0 has all of it. Every process takes part.
+    func wholeState() throws(TorchError) -> [(name: String, tensor: Tensor)]
+
     /// Takes over a state that `state()` gave for the same parameters; values are copied.
     ///
     /// - Throws: `UserError` naming a tensor that is missing, unknown or of another shape; then nothing was changed.
@@ -19,6 +22,8 @@ public protocol Optimizer: AnyObject {
 }
 
 extension Optimizer {
+    public func wholeState() throws(TorchError) -> [(name: String, tensor: Tensor)] { state() }
+
     /// Forgets all gradients.
     public func zeroGrad() throws(TorchError) {
         for parameter in parameters { try parameter.tensor.setGrad(nil) }

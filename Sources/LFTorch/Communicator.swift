@@ -12,8 +12,11 @@ public protocol Communicator: AnyObject {
     func broadcast(_ tensor: Tensor, from root: Int) throws(TorchError)
     /// The tensors of all processes: `[…]` gives `[size, …]`.
     func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor
-    /// Waits until all processes are here.
+    /// Waits until all processes are here, at most as long as an exchange may take.
     func barrier() throws(TorchError)
+    /// Waits until all processes have met under this name, however long one of them takes: for work whose length differs, such as
+    /// tokenizing. A name serves once.
+    func meet(_ name: String) throws(TorchError)
 }
 
 extension Communicator {
@@ -26,6 +29,38 @@ extension Communicator {
         let tensor = try Tensor(values)
         try sum([tensor])
         return try tensor.doubles()
+    }
+
+    /// The numbers of each process, by rank.
+    public func gathered(_ values: [Double]) throws(TorchError) -> [[Double]] {
+        guard size > 1, !values.isEmpty else { return Array(repeating: values, count: size) }
+        let all = try gathered(Tensor(values)).doubles()
+        return (0..<size).map { Array(all[($0 * values.count)..<(($0 + 1) * values.count)]) }
+    }
+
+    /// What each process says, by rank.
+    public func gatheredBytes(_ bytes: [UInt8]) throws(TorchError) -> [[UInt8]] {
+        guard size > 1 else { return [bytes] }
+        let counts = try gathered(Tensor([Int64(bytes.count)])).int64s().map { Int($0) }
+        let longest = max(counts.max() ?? 0, 1)
+        let padded = bytes + Array(repeating: 0, count: longest - bytes.count)
+        let all = try gathered(Tensor(padded)).contiguous()
+        var flat = [UInt8](repeating: 0, count: longest * size)
+        let failure = flat.withUnsafeMutableBytes { buffer -> TorchError? in
+            do throws(TorchError) {
+                try all.copyBytes(to: buffer)
+                return nil
+            } catch { return error }
+        }
+        if let failure { throw failure }
+        return counts.enumerated().map { rank, count in
+            Array(flat[(rank * longest)..<(rank * longest + count)])
+        }
+    }
+
+    /// What process 0 says.
+    public func mainBytes(_ bytes: [UInt8]) throws(TorchError) -> [UInt8] {
+        try gatheredBytes(isMain ? bytes : [])[0]
     }
 
     /// Whether any process says yes: all stop when one is asked to.
@@ -47,4 +82,5 @@ public final class SingleProcess: Communicator {
         try tensor.detached().reshaped([1] + tensor.shape)
     }
     public func barrier() {}
+    public func meet(_ name: String) {}
 }

@@ -13,12 +13,15 @@ public struct ProcessPlace: Sendable, Equatable {
     public var networkInterface: String?
     /// Names one attempt: processes of another attempt do not meet these.
     public var runName: String
-    /// Seconds to wait for the others when meeting, and in every exchange.
+    /// Seconds to wait for the others in every exchange.
     public var timeout: Double
+    /// Seconds to wait until all are there.
+    public var meetingTimeout: Double
 
     public init(
         rank: Int, size: Int, masterAddress: String, masterPort: Int, servesStore: Bool = true,
-        networkInterface: String? = nil, runName: String = "run", timeout: Double = 1800
+        networkInterface: String? = nil, runName: String = "run", timeout: Double = 1800,
+        meetingTimeout: Double? = nil
     ) {
         self.rank = rank
         self.size = size
@@ -28,6 +31,7 @@ public struct ProcessPlace: Sendable, Equatable {
         self.networkInterface = networkInterface
         self.runName = runName
         self.timeout = timeout
+        self.meetingTimeout = meetingTimeout ?? timeout
     }
 }
 
@@ -51,12 +55,13 @@ public final class ProcessGroup: Communicator {
                     var place = lf_process_place(
                         rank: Int32(place.rank), size: Int32(place.size), master_address: address,
                         master_port: Int32(place.masterPort), serves_store: place.servesStore,
-                        network_interface: interface, run_name: name, timeout_seconds: place.timeout)
+                        network_interface: interface, run_name: name, timeout_seconds: place.timeout,
+                        meeting_seconds: place.meetingTimeout)
                     return lf_process_group_join(&place, &raw)
                 }
             }
         }
-        try check("join processes", status)
+        try checkExchange("join processes", status)
         guard let raw else { preconditionFailure("a successful join yields a handle") }
         handle = raw
     }
@@ -66,20 +71,40 @@ public final class ProcessGroup: Communicator {
     public func sum(_ tensors: [Tensor]) throws(TorchError) {
         guard !tensors.isEmpty else { return }
         let handles: [lf_tensor_t?] = tensors.map(\.handle)
-        try check(
+        try checkExchange(
             "sum over processes",
             handles.withUnsafeBufferPointer { lf_process_group_sum(handle, $0.baseAddress, $0.count) })
     }
 
     public func broadcast(_ tensor: Tensor, from root: Int) throws(TorchError) {
-        try check("broadcast", lf_process_group_broadcast(handle, tensor.handle, Int32(root)))
+        try checkExchange("broadcast", lf_process_group_broadcast(handle, tensor.handle, Int32(root)))
     }
 
     public func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor {
-        try Tensor.make("gather from processes") { lf_process_group_gather(handle, tensor.handle, $0) }
+        var raw: lf_tensor_t?
+        try checkExchange(
+            "gather from processes", lf_process_group_gather(handle, tensor.handle, &raw))
+        guard let raw else { preconditionFailure("a successful exchange yields a tensor") }
+        return Tensor(adopting: raw)
     }
 
-    public func barrier() throws(TorchError) { try check("barrier", lf_process_group_barrier(handle)) }
+    public func barrier() throws(TorchError) {
+        try checkExchange("barrier", lf_process_group_barrier(handle))
+    }
+
+    public func meet(_ name: String) throws(TorchError) {
+        try checkExchange(
+            "wait for the other processes", name.withCString { lf_process_group_meet(handle, $0) })
+    }
+}
+
+/// What fails in an exchange is the connection to another process, unless memory is.
+private func checkExchange(_ operation: String, _ status: lf_status) throws(TorchError) {
+    do throws(TorchError) { try check(operation, status) } catch {
+        var failure = error
+        if failure.kind != .outOfMemory { failure.kind = .communication }
+        throw failure
+    }
 }
 
 private func withOptionalCString<R>(_ text: String?, _ body: (UnsafePointer<CChar>?) -> R) -> R {

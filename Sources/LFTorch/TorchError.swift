@@ -2,7 +2,11 @@ internal import CTorch
 
 /// libtorch refused an operation.
 public struct TorchError: Error, Sendable, Equatable, CustomStringConvertible {
-    public enum Kind: Sendable, Equatable { case invalidArgument, outOfMemory, internalError }
+    public enum Kind: Sendable, Equatable {
+        case invalidArgument, outOfMemory, internalError
+        /// Another process cannot be reached, or is gone.
+        case communication
+    }
 
     public var kind: Kind
     /// The operation that was asked for.

@@ -12,6 +12,7 @@ public final class FeedbackObjective: Objective {
     private let model: LanguageModel
     private let reference: ReferencePolicy
     private let settings: FinetuningArguments.Preference
+    private var communicator: any Communicator = SingleProcess()
 
     public init(_ model: LanguageModel, reference: ReferencePolicy, settings: FinetuningArguments.Preference)
     {
@@ -24,11 +25,22 @@ public final class FeedbackObjective: Objective {
     public func lossDivisor(of batches: [TokenStream]) -> Double { Double(max(1, batches.count)) }
 
     public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        try outcome(batch)
+        try outcome(batch) { (values) throws(TorchError) in try self.meanOfAll(values) }
     }
 
     public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        try outcome(batch)
+        try outcome(batch) { (values) throws(TorchError) in try values.mean() }
+    }
+
+    public func join(_ communicator: any Communicator) { self.communicator = communicator }
+
+    public func attendBatchOfOthers() throws(TorchError) { _ = try communicator.sum([0, 0]) }
+
+    /// The mean over the unrelated answers of all processes' batches.
+    private func meanOfAll(_ values: Tensor) throws(TorchError) -> Tensor {
+        guard communicator.size > 1 else { return try values.mean() }
+        let shared = try communicator.sum([values.sum().item(), Double(values.count)])
+        return try Tensor.scalar(shared[0] / max(shared[1], 1), values.dtype, on: values.device)
     }
 
     /// The margin is the difference of the two kinds' means over the whole interval: a batch may hold only one kind.
@@ -39,7 +51,9 @@ public final class FeedbackObjective: Objective {
         return [("rewards/margins", chosen - rejected)]
     }
 
-    private func outcome(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
+    private func outcome(
+        _ batch: DeviceStream, mean: (Tensor) throws(TorchError) -> Tensor
+    ) throws(TorchError) -> ObjectiveOutcome {
         let isDesirable = batch.host.isDesirable
         let count = isDesirable.count
         let hidden = try model.hiddenStates(batch)
@@ -65,7 +79,7 @@ public final class FeedbackObjective: Objective {
             unrelatedPolicy: unrelated(policy), unrelatedReference: unrelated(frozen),
             signs: perAnswer { $0 ? 1 : -1 },
             weights: perAnswer { $0 ? settings.ktoChosenWeight : settings.ktoRejectedWeight },
-            beta: settings.beta)
+            beta: settings.beta, mean: mean)
         var loss = try result.losses.mean()
         if settings.ftx > 1e-6, let likelihood = try likelihood(policy, batch) {
             loss = try loss + likelihood * settings.ftx

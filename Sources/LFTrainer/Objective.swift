@@ -89,12 +89,22 @@ public protocol Objective: AnyObject {
 
     /// Random streams of its own, which a checkpoint must hold.
     var generators: [(name: String, generator: Generator)] { get }
+
+    /// Comes before the first step: from then on training losses may ask the other processes what they have measured.
+    func join(_ communicator: any Communicator)
+
+    /// Answers what other processes ask for in a batch that has nothing to learn from here.
+    func attendBatchOfOthers() throws(TorchError)
 }
 
 extension Objective {
     public var learnable: LearnableExamples { .withToken }
 
     public var bufferedUpdates: Int { 1 }
+
+    public func join(_ communicator: any Communicator) {}
+
+    public func attendBatchOfOthers() throws(TorchError) {}
 
     public func updates(of batches: [[Example]]) throws -> [Update] {
         let counted = batches.map { $0.filter(learnable.contains) }.filter { !$0.isEmpty }

@@ -28,6 +28,7 @@ public final class PolicyOptimizationObjective: Objective {
     private let rolloutGenerator: Generator
     private var controller: KLController
     private var scoreMoments = RunningMoments()
+    private var communicator: any Communicator = SingleProcess()
 
     /// Weight of the value loss.
     private static let valueWeight = 0.1
@@ -75,6 +76,8 @@ public final class PolicyOptimizationObjective: Objective {
         preconditionFailure("the configuration refuses evaluation sets for PPO")
     }
 
+    public func join(_ communicator: any Communicator) { self.communicator = communicator }
+
     public var generators: [(name: String, generator: Generator)] { [("rollout", rolloutGenerator)] }
 
     public var runningValues: [String: Double] {
@@ -107,6 +110,9 @@ public final class PolicyOptimizationObjective: Objective {
         var referenceLogProbs: [Double]
         /// The head's estimate before each token.
         var values: [Double]
+        /// What the reward model says of the whole answer.
+        var rawScore = 0.0
+        var promptLength = 0
         var rewards: [Double] = []
         var advantages: [Double] = []
         var returns: [Double] = []
@@ -127,12 +133,18 @@ public final class PolicyOptimizationObjective: Objective {
                 inputIDs: prompt + answer,
                 labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
         }
-        var rawScores: [Double] = []
-        var experiences: [Experience] = []
+        var own: [Experience] = []
         for batch in chunks(sequences) {
-            rawScores += try rewardModel.scores(of: batch.map(\.inputIDs))
-            experiences += try observe(Array(batch))
+            let scores = try rewardModel.scores(of: batch.map(\.inputIDs))
+            for (var experience, score) in zip(try observe(Array(batch)), scores) {
+                experience.rawScore = score
+                experience.promptLength = prompts[own.count].count
+                own.append(experience)
+            }
         }
+        // Scores, advantages and the controller look at the answers of all processes; each learns from its own.
+        var (experiences, place) = try gathered(own)
+        let rawScores = experiences.map(\.rawScore)
         var scores = rawScores
         if settings.normalizesScores {
             scoreMoments.add(rawScores)
@@ -140,14 +152,52 @@ public final class PolicyOptimizationObjective: Objective {
         }
         let kls = experiences.map { zip($0.logProbs, $0.referenceLogProbs).reduce(0) { $0 + $1.0 - $1.1 } }
         estimateAdvantages(&experiences, scores: scores)
-        var updates = try learningUpdates(on: experiences)
-        updates[0].metrics =
-            try rolloutMetrics(
-                experiences, kls: kls, scores: scores, rawScores: rawScores,
-                promptLengths: prompts.map(\.count))
+        var updates = try learningUpdates(on: Array(experiences[place]))
+        if communicator.isMain {
+            updates[0].metrics = try rolloutMetrics(experiences, kls: kls, scores: scores)
+        }
         controller.update(
-            divergence: mean(kls), answerCount: batchSize * accumulation * settings.bufferSize)
+            divergence: mean(kls),
+            answerCount: batchSize * accumulation * settings.bufferSize * communicator.size)
         return updates
+    }
+
+    /// The experiences of all processes, by rank, and where this one's are; those of others without their text.
+    private func gathered(_ own: [Experience]) throws(TorchError) -> ([Experience], place: Range<Int>) {
+        guard communicator.size > 1 else { return (own, own.indices) }
+        let numbers = own.flatMap { experience in
+            [experience.rawScore, Double(experience.promptLength), Double(experience.values.count)]
+                + experience.logProbs + experience.referenceLogProbs + experience.values
+        }
+        let bytes = numbers.withUnsafeBytes { Array($0) }
+        var all: [Experience] = []
+        var place = own.indices
+        for (rank, bytes) in try communicator.gatheredBytes(bytes).enumerated() {
+            if rank == communicator.rank {
+                place = all.count..<all.count + own.count
+                all += own
+                continue
+            }
+            let numbers = bytes.withUnsafeBytes { bytes in
+                stride(from: 0, to: bytes.count, by: 8).map {
+                    bytes.loadUnaligned(fromByteOffset: $0, as: Double.self)
+                }
+            }
+            var start = 0
+            while start < numbers.count {
+                let count = Int(numbers[start + 2])
+                func part(_ index: Int) -> [Double] {
+                    Array(numbers[(start + 3 + index * count)..<(start + 3 + (index + 1) * count)])
+                }
+                all.append(
+                    Experience(
+                        sequence: LabeledSequence(inputIDs: [], labels: []), logProbs: part(0),
+                        referenceLogProbs: part(1), values: part(2), rawScore: numbers[start],
+                        promptLength: Int(numbers[start + 1])))
+                start += 3 + 3 * count
+            }
+        }
+        return (all, place)
     }
 
     private func chunks<Element>(_ elements: [Element]) -> [ArraySlice<Element>] {
@@ -282,22 +332,22 @@ public final class PolicyOptimizationObjective: Objective {
 
     /// The statistics of a step's answers, by TRL's names.
     private func rolloutMetrics(
-        _ experiences: [Experience], kls: [Double], scores: [Double], rawScores: [Double],
-        promptLengths: [Int]
+        _ experiences: [Experience], kls: [Double], scores: [Double]
     ) throws -> [Metric] {
         let penalties = experiences.map { experience in
             zip(experience.logProbs, experience.referenceLogProbs).map { -controller.coefficient * ($0 - $1) }
         }
         let lengths = experiences.map { Double($0.logProbs.count) }
+        let promptLengths = experiences.map { Double($0.promptLength) }
         func deviation(_ values: [Double]) -> Double { tokenMoments([values]).variance.squareRoot() }
         return try [
-            ("reward", mean(rawScores)), ("objective/kl", mean(kls)),
+            ("reward", mean(experiences.map(\.rawScore))), ("objective/kl", mean(kls)),
             ("objective/kl_coef", controller.coefficient),
             ("objective/entropy", mean(experiences.map { -$0.logProbs.reduce(0, +) })),
             ("ppo/mean_non_score_reward", tokenMoments(penalties).mean),
             ("ppo/mean_scores", mean(scores)), ("ppo/std_scores", deviation(scores)),
-            ("tokens/queries_len_mean", mean(promptLengths.map(Double.init))),
-            ("tokens/queries_len_std", deviation(promptLengths.map(Double.init))),
+            ("tokens/queries_len_mean", mean(promptLengths)),
+            ("tokens/queries_len_std", deviation(promptLengths)),
             ("tokens/responses_len_mean", mean(lengths)), ("tokens/responses_len_std", deviation(lengths)),
         ].map { name, value in Metric(name, try .scalar(value), weight: Double(experiences.count)) }
     }

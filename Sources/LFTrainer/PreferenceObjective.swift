@@ -14,6 +14,7 @@ public final class PreferenceObjective: Objective {
     private let settings: FinetuningArguments.Preference
     private let loss: PreferenceLoss
     private var baseline = RunningMean()
+    private var communicator: any Communicator = SingleProcess()
 
     /// - Parameter reference: None for ORPO and SimPO.
     public init(_ model: LanguageModel, reference: ReferencePolicy, settings: FinetuningArguments.Preference)
@@ -61,8 +62,7 @@ public final class PreferenceObjective: Objective {
                 halvesOf: loss.averagesOverTokens ? referenceSums / lengthTensor : referenceSums)
             result = try preferenceOutcome(loss, policy: policy, reference: frozen, beta: settings.beta)
             if settings.bcoWeight > 1e-6 {
-                let mean = try (result.chosenRewards.mean() + result.rejectedRewards.mean()).item() / 2
-                if updatesBaseline { baseline.add(mean) }
+                if updatesBaseline { baseline.add(try meanReward(result)) }
                 let classifier = try binaryClassifierLosses(
                     policy: policy, reference: frozen, beta: settings.beta, baseline: baseline.mean)
                 result.losses =
@@ -80,6 +80,23 @@ public final class PreferenceObjective: Objective {
             } else { result.losses }
         return ObjectiveOutcome(
             loss: try total.mean(), metrics: try metrics(result, policy, likelihood, hidden, batch))
+    }
+
+    public func join(_ communicator: any Communicator) { self.communicator = communicator }
+
+    public func attendBatchOfOthers() throws(TorchError) {
+        guard settings.bcoWeight > 1e-6 else { return }
+        let shared = try communicator.sum([0, 0])
+        if shared[1] > 0 { baseline.add(shared[0] / shared[1]) }
+    }
+
+    /// The mean reward of the answers of a micro-batch, over all processes.
+    private func meanReward(_ result: PreferenceOutcome) throws(TorchError) -> Double {
+        let mean = try (result.chosenRewards.mean() + result.rejectedRewards.mean()).item() / 2
+        guard communicator.size > 1 else { return mean }
+        let pairs = Double(result.chosenRewards.count)
+        let shared = try communicator.sum([mean * pairs, pairs])
+        return shared[0] / shared[1]
     }
 
     private func metrics(

@@ -98,6 +98,7 @@ extension Trainer {
         state.bestGlobalStep = nil
         state.bestModelCheckpoint = nil
         state.callbacks[Self.patienceState] = nil
+        guard communicator.isMain else { return }
         logger.warning(
             "The best score in \(source) comes from another metric or other evaluation data: the search for the best model starts again."
         )
@@ -125,6 +126,7 @@ extension Trainer {
         ]
         guard hasLostPatience else { return }
         progress.stopsEarly = true
+        guard communicator.isMain else { return }
         logger.info(
             "Stopping at step \(state.globalStep): no better score in \(count) evaluations (early_stopping_steps)"
         )

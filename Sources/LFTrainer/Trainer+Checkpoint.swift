@@ -18,9 +18,14 @@ extension Trainer {
     ///
     /// - Parameter isResumable: Keeps the state of the run even with `save_only_model`.
     func saveCheckpoint(_ optimizer: any Optimizer, isResumable: Bool) throws {
-        let path = arguments.outputDir + "/" + TrainingCheckpoint.name(step: state.globalStep)
+        // Every process has random streams of its own; everything else is the same in all, and the first one writes it.
+        let streams = try generatorStates()
+        let holdsState = !arguments.saveOnlyModel || isResumable
+        let optimizerState = holdsState ? try optimizer.wholeState() : []
+        guard communicator.isMain else { return }
+        let path = files.checkpoint(step: state.globalStep)
         if let best = state.bestGlobalStep {
-            let bestPath = arguments.outputDir + "/" + TrainingCheckpoint.name(step: best)
+            let bestPath = files.checkpoint(step: best)
             if best == state.globalStep || FileManager.default.fileExists(atPath: bestPath) {
                 state.bestModelCheckpoint = bestPath
             }
@@ -29,17 +34,15 @@ extension Trainer {
         state.control.shouldSave = true
         state.control.shouldTrainingStop = state.globalStep >= state.maxSteps || progress.stopsEarly
         let resumeState =
-            arguments.saveOnlyModel && !isResumable
-            ? nil
-            : TrainingState(
-                optimizer: optimizer.state(), scheduler: try progressJSON(),
-                generators: try generators.map { ($0.name, try $0.generator.state()) })
+            holdsState
+            ? TrainingState(
+                optimizer: optimizerState, scheduler: try progressJSON(), generators: streams) : nil
         try TrainingCheckpoint.write(to: path, state: resumeState) { folder in
-            try saveModel(folder)
+            try world.saveModel(folder)
             try state.save(in: folder)
         }
         logger.info("Saved \(path)")
-        checkpointSaved?(path, state.globalStep)
+        try tell(.checkpointSaved(folder: path, step: state.globalStep))
         for removed in rotateCheckpoints(
             in: arguments.outputDir, keeping: arguments.saveTotalLimit, newest: path,
             protecting: state.bestModelCheckpoint)
@@ -65,7 +68,12 @@ extension Trainer {
         try loadWeights(from: checkpoint.path)
         try optimizer.load(saved.optimizer)
         for (name, generator) in generators {
-            guard let stream = saved.generators.first(where: { $0.name == name }) else { continue }
+            let own = Self.streamName(name, rank: communicator.rank)
+            guard let stream = saved.generators.first(where: { $0.name == own }) else {
+                // The run had fewer processes: what is new here must not repeat what was drawn.
+                try part(generator, name, at: old.globalStep)
+                continue
+            }
             try generator.restore(stream.tensor)
         }
         let fresh = state
@@ -93,8 +101,54 @@ extension Trainer {
         [("dropout", dropoutGenerator)] + objective.generators
     }
 
+    private static func streamName(_ name: String, rank: Int) -> String {
+        rank == 0 ? name : "\(name).rank\(rank)"
+    }
+
+    /// The states of all processes' random streams.
+    private func generatorStates() throws -> [NamedTensor] {
+        var states: [[NamedTensor]] = Array(repeating: [], count: communicator.size)
+        for (name, generator) in generators {
+            let all = try communicator.gathered(generator.state())
+            for rank in states.indices {
+                let state = try all.slice(rank..<rank + 1).reshaped([-1]).cloned()
+                states[rank].append((Self.streamName(name, rank: rank), state))
+            }
+        }
+        return Array(states.joined())
+    }
+
+    /// Gives the processes behind the first random streams of their own: equal ones would drop the same things out everywhere.
+    func partRandomStreams() throws {
+        for (name, generator) in generators { try part(generator, name, at: 0) }
+    }
+
+    private func part(_ generator: Generator, _ name: String, at step: Int) throws {
+        guard communicator.rank > 0 else { return }
+        // SplitMix64's finisher over seed, rank, step and name: libtorch seeds from the lower half alone.
+        var mixed = UInt64(bitPattern: Int64(arguments.seed))
+        for part in [UInt64(communicator.rank), UInt64(step)] + name.utf8.map({ UInt64($0) }) {
+            mixed = (mixed ^ part) &+ 0x9E37_79B9_7F4A_7C15
+            mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+            mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+            mixed ^= mixed >> 31
+        }
+        try generator.restore(Generator(seed: mixed).state())
+    }
+
+    /// Gives all processes the first one's trained weights: processors that differ may have drawn or read others.
+    func equalizeWeights() throws {
+        guard communicator.size > 1 else { return }
+        for entry in trainable.entries { try communicator.broadcast(entry.parameter.tensor, from: 0) }
+    }
+
     /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.
     func loadBest() throws {
+        if communicator.isMain { try readBest() }
+        try equalizeWeights()
+    }
+
+    private func readBest() throws {
         guard let path = state.bestModelCheckpoint else {
             logger.warning(
                 "No checkpoint has a finite score: load_best_model_at_end keeps the last weights.")

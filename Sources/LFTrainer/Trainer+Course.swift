@@ -5,6 +5,7 @@ import LFDiagnostics
 import LFJSON
 import LFReport
 import LFStream
+import LFTorch
 import Logging
 
 /// What makes a run this run: its data, their order and its settings. A resume says what has changed, and checkpoints of other runs
@@ -14,7 +15,9 @@ extension Trainer {
     var course: JSONObject {
         var course: JSONObject = [
             "seed": .int(Int64(arguments.dataSeed ?? arguments.seed)), "disable_shuffling": .bool(!shuffles),
-            "per_device_train_batch_size": .int(Int64(arguments.perDeviceTrainBatchSize)),
+            // Of all processes: as many fewer with as much larger batches are the same run.
+            "per_device_train_batch_size": .int(
+                Int64(arguments.perDeviceTrainBatchSize * communicator.size)),
             "gradient_accumulation_steps": .int(Int64(arguments.gradientAccumulationSteps)),
         ]
         switch trainSet {
@@ -43,7 +46,7 @@ extension Trainer {
 
     /// Warns of everything that is not as it was when the checkpoint was written: such a resume is allowed but seldom meant.
     func compareCourse(with saved: JSONValue?, source: String) {
-        guard let saved = saved?.object else { return }
+        guard communicator.isMain, let saved = saved?.object else { return }
         let current = course
         var changes = current.compactMap { name, value -> String? in
             guard name != Self.dataKey, name != Self.settingsKey, let old = saved[name], old != value else {
@@ -76,6 +79,7 @@ extension Trainer {
 
     /// Says that a checkpoint is at the end of the plan already: whoever changed the data or the settings would wait for an effect.
     func announceNothingLeft(_ plan: TrainingPlan, _ source: String) {
+        guard communicator.isMain else { return }
         let remedy =
             "Set overwrite_output_dir: true to train from the beginning, or raise \(arguments.maxSteps > 0 ? "max_steps" : "num_train_epochs") to train further."
         if state.globalStep >= plan.totalSteps {

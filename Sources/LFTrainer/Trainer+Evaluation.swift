@@ -16,7 +16,10 @@ public protocol ExampleScoring: AnyObject {
     /// Comes before the first batch of a set.
     func begin() throws
     /// For each example its numbers, in the order of the names.
-    func scores(of batch: [Example]) throws -> [[Double]]
+    ///
+    /// - Parameter number: Of the batch in the set. What is drawn depends on it alone, not on what was computed before: processes
+    ///   share a set's batches.
+    func scores(of batch: [Example], number: Int) throws -> [[Double]]
 }
 
 extension Trainer {
@@ -40,30 +43,26 @@ extension Trainer {
     }
 
     /// Mean loss and metrics of one set; a batch counts by its number of examples that can be learned from, and the others are not
-    /// computed.
+    /// computed. Processes take the batches in turn, and all have the result.
     ///
-    /// - Parameter visit: Sees what the objective makes of each batch, in order, and which examples these were.
+    /// - Parameter visit: Sees what the objective makes of each of this process's batches, in order, and which examples these were.
     /// - Throws: `UserError` when no example counts.
     public func evaluate(
         _ examples: [Example], prefix: String,
         visit: (_ outcome: ObjectiveOutcome, _ indices: [Int]) throws -> Void = { _, _ in }
     ) throws -> LogEntry {
-        if !arguments.doTrain, reporter == nil { reporter = try evaluationReporter() }
+        if !arguments.doTrain, !hasBegun { try beginEvaluations() }
         if let exampleScoring { return try evaluate(examples, prefix: prefix, by: exampleScoring) }
-        let size = arguments.perDeviceEvalBatchSize
-        let order = EpochOrder(count: examples.count)
-        let batches = order.batches(of: size)
-        for line in TrainingBanner.evaluationLines(
-            description: "Evaluation", exampleCount: examples.count, batchSize: size)
-        { logger.info("\(line)") }
+        let batches = ownBatches(of: examples.count)
+        announceEvaluation("Evaluation", exampleCount: examples.count)
         let start = monotonicSeconds()
-        reporter?.evaluationBegan(batchCount: batches.count)
+        try tell(.evaluationBegan(batchCount: batches.count))
         var loss = 0.0
         var count = 0
         var metrics = MetricAverages()
         try withoutGrad {
             for (index, batch) in batches.enumerated() {
-                let rows = batch.filter { objective.learnable.contains(examples[$0]) }
+                let rows = batch.rows.filter { objective.learnable.contains(examples[$0]) }
                 if !rows.isEmpty {
                     let outcome = try outcome(of: rows.map { examples[$0] })
                     loss += try outcome.loss.item() * Double(rows.count)
@@ -71,10 +70,13 @@ extension Trainer {
                     metrics.add(outcome.metrics)
                     try visit(outcome, rows)
                 }
-                try reporter?.evaluationAdvanced(to: index + 1)
+                try tell(.evaluationAdvanced(toBatch: index + 1))
             }
         }
-        reporter?.evaluationEnded()
+        try tell(.evaluationEnded)
+        let shared = try communicator.sum([loss, Double(count)])
+        (loss, count) = (shared[0], Int(shared[1]))
+        try metrics.settle(over: communicator)
         guard count > 0 else { throw nothingToMeasure(examples.count) }
         try checkFinite(loss)
         var entry = LogEntry()
@@ -82,7 +84,7 @@ extension Trainer {
         entry.merge(
             speedEntry(
                 prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count),
-                steps: Double(batches.count)))
+                steps: Double(rounds(of: examples.count))))
         for (name, value) in try evaluationAverages(&metrics) { entry["\(prefix)_\(name)"] = value }
         return entry
     }
@@ -107,37 +109,57 @@ extension Trainer {
             at: arguments.outputDir, remedy: "Raise cutoff_len, or name another evaluation set.")
     }
 
-    /// The reporter of a run that does not train: it counts the batches of its evaluation and its prediction.
-    private func evaluationReporter() throws -> TrainingReporter {
-        let size = arguments.perDeviceEvalBatchSize
-        let batches = evalSets.reduce(0) { $0 + ($1.examples.count + size - 1) / size }
-        return try TrainingReporter(
-            outputDir: arguments.outputDir,
-            totalSteps: arguments.doEval && arguments.doPredict ? 2 * batches : batches, trains: false,
-            discardsOldLog: arguments.overwriteOutputDir, showsProgress: !arguments.disableTqdm)
+    /// This process's batches of an evaluation set, each with its number in the set.
+    private func ownBatches(of count: Int) -> [(number: Int, rows: ArraySlice<Int>)] {
+        EpochOrder(count: count).batches(of: arguments.perDeviceEvalBatchSize).enumerated()
+            .filter { $0.offset % communicator.size == communicator.rank }
+            .map { (number: $0.offset, rows: $0.element) }
+    }
+
+    /// How many batches the busiest process has.
+    private func rounds(of count: Int) -> Int {
+        let size = arguments.perDeviceEvalBatchSize * communicator.size
+        return (count + size - 1) / size
+    }
+
+    private func announceEvaluation(_ description: String, exampleCount: Int) {
+        guard communicator.isMain else { return }
+        for line in TrainingBanner.evaluationLines(
+            description: description, exampleCount: exampleCount,
+            batchSize: arguments.perDeviceEvalBatchSize)
+        { logger.info("\(line)") }
+    }
+
+    /// Tells the observers of a run that does not train: its steps are the batches of its evaluation and its prediction.
+    private func beginEvaluations() throws {
+        hasBegun = true
+        let batches = evalSets.reduce(0) { $0 + rounds(of: $1.examples.count) }
+        try tell(
+            .began(
+                RunStart(
+                    totalSteps: arguments.doEval && arguments.doPredict ? 2 * batches : batches,
+                    trains: false, discardsOldLog: arguments.overwriteOutputDir)))
     }
 
     /// Means of the numbers that every example gets.
     private func evaluate(
         _ examples: [Example], prefix: String, by scoring: any ExampleScoring
     ) throws -> LogEntry {
-        let size = arguments.perDeviceEvalBatchSize
-        let batches = EpochOrder(count: examples.count).batches(of: size)
-        for line in TrainingBanner.evaluationLines(
-            description: prefix.hasPrefix("predict") ? "Prediction" : "Evaluation",
-            exampleCount: examples.count, batchSize: size)
-        { logger.info("\(line)") }
+        let batches = ownBatches(of: examples.count)
+        announceEvaluation(
+            prefix.hasPrefix("predict") ? "Prediction" : "Evaluation", exampleCount: examples.count)
         let start = monotonicSeconds()
-        reporter?.evaluationBegan(batchCount: batches.count)
+        try tell(.evaluationBegan(batchCount: batches.count))
         try scoring.begin()
         var sums = Array(repeating: 0.0, count: scoring.metricNames.count)
-        for (index, rows) in batches.enumerated() {
-            for scores in try scoring.scores(of: rows.map { examples[$0] }) {
+        for (index, batch) in batches.enumerated() {
+            for scores in try scoring.scores(of: batch.rows.map { examples[$0] }, number: batch.number) {
                 for (place, score) in scores.enumerated() { sums[place] += score }
             }
-            try reporter?.evaluationAdvanced(to: index + 1)
+            try tell(.evaluationAdvanced(toBatch: index + 1))
         }
-        reporter?.evaluationEnded()
+        try tell(.evaluationEnded)
+        sums = try communicator.sum(sums)
         var entry = LogEntry()
         for (name, sum) in zip(scoring.metricNames, sums) {
             entry["\(prefix)_\(name)"] = sum / Double(max(examples.count, 1))
@@ -145,7 +167,7 @@ extension Trainer {
         entry.merge(
             speedEntry(
                 prefix, seconds: monotonicSeconds() - start, samples: Double(examples.count),
-                steps: Double(batches.count)))
+                steps: Double(rounds(of: examples.count))))
         return entry
     }
 

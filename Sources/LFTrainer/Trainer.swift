@@ -1,20 +1,20 @@
-public import LFAdapters
+import LFAdapters
 public import LFCheckpoint
 public import LFConfig
-public import LFData
+import LFData
 import LFDiagnostics
-public import LFJSON
-public import LFModels
+import LFModels
 import LFNN
 import LFOptimizers
 public import LFReport
 import LFStream
-public import LFTorch
+import LFTorch
 import Logging
 
-/// The training loop: accumulation, clipping, schedule, logging, evaluation, checkpoints and exact resume.
+/// The training loop: steps, schedule, logging, evaluation, checkpoints and exact resume.
 ///
-/// It follows Hugging Face's `Trainer` (5.5) event for event; only what a batch means is the objective's business.
+/// It follows Hugging Face's `Trainer` (5.5) event for event; only what a batch means is the objective's business. With several
+/// processes each has a trainer, and all take the same decisions; the first one writes.
 public final class Trainer {
     let model: LanguageModel
     let objective: any Objective
@@ -25,12 +25,11 @@ public final class Trainer {
     /// Where a streamed training set stands.
     var streamed: StreamedSteps?
     let evalSets: [DatasetModule.Evaluation]
-    /// Writes what a later run loads: weights or adapter, tokenizer, configuration.
-    let saveModel: (_ folder: String) throws -> Void
-    /// Dropout's random stream, part of every checkpoint.
+    let world: RunWorld
+    /// Where the run's files lie.
+    public let files: RunFiles
     let dropoutGenerator: Generator
     let loraDropout: Double
-    /// Whether activations are kept whatever memory says (`disable_gradient_checkpointing`).
     let keepsActivations: Bool
     /// After how many evaluations without a better score training ends.
     let earlyStoppingPatience: Int?
@@ -41,7 +40,8 @@ public final class Trainer {
 
     public internal(set) var state = TrainerState()
     var progress = TrainingProgress()
-    var reporter: TrainingReporter?
+    /// Whether the observers know of a training or an evaluation.
+    var hasBegun = false
     /// Tells the training data from others, their order included; computed once.
     private(set) lazy var dataDigest = trainSet.digest
     /// The same for the evaluation data.
@@ -52,43 +52,42 @@ public final class Trainer {
     private var resumedEpoch = 0.0
     /// When this run's training began, and how many tokens an earlier run had seen.
     private var trainingBegan = (seconds: 0.0, tokens: 0)
-
-    /// Told of each checkpoint: its folder, which later ones may take the place of, and its step.
-    public var checkpointSaved: ((_ folder: String, _ step: Int) -> Void)?
-
-    /// Receive every log event too (`report_to`), and `trackedSettings` once.
-    public var trackers: [any Tracker] = []
-    public var trackedSettings = JSONObject()
+    /// Whether any of several processes was asked to stop.
+    private var stopIsAgreed = false
 
     /// Takes the place of the loss in evaluation.
     public var exampleScoring: (any ExampleScoring)?
 
-    /// - Parameters:
-    ///   - loraDropout: Probability with which adapters' inputs are dropped in training; 0 for preference learning.
-    ///   - dropoutGenerator: The stream that dropout draws from.
-    ///   - keepsActivations: Never recompute layers, even where memory may not suffice.
-    ///   - earlyStoppingPatience: Training ends after so many evaluations in a row without a better score.
+    /// - Parameter earlyStoppingPatience: Training ends after so many evaluations in a row without a better score.
     public init(
-        model: LanguageModel, objective: any Objective, trainable: TrainableWeights,
-        arguments: TrainingArguments,
-        shuffles: Bool, trainSet: TrainingSet, evalSets: [DatasetModule.Evaluation], loraDropout: Double,
-        dropoutGenerator: Generator, keepsActivations: Bool = false,
-        earlyStoppingPatience: Int? = nil,
-        saveModel: @escaping (_ folder: String) throws -> Void
+        _ subject: TrainingSubject, data: RunData, arguments: TrainingArguments, world: RunWorld,
+        earlyStoppingPatience: Int? = nil
     ) {
-        self.model = model
-        self.objective = objective
-        self.trainable = trainable
+        model = subject.model
+        objective = subject.objective
+        trainable = subject.trainable
+        dropoutGenerator = subject.dropoutGenerator
+        loraDropout = subject.loraDropout
+        keepsActivations = subject.keepsActivations
+        shuffles = data.shuffles
+        trainSet = data.trainSet
+        evalSets = data.evalSets
         self.arguments = arguments
-        self.shuffles = shuffles
-        self.trainSet = trainSet
-        self.evalSets = evalSets
-        self.saveModel = saveModel
-        self.dropoutGenerator = dropoutGenerator
-        self.loraDropout = loraDropout
-        self.keepsActivations = keepsActivations
+        self.world = world
         self.earlyStoppingPatience = earlyStoppingPatience
+        files = RunFiles(arguments.outputDir)
     }
+
+    var communicator: any Communicator { world.communicator }
+
+    /// Tells the observers, in the process that writes.
+    func tell(_ event: RunEvent) throws {
+        guard communicator.isMain else { return }
+        for observer in world.observers { try observer.receive(event) }
+    }
+
+    /// Whether a person wants the run to stop: all processes have the same answer between two steps.
+    private var stopIsRequested: Bool { communicator.size > 1 ? stopIsAgreed : Interruption.isRequested }
 
     /// Trains to the end of the plan.
     ///
@@ -99,31 +98,38 @@ public final class Trainer {
     /// - Throws: `UserError` when the loss is infinite or NaN, or a file cannot be written.
     public func train(resumingFrom checkpoint: TrainingCheckpoint? = nil) throws -> LogEntry? {
         let plan = TrainingPlan(
-            arguments, exampleCount: trainSet.exampleCount, bufferedUpdates: objective.bufferedUpdates)
-        let optimizer = try makeOptimizer(
-            trainable.entries, arguments, headDim: model.config.headDim)
+            arguments, exampleCount: trainSet.exampleCount, bufferedUpdates: objective.bufferedUpdates,
+            processes: communicator.size)
+        try equalizeWeights()
+        let optimizer = try makeRunOptimizer()
+        let executor = ReplicatedExecutor(
+            on: model.device, optimizer: optimizer, maxGradNorm: arguments.maxGradNorm,
+            communicator: communicator, attendBatchOfOthers: objective.attendBatchOfOthers)
+        objective.join(communicator)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
         prepareState(plan)
+        try partRandomStreams()
         var position = StreamedSteps.Position()
         if let checkpoint { position = try restore(from: checkpoint, into: optimizer, plan: plan) }
         if case .stream(let stream) = trainSet {
             streamed = try StreamedSteps(
                 stream, at: position, accumulation: plan.accumulation,
-                batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast)
+                batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast,
+                share: dataShare)
         }
 
         announce(plan, resumes: checkpoint != nil)
         if let checkpoint { announceNothingLeft(plan, checkpoint.path) }
         planActivations()
-        try setEarlierCheckpointsAside(resuming: checkpoint)
-        let reporter = try TrainingReporter(
-            outputDir: arguments.outputDir, totalSteps: plan.totalSteps, resumedStep: state.globalStep,
-            resumedTokens: state.numInputTokensSeen, resumedEntries: state.entriesAtCurrentStep,
-            discardsOldLog: checkpoint == nil,
-            showsProgress: !arguments.disableTqdm)
-        self.reporter = reporter
-        defer { self.reporter = nil }
-        try beginTracking()
+        if communicator.isMain { try setEarlierCheckpointsAside(resuming: checkpoint) }
+        hasBegun = true
+        try tell(
+            .began(
+                RunStart(
+                    totalSteps: plan.totalSteps, resumedStep: state.globalStep,
+                    resumedTokens: state.numInputTokensSeen, resumedEntries: state.entriesAtCurrentStep,
+                    loggedEvents: state.logHistory.count,
+                    discardsOldLog: checkpoint == nil)))
         let start = monotonicSeconds()
         let resumedStep = state.globalStep
         resumedEpoch = state.epoch
@@ -132,36 +138,58 @@ public final class Trainer {
         if state.globalStep < plan.totalSteps { try requireBestMetric() }
         // The model as it was loaded is not a checkpoint: its score counts neither as best nor against the patience.
         if arguments.evalOnStart, checkpoint == nil { try evaluate() }
-        try run(plan, optimizer: optimizer, schedule: schedule)
-        reporter.finish()
-        for warning in streamed?.warnings ?? [] { logger.warning("\(warning)") }
-        if unlearnableCount > 0 {
-            logger.warning(
-                "\(unlearnableCount) streamed examples had no token to learn and were left out: no loss and no mean counts them."
-            )
+        try run(plan, executor, optimizer: optimizer, schedule: schedule)
+        try tell(.stepsEnded)
+        try warnOfLeftOut()
+        if progress.isInterrupted {
+            try tell(.trainingEnded)
+            return nil
         }
-        if progress.isInterrupted { return nil }
 
         if arguments.loadBestModelAtEnd { try loadBest() }
-        return try logEnd(plan, since: resumedStep, seconds: monotonicSeconds() - start)
+        let metrics = try logEnd(plan, since: resumedStep, seconds: monotonicSeconds() - start)
+        try tell(.trainingEnded)
+        return metrics
+    }
+
+    /// The optimizer of all trained weights, in each process or shared among them.
+    private func makeRunOptimizer() throws -> any Optimizer {
+        let make = { (entries: [NamedParameter]) in
+            try makeOptimizer(entries, self.arguments, headDim: self.model.config.headDim)
+        }
+        guard communicator.size > 1, arguments.zeroStage == 1 else { return try make(trainable.entries) }
+        return try ShardedOptimizer(trainable.entries, over: communicator, make)
+    }
+
+    private func warnOfLeftOut() throws {
+        let count = Int(try communicator.sum([Double(unlearnableCount)])[0])
+        guard communicator.isMain else { return }
+        for warning in streamed?.warnings ?? [] { logger.warning("\(warning)") }
+        if count > 0 {
+            logger.warning(
+                "\(count) streamed examples had no token to learn and were left out: no loss and no mean counts them."
+            )
+        }
     }
 
     /// Tokens of the training set that this run went through, repeats included, per second of its run time.
     ///
     /// - Parameter metrics: What `train` returned.
-    public func effectiveTokensPerSecond(_ metrics: LogEntry) -> Double {
+    public func effectiveTokensPerSecond(_ metrics: LogEntry) throws -> Double {
         let tokens =
             switch trainSet {
             case .list(let examples):
                 Double(examples.reduce(0) { $0 + $1.tokenCount }) * (state.epoch - resumedEpoch)
-            case .stream: Double(streamed?.tokenCount ?? 0)
+            case .stream: try communicator.sum([Double(streamed?.tokenCount ?? 0)])[0]
             }
         return tokens / max(metrics["train_runtime"] ?? 0, 1e-4)
     }
 
     // MARK: The loop
 
-    private func run(_ plan: TrainingPlan, optimizer: any Optimizer, schedule: LRSchedule) throws {
+    private func run(
+        _ plan: TrainingPlan, _ executor: any StepExecutor, optimizer: any Optimizer, schedule: LRSchedule
+    ) throws {
         guard plan.batchesPerEpoch > 0 else { throw noBatch(trainSet.exampleCount ?? 0) }
         if progress.owesEpochEnd {
             try endEpoch(plan, optimizer: optimizer)
@@ -174,11 +202,11 @@ public final class Trainer {
             let steps = try steps(ofEpoch: epoch, plan, firstStep: firstStep)
             while let step = try steps.next() {
                 let rate = schedule.learningRate(at: state.globalStep)
-                let gradNorm = try optimizerStep(step.batches, optimizer, rate)
+                let gradNorm = try optimizerStep(step.batches, executor, rate)
                 state.globalStep += 1
                 state.epoch = Double(epoch) + Double(step.batchesDone) / Double(plan.batchesPerEpoch)
                 progress.owesEpochEnd = step.endsEpoch || state.globalStep >= plan.totalSteps
-                reporter?.stepCompleted(state.globalStep)
+                try tell(.stepCompleted(state.globalStep))
                 try endStep(plan, gradNorm: gradNorm, learningRate: rate, optimizer: optimizer)
                 if progress.isInterrupted { return }
                 if state.globalStep >= plan.totalSteps || progress.stopsEarly { break }
@@ -198,7 +226,7 @@ public final class Trainer {
     private func noBatch(_ exampleCount: Int) -> UserError {
         UserError(
             .failedRun,
-            "\(exampleCount) examples do not fill one batch of \(arguments.perDeviceTrainBatchSize).",
+            "\(exampleCount) examples do not fill one batch of \(arguments.perDeviceTrainBatchSize)\(communicator.size > 1 ? " for each of \(communicator.size) processes" : "").",
             remedy: "Lower per_device_train_batch_size or set dataloader_drop_last: false.")
     }
 
@@ -209,8 +237,12 @@ public final class Trainer {
         }
         return ListedSteps(
             examples, order: try epochOrder(epoch, count: examples.count), plan: plan,
-            batchSize: arguments.perDeviceTrainBatchSize, firstStep: firstStep)
+            batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast,
+            firstStep: firstStep, share: dataShare)
     }
+
+    /// Which of the batches are this process's.
+    var dataShare: DataShare { DataShare(rank: communicator.rank, size: communicator.size) }
 
     private func epochOrder(_ epoch: Int, count: Int) throws -> EpochOrder {
         guard shuffles else { return EpochOrder(count: count) }
@@ -219,10 +251,10 @@ public final class Trainer {
         return EpochOrder(count: count, permutation: try generator.permutation(count))
     }
 
-    /// Forward, backward, clipping and update, as often as the objective asks. Returns the last gradients' norm before clipping.
+    /// Has the executor carry out what the objective makes of a step's batches. Returns the last gradients' norm before clipping.
     private func optimizerStep(
-        _ batches: [[Example]], _ optimizer: any Optimizer, _ rate: Double
-    ) throws -> Tensor {
+        _ batches: [[Example]], _ executor: any StepExecutor, _ rate: Double
+    ) throws -> Double {
         if case .stream = trainSet {
             // A list is checked as a whole before the run.
             for example in batches.joined() {
@@ -231,53 +263,40 @@ public final class Trainer {
             }
         }
         let updates = try objective.updates(of: batches)
-        if updates.isEmpty {
+        model.adapters.dropout = loraDropout > 0 ? (loraDropout, dropoutGenerator) : nil
+        defer { model.adapters.dropout = nil }
+        let outcome: StepOutcome
+        do {
+            outcome = try executor.step(
+                updates, learningRate: rate, stopIsRequested: Interruption.isRequested)
+        } catch let failure as NonFiniteStep {
+            throw try explained(failure)
+        }
+        if outcome.isEmpty {
             progress.emptySteps.sinceLog += 1
             progress.emptySteps.total += 1
         }
-        model.adapters.dropout = loraDropout > 0 ? (loraDropout, dropoutGenerator) : nil
-        defer { model.adapters.dropout = nil }
-        var norm = try Tensor.scalar(0)
-        for update in updates {
-            norm = try apply(update, share: 1 / Double(updates.count), optimizer, rate)
-        }
-        return norm
+        stopIsAgreed = outcome.stopIsRequested
+        for loss in outcome.losses { progress.lossSinceLog += loss }
+        progress.metrics.add(outcome.metrics)
+        if communicator.size > 1 { try progress.metrics.settle(over: communicator) }
+        progress.floatingPointOperations += 6 * Double(outcome.tokenCount) * Double(countedParameters)
+        if arguments.includeNumInputTokensSeen { state.numInputTokensSeen += outcome.tokenCount }
+        progress.tokensTrained += outcome.tokenCount
+        return outcome.gradNorm
     }
 
-    /// - Parameter share: What the update counts in the step's loss.
-    private func apply(
-        _ update: Update, share: Double, _ optimizer: any Optimizer, _ rate: Double
-    ) throws -> Tensor {
-        progress.metrics.add(update.metrics)
-        for (stream, loss) in update.batches {
-            let outcome = try loss(DeviceStream(stream, on: model.device))
-            let loss = try outcome.loss / update.divisor
-            if loss.requiresGrad { try loss.backward() }
-            progress.lossSinceLog += share * (try loss.detached().to(.float32).to(.cpu).item())
-            progress.metrics.add(outcome.metrics)
-            progress.floatingPointOperations += 6 * Double(stream.tokenCount) * Double(countedParameters)
-            if arguments.includeNumInputTokensSeen { state.numInputTokensSeen += stream.tokenCount }
-            progress.tokensTrained += stream.tokenCount
-        }
-        let norm = try clipGradients(optimizer.parameters, maxNorm: arguments.maxGradNorm)
-        try checkFinite(norm)
-        try optimizer.step(learningRate: rate)
-        try optimizer.zeroGrad()
-        return norm
-    }
-
-    private func checkFinite(_ norm: Tensor) throws {
-        if progress.lossSinceLog.isFinite, try norm.item().isFinite { return }
-        let what = progress.lossSinceLog.isFinite ? "gradient" : "loss"
+    private func explained(_ failure: NonFiniteStep) throws -> UserError {
+        let what = failure.isLoss ? "loss" : "gradient"
         let problem = "The \(what) became infinite or NaN at step \(state.globalStep + 1)."
         if let weight = try model.firstNonFiniteWeight(trainable) {
-            throw UserError(
+            return UserError(
                 .failedRun, problem, at: arguments.outputDir,
                 remedy: state.globalStep == 0
                     ? "Load another model: the weight \(weight) contains NaN or infinity."
                     : "Lower learning_rate: the weight \(weight) overflowed to infinity or NaN.")
         }
-        throw UserError(
+        return UserError(
             .failedRun, problem, at: arguments.outputDir,
             remedy: "Lower learning_rate, or train in float32; the checkpoints written so far are intact.")
     }
@@ -285,14 +304,14 @@ public final class Trainer {
     // MARK: Events
 
     private func endStep(
-        _ plan: TrainingPlan, gradNorm: Tensor, learningRate: Double, optimizer: any Optimizer
+        _ plan: TrainingPlan, gradNorm: Double, learningRate: Double, optimizer: any Optimizer
     ) throws {
         let step = state.globalStep
         let isLast = step >= plan.totalSteps
         let logs =
             arguments.loggingStrategy == .steps && step % plan.loggingSteps == 0
             || arguments.loggingFirstStep && step == 1
-        progress.lastStep = (gradNorm: try gradNorm.item(), learningRate: learningRate)
+        progress.lastStep = (gradNorm: gradNorm, learningRate: learningRate)
         if logs { try logProgress() }
         let evaluates =
             arguments.evalStrategy == .steps && (step % plan.evalSteps == 0 || isLast)
@@ -301,7 +320,7 @@ public final class Trainer {
         if progress.stopsEarly { progress.owesEpochEnd = true }
         let saves = arguments.saveStrategy == .steps && (step % plan.saveSteps == 0 || isLast)
         // Where the run or its epoch ends anyway, what belongs to the end comes first.
-        let interrupted = Interruption.isRequested && !progress.owesEpochEnd
+        let interrupted = stopIsRequested && !progress.owesEpochEnd
         if saves || interrupted { try saveCheckpoint(optimizer, isResumable: interrupted) }
         if interrupted { announceInterruption() }
     }
@@ -310,7 +329,7 @@ public final class Trainer {
         if arguments.loggingStrategy == .epoch { try logProgress() }
         if arguments.evalStrategy == .epoch, arguments.evalDelay <= state.epoch { try evaluateAndLog() }
         progress.owesEpochEnd = false
-        let interrupted = Interruption.isRequested && state.globalStep < plan.totalSteps
+        let interrupted = stopIsRequested && state.globalStep < plan.totalSteps
         if arguments.saveStrategy == .epoch || interrupted {
             try saveCheckpoint(optimizer, isResumable: interrupted)
         }
@@ -319,7 +338,8 @@ public final class Trainer {
 
     private func announceInterruption() {
         progress.isInterrupted = true
-        let path = arguments.outputDir + "/" + TrainingCheckpoint.name(step: state.globalStep)
+        guard communicator.isMain else { return }
+        let path = files.checkpoint(step: state.globalStep)
         // A configuration that overwrites would start from the beginning.
         let remedy =
             arguments.resume == .automatic || arguments.resume == .latest
@@ -357,16 +377,7 @@ public final class Trainer {
                     "train", seconds: seconds, tokens: state.numInputTokensSeen - trainingBegan.tokens))
         }
         let recorded = state.log(entry)
-        try reporter?.logged(recorded, tokensSeen: state.numInputTokensSeen)
-        try beginTracking()
-        for tracker in trackers { try tracker.write(recorded) }
-    }
-
-    private func beginTracking() throws(UserError) {
-        for tracker in trackers {
-            try tracker.begin(
-                after: state.globalStep, events: state.logHistory.count, settings: trackedSettings)
-        }
+        try tell(.logged(recorded, tokensSeen: state.numInputTokensSeen))
     }
 
     /// Adds how many tokens the run has read, where they are counted.
@@ -382,7 +393,7 @@ public final class Trainer {
         let closed = try progress.closed()
         let samples =
             arguments.maxSteps > 0
-            ? Double(plan.totalSteps * arguments.perDeviceTrainBatchSize * plan.accumulation)
+            ? Double(plan.totalSteps * plan.examplesPerStep)
             : Double(trainSet.exampleCount ?? 0) * arguments.numTrainEpochs
         let steps = Double(plan.totalSteps - resumedStep)
         let share = steps / Double(max(1, plan.totalSteps))
@@ -421,7 +432,7 @@ public final class Trainer {
         let longest = trainSet.longestExample(sharesPrefixes: objective.collator.sharesPrefixes)
         let memory = ActivationMemory(
             tokens: longest * arguments.perDeviceTrainBatchSize,
-            available: model.device == .cpu ? FreeMemory.bytes : nil)
+            available: model.device == .cpu ? FreeMemory.bytes.map { $0 / world.processesOnHost } : nil)
         model.recomputedLayers = memory.recomputedLayers(of: model)
         if model.recomputedLayers > 0 {
             logger.info(
@@ -433,10 +444,10 @@ public final class Trainer {
     private func announce(_ plan: TrainingPlan, resumes: Bool) {
         let banner = TrainingBanner(
             exampleCount: trainSet.exampleCount
-                ?? plan.totalSteps * arguments.perDeviceTrainBatchSize * plan.accumulation,
+                ?? plan.totalSteps * plan.examplesPerStep,
             epochCount: plan.epochs, stepsPerEpoch: plan.stepsPerEpoch,
             batchSizePerDevice: arguments.perDeviceTrainBatchSize,
-            totalBatchSize: arguments.perDeviceTrainBatchSize * plan.accumulation,
+            totalBatchSize: plan.examplesPerStep,
             accumulationSteps: arguments.gradientAccumulationSteps,
             totalSteps: plan.totalSteps, trainableParameterCount: trainable.count,
             resumption: resumes
@@ -445,6 +456,7 @@ public final class Trainer {
                     epochsDone: streamed?.position.stream.pass ?? state.globalStep / plan.stepsPerEpoch,
                     batchesDone: streamed?.position.batches
                         ?? state.globalStep % plan.stepsPerEpoch * plan.accumulation) : nil)
+        guard communicator.isMain else { return }
         for line in banner.lines { logger.info("\(line)") }
     }
 

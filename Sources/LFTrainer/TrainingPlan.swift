@@ -3,11 +3,14 @@ public import LFConfig
 
 /// How many steps a run takes and when it logs, evaluates and saves (Hugging Face `Trainer`'s rules).
 public struct TrainingPlan: Sendable, Equatable {
+    /// Batches of one process.
     public var batchesPerEpoch: Int
     public var stepsPerEpoch: Int
     public var totalSteps: Int
     public var epochs: Int
     public var accumulation: Int
+    /// Of a whole step, over all processes.
+    public var examplesPerStep: Int
     public var loggingSteps: Int
     public var evalSteps: Int
     public var saveSteps: Int
@@ -16,9 +19,13 @@ public struct TrainingPlan: Sendable, Equatable {
     ///   - exampleCount: Of an epoch; nil for a stream, which counts all steps of the run (`max_steps`) as one epoch, and may
     ///     begin many.
     ///   - bufferedUpdates: How many times the configured accumulation a step's examples are.
-    public init(_ arguments: TrainingArguments, exampleCount: Int?, bufferedUpdates: Int = 1) {
-        let size = arguments.perDeviceTrainBatchSize
+    ///   - processes: How many share the examples.
+    public init(
+        _ arguments: TrainingArguments, exampleCount: Int?, bufferedUpdates: Int = 1, processes: Int = 1
+    ) {
+        let size = arguments.perDeviceTrainBatchSize * processes
         accumulation = arguments.gradientAccumulationSteps * bufferedUpdates
+        examplesPerStep = size * accumulation
         batchesPerEpoch =
             if let exampleCount {
                 arguments.dataloaderDropLast ? exampleCount / size : (exampleCount + size - 1) / size

@@ -79,11 +79,35 @@ struct MetricAverages {
 
     private mutating func settle() throws(TorchError) {
         for metric in pending {
-            let value = try metric.value.item()
-            if sums[metric.name] == nil { order.append(metric.name) }
-            let old = sums[metric.name] ?? (0, 0)
-            sums[metric.name] = (old.sum + value * metric.weight, old.weight + metric.weight)
+            add(metric.name, sum: try metric.value.item() * metric.weight, weight: metric.weight)
         }
         pending = []
+    }
+
+    private mutating func add(_ name: String, sum: Double, weight: Double) {
+        if sums[name] == nil { order.append(name) }
+        let old = sums[name] ?? (0, 0)
+        sums[name] = (old.sum + sum, old.weight + weight)
+    }
+
+    /// Adds up what all processes measured since the last time, in their order: afterwards all hold the same sums.
+    mutating func settle(over communicator: any Communicator) throws(TorchError) {
+        guard communicator.size > 1 else { return try settle() }
+        var own = MetricAverages()
+        own.pending = pending
+        pending = []
+        // Names differ: a process may have no answer of a kind. Numbers travel as their bits.
+        let text = try own.values().map { "\($0.name)\t\($0.sum.bitPattern)\t\($0.weight.bitPattern)" }
+            .joined(separator: "\n")
+        for message in try communicator.gatheredBytes(Array(text.utf8)) {
+            for line in String(decoding: message, as: UTF8.self).split(separator: "\n") {
+                let parts = line.split(separator: "\t")
+                guard parts.count == 3, let sum = UInt64(parts[1]), let weight = UInt64(parts[2]) else {
+                    preconditionFailure("all processes run the same program")
+                }
+                add(
+                    String(parts[0]), sum: Double(bitPattern: sum), weight: Double(bitPattern: weight))
+            }
+        }
     }
 }

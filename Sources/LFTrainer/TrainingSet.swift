@@ -53,19 +53,51 @@ protocol StepSource: AnyObject {
     func next() throws -> TrainingStep?
 }
 
+/// Which of a run's batches are one process's.
+package struct DataShare {
+    var rank = 0
+    var size = 1
+
+    package init(rank: Int = 0, size: Int = 1) {
+        self.rank = rank
+        self.size = size
+    }
+
+    /// The rows of an epoch such that every process gets as many whole batches: the last round is filled up with rows from the epoch's
+    /// beginning (accelerate's `BatchSamplerShard`). One process leaves its last batch as it is.
+    package func filled(_ rows: [Int], batchSize: Int, dropsLast: Bool) -> [Int] {
+        let round = batchSize * size
+        guard size > 1, !dropsLast, !rows.isEmpty else { return rows }
+        let missing = (round - rows.count % round) % round
+        let start = rows.prefix(round)
+        return rows + (0..<missing).map { start[$0 % start.count] }
+    }
+
+    /// This process's batches of a round: `batchSize` after those of the processes before it.
+    package func batch(ofRound round: Int, _ rows: [Int], batchSize: Int) -> ArraySlice<Int> {
+        let start = (round * size + rank) * batchSize
+        return rows[min(start, rows.count)..<min(start + batchSize, rows.count)]
+    }
+}
+
 /// Steps over examples in memory.
 final class ListedSteps: StepSource {
     private let examples: [Example]
-    private let order: EpochOrder
+    private let rows: [Int]
     private let plan: TrainingPlan
     private let batchSize: Int
+    private let share: DataShare
     private var step: Int
 
-    init(_ examples: [Example], order: EpochOrder, plan: TrainingPlan, batchSize: Int, firstStep: Int) {
+    init(
+        _ examples: [Example], order: EpochOrder, plan: TrainingPlan, batchSize: Int, dropsLast: Bool,
+        firstStep: Int, share: DataShare
+    ) {
         self.examples = examples
-        self.order = order
         self.plan = plan
         self.batchSize = batchSize
+        self.share = share
+        rows = share.filled(order.rows, batchSize: batchSize, dropsLast: dropsLast)
         step = firstStep
     }
 
@@ -74,12 +106,14 @@ final class ListedSteps: StepSource {
         let batches = plan.batches(ofStep: step)
         step += 1
         return TrainingStep(
-            batches: batches.map { order.batch($0, of: batchSize).map { examples[$0] } },
+            batches: batches.map { round in
+                share.batch(ofRound: round, rows, batchSize: batchSize).map { examples[$0] }
+            },
             batchesDone: batches.upperBound, endsEpoch: step == plan.stepsPerEpoch)
     }
 }
 
-/// Steps over a stream, and where they stand in it.
+/// Steps over a stream, and where they stand in it. Every process goes over the whole stream and keeps its share of each round.
 final class StreamedSteps: StepSource {
     /// A point between two steps, as a checkpoint keeps it.
     struct Position: Equatable {
@@ -92,19 +126,22 @@ final class StreamedSteps: StepSource {
     private let accumulation: Int
     private let batchSize: Int
     private let dropsLast: Bool
+    private let share: DataShare
     private var batches: Int
     /// Tokens of all examples that were handed out.
     private(set) var tokenCount = 0
 
     /// - Throws: A `UserError` when the data cannot be read up to the position.
     init(
-        _ stream: ExampleStream, at position: Position, accumulation: Int, batchSize: Int, dropsLast: Bool
+        _ stream: ExampleStream, at position: Position, accumulation: Int, batchSize: Int, dropsLast: Bool,
+        share: DataShare
     ) throws {
         cursor = try stream.cursor(at: position.stream)
         batches = position.batches
         self.accumulation = accumulation
         self.batchSize = batchSize
         self.dropsLast = dropsLast
+        self.share = share
     }
 
     var position: Position { Position(stream: cursor.position, batches: batches) }
@@ -112,14 +149,19 @@ final class StreamedSteps: StepSource {
     /// Rows that were dropped on the way.
     var warnings: [String] { cursor.warnings }
 
-    /// The next step. What is left at the end of a pass makes a step of its own.
+    /// The next step. What is left at the end of a pass makes a step of its own; several processes fill it up with its own examples.
     func next() throws -> TrainingStep? {
         var step: [[Example]] = []
+        let roundSize = batchSize * share.size
         while step.count < accumulation {
-            var batch: [Example] = []
-            while batch.count < batchSize, let example = try cursor.next() { batch.append(example) }
-            let isWhole = batch.count == batchSize
-            if isWhole || !batch.isEmpty && !dropsLast { step.append(batch) }
+            var round: [Example] = []
+            while round.count < roundSize, let example = try cursor.next() { round.append(example) }
+            let isWhole = round.count == roundSize
+            if isWhole || !round.isEmpty && !dropsLast {
+                let rows = share.filled(
+                    Array(round.indices), batchSize: batchSize, dropsLast: false)
+                step.append(share.batch(ofRound: 0, rows, batchSize: batchSize).map { round[$0] })
+            }
             guard isWhole else { break }
         }
         guard !step.isEmpty else { return nil }

@@ -15,8 +15,9 @@ import Logging
 /// Has the model answer the prompts of examples and compares its answers with theirs (`predict_with_generate`).
 final class AnswerPredictor: ExampleScoring {
     let metricNames = TextSimilarity.metricNames
-    /// What `generated_predictions.jsonl` says of the set gone through last, a line for each example.
-    private(set) var lines: [String] = []
+    /// What `generated_predictions.jsonl` says of the set gone through last, a line for each example of this process with the number of
+    /// its batch.
+    private(set) var lines: [(number: Int, line: String)] = []
 
     private let engine: GenerationEngine
     private let options: GenerationOptions
@@ -24,7 +25,6 @@ final class AnswerPredictor: ExampleScoring {
     private let cutter: WordCutter
     private let skipsSpecialTokens: Bool
     private let seed: UInt64
-    private var random: Generator
 
     /// - Throws: `UserError` when jieba's dictionary is not there and cannot be fetched, before anything is computed.
     init(_ config: ResolvedConfig, _ model: LanguageModel, tokenizer: Tokenizer, logger: Logger) throws {
@@ -36,17 +36,16 @@ final class AnswerPredictor: ExampleScoring {
         self.tokenizer = tokenizer
         skipsSpecialTokens = config.generating.skipSpecialTokens
         seed = UInt64(bitPattern: Int64(config.training.seed))
-        random = try Generator(seed: seed)
     }
 
-    /// Every evaluation draws the same numbers, whatever was computed before it, with the weights as they are now.
-    func begin() throws {
+    /// The weights may be others than those of the last evaluation.
+    func begin() {
         engine.forgetPrefixes()
         lines = []
-        random = try Generator(seed: seed)
     }
 
-    func scores(of batch: [Example]) throws -> [[Double]] {
+    /// Every evaluation draws the same numbers for a batch, whatever was computed before it and by whom.
+    func scores(of batch: [Example], number: Int) throws -> [[Double]] {
         let pairs = batch.map { example in
             guard case .prompted(let prompt, let label) = example else {
                 preconditionFailure("prediction goes over prompts")
@@ -54,7 +53,8 @@ final class AnswerPredictor: ExampleScoring {
             return (prompt: prompt, label: label)
         }
         let answers = try engine.generate(
-            pairs.map(\.prompt), options: options, generator: random)
+            pairs.map(\.prompt), options: options,
+            generator: Generator(seed: seed &+ UInt64(number)))
         return zip(pairs, answers).map { pair, answer in
             let (prompt, label) = pair
             let line: JSONValue = [
@@ -62,7 +62,7 @@ final class AnswerPredictor: ExampleScoring {
                 "predict": .string(tokenizer.decode(answer.ids, skipSpecialTokens: skipsSpecialTokens)),
                 "label": .string(tokenizer.decode(label, skipSpecialTokens: skipsSpecialTokens)),
             ]
-            lines.append(line.serialized(ensureASCII: false))
+            lines.append((number, line.serialized(ensureASCII: false)))
             return TextSimilarity(
                 prediction: tokenizer.decode(answer.ids, skipSpecialTokens: true),
                 label: tokenizer.decode(label, skipSpecialTokens: true), cutter: cutter
@@ -77,16 +77,18 @@ final class AnswerPredictor: ExampleScoring {
 /// - Throws: `UserError` naming a file that cannot be written.
 func predictAnswers(
     of sets: [DatasetModule.Evaluation], by trainer: Trainer, _ predictor: AnswerPredictor,
-    into folder: String
+    _ communicator: any Communicator
 ) throws -> LogEntry {
     var lines: [String] = []
     var all = LogEntry()
     for set in sets {
         let prefix = set.name.map { "predict_\($0)" } ?? "predict"
         all.merge(try trainer.evaluate(set.examples, prefix: prefix))
-        lines += predictor.lines
+        lines += try communicator.orderedLines(predictor.lines).map(\.line)
     }
-    try writeFileAtomically(lines.map { $0 + "\n" }.joined(), to: folder + "/generated_predictions.jsonl")
+    if communicator.isMain {
+        try writeFileAtomically(lines.map { $0 + "\n" }.joined(), to: trainer.files.predictions)
+    }
     return all
 }
 

@@ -10,14 +10,16 @@ struct ClosingFiles {
     let stage: Stage
     /// The names of the evaluation sets; nil for the one that has none.
     let evaluationSets: [String?]
+    /// Whether this process writes them.
+    let isWritten: Bool
 
     private var folder: String { config.training.outputDir }
+    private var files: RunFiles { RunFiles(folder) }
 
     /// - Parameter isNewRun: Whether results that lie in the folder are another run's.
     func saveTraining(_ metrics: LogEntry, state: TrainerState, isNewRun: Bool) throws {
-        if isNewRun {
-            for name in ["all", "eval", "predict"] { unlink("\(folder)/\(name)_results.json") }
-        }
+        guard isWritten else { return }
+        if isNewRun { files.removeResults() }
         try show(metrics, split: "train")
         try state.save(in: folder)
         if config.finetuning.plotLoss {
@@ -25,7 +27,7 @@ struct ClosingFiles {
                 history: state.logHistory, outputDir: folder,
                 keys: stage.plotKeys(evaluationSets: evaluationSets))
             if config.finetuning.stage == .dpo, let figure = preferenceFigure(history: state.logHistory) {
-                try figure.write(toBase: folder + "/training_overview")
+                try figure.write(toBase: files.overview)
             }
         }
     }
@@ -41,6 +43,7 @@ struct ClosingFiles {
     func savePrediction(_ metrics: LogEntry) throws { try show(metrics, split: "predict") }
 
     func saveModelCard(history: [LogEntry]) throws {
+        guard isWritten else { return }
         try ModelCard(
             config: config, history: history,
             frameworkVersions: [
@@ -50,6 +53,7 @@ struct ClosingFiles {
     }
 
     private func show(_ metrics: LogEntry, split: String) throws {
+        guard isWritten else { return }
         for line in metrics.metricsTable(split: split) { Console.standard.writeLine(line) }
         try metrics.saveMetrics(split: split, in: folder)
     }

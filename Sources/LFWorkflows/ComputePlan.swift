@@ -47,13 +47,13 @@ struct ComputePlan {
 
 extension ComputePlan {
     /// What the log says where a setting asks for something that this run has no use for.
-    func notes(_ config: ResolvedConfig) -> [String] {
+    func notes(_ config: ResolvedConfig, processes: Int) -> [String] {
         var notes: [String] = []
         if config.model.computeDType == .float16, dtype == .float32 {
             notes.append(
                 "fp16: float16 is for GPUs; on the CPU this run computes in float32, as the original does.")
         }
-        if let stage = config.training.zeroStage {
+        if let stage = config.training.zeroStage, processes == 1 {
             notes.append(
                 "Sharding (ZeRO stage \(stage)): one process trains, so there is nothing to shard or offload."
             )

@@ -115,14 +115,16 @@ public struct DatasetPreview {
     var planSentence: String? {
         guard config.training.doTrain else { return nil }
         if let stream = data.stream {
-            let plan = TrainingPlan(config.training, exampleCount: nil)
-            let batch = config.training.perDeviceTrainBatchSize * plan.accumulation
+            let plan = TrainingPlan(
+                config.training, exampleCount: nil, processes: config.training.processCount)
+            let batch = plan.examplesPerStep
             return
                 "the run: \(plan.totalSteps) steps of \(batch) examples, streamed from \(stream.byteCount) bytes of data"
         }
         guard let train = data.train else { return nil }
-        let plan = TrainingPlan(config.training, exampleCount: train.count)
-        let batch = config.training.perDeviceTrainBatchSize * plan.accumulation
+        let plan = TrainingPlan(
+            config.training, exampleCount: train.count, processes: config.training.processCount)
+        let batch = plan.examplesPerStep
         let perEpoch = Double(train.reduce(0) { $0 + $1.tokenCount })
         let tokens = perEpoch * Double(plan.totalSteps) / Double(plan.stepsPerEpoch)
         return

@@ -4,6 +4,7 @@ import LFConfig
 import LFDiagnostics
 import LFHTTP
 import LFHub
+import LFReport
 import Logging
 import Synchronization
 
@@ -229,3 +230,9 @@ func explainingBreaks(_ what: String, _ body: () throws -> Void) throws {
 }
 
 private func sentence(_ error: any Error) -> String { (error as? BrokenTransfer)?.reason ?? "\(error)" }
+
+extension HubPusher: RunObserver {
+    func receive(_ event: RunEvent) {
+        if case .checkpointSaved(let folder, let step) = event { checkpointSaved(folder, step: step) }
+    }
+}

@@ -7,18 +7,18 @@ import LFStream
 import LFTorch
 import LFTrainer
 
-/// Scores pairs and writes `generated_predictions.jsonl`: `{"chosen": …, "rejected": …}` a line, two decimals.
+/// Scores pairs, each process its share, and writes `generated_predictions.jsonl`: `{"chosen": …, "rejected": …}` a line, two decimals.
 ///
 /// - Returns: `predict_loss`, `predict_accuracy`, run time and rates; with several sets, `predict_<name>_…`.
 /// - Throws: `UserError` naming a file that cannot be written.
 func predictScores(
-    of sets: [DatasetModule.Evaluation], by trainer: Trainer, into folder: String
+    of sets: [DatasetModule.Evaluation], by trainer: Trainer, _ communicator: any Communicator
 ) throws -> LogEntry {
     var lines: [String] = []
     var all = LogEntry()
     for set in sets {
         let prefix = set.name.map { "predict_\($0)" } ?? "predict"
-        var linesOfSet = Array(repeating: String?.none, count: set.examples.count)
+        var own: [(number: Int, line: String)] = []
         func keep(_ outcome: ObjectiveOutcome, _ indices: [Int]) throws {
             guard let scores = try outcome.scores?.doubles() else { return }
             for (place, index) in indices.enumerated() {
@@ -26,17 +26,22 @@ func predictScores(
                     "chosen": .double(roundedToHundredths(scores[place])),
                     "rejected": .double(roundedToHundredths(scores[indices.count + place])),
                 ]
-                linesOfSet[index] = line.serialized()
+                own.append((index, line.serialized()))
             }
         }
         all.merge(try trainer.evaluate(set.examples, prefix: prefix, visit: keep))
+        own = try communicator.orderedLines(own)
+        guard communicator.isMain else { continue }
         // Pairs that count in no mean have their line too: readers go by the number of the line.
-        for index in linesOfSet.indices where linesOfSet[index] == nil {
+        let scored = Set(own.map(\.number))
+        for index in set.examples.indices where !scored.contains(index) {
             try keep(trainer.outcome(of: [set.examples[index]]), [index])
         }
-        lines += linesOfSet.compactMap { $0 }
+        lines += own.sorted { $0.number < $1.number }.map(\.line)
     }
-    try writeFileAtomically(lines.joined(separator: "\n"), to: folder + "/generated_predictions.jsonl")
+    if communicator.isMain {
+        try writeFileAtomically(lines.joined(separator: "\n"), to: trainer.files.predictions)
+    }
     return all
 }
 

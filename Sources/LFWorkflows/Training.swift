@@ -22,21 +22,38 @@ public struct TrainingResult: Sendable {
 
 /// Runs a training configuration: data, model, training, evaluation and files (upstream `train/tuner.py`, `run_exp`).
 ///
-/// - Parameter today: The day that prompts name where their format does.
+/// - Parameters:
+///   - today: The day that prompts name where their format does.
+///   - role: This process's place among those that train together; all run the same configuration.
+///   - startMarker: A file that process 0 writes when its first step is near: checkpoints are this run's from then on. Where it is
+///     there already, the run goes on from them.
 /// - Throws: `UserError` for whatever a person can mend; nothing half-written is left under a final name.
 @discardableResult
-public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) throws -> TrainingResult {
-    let logger = Logger(label: "llamafactory.train")
+public func runTraining(
+    _ config: ResolvedConfig, today: PromptDate = .today, as role: ProcessRole = .alone,
+    startMarker: String? = nil
+) throws -> TrainingResult {
+    let processes = try Processes(role, config)
+    let logger = processes.logger("llamafactory.train")
     for warning in config.warnings { logger.warning("\(warning)") }
+    let config = continued(config, startMarker: startMarker)
+    guard processes.isMain else {
+        let checkpoint = try processes.agreed(on: nil)
+        return try TrainingRun(config, today, processes, checkpoint).run()
+    }
     try requireOtherFolder(config)
     let pusher = try HubPusher(config, environment: ProcessInfo.processInfo.environment)
-    let checkpoint = try resumableCheckpoint(config, logger)
+    let found = try resumableCheckpoint(config, logger)
     let created = try prepareOutputFolder(config.training.outputDir)
-    let trackers = RunTrackers(config, resumes: checkpoint != nil)
+    let trackers = RunTrackers(config, resumes: found != nil)
     do {
         let lock = try FolderLock(config.training.outputDir, key: "output_dir")
         let result = try withExtendedLifetime(lock) {
-            try run(config, today: today, from: checkpoint, trackers, pusher, logger)
+            var run = TrainingRun(config, today, processes, try processes.agreed(on: found))
+            run.trackers = trackers
+            run.pusher = pusher
+            run.startMarker = startMarker
+            return try run.run()
         }
         if result.isInterrupted { pusher?.giveUp() } else { try pusher?.finish() }
         try trackers.finish(exitCode: result.isInterrupted ? 130 : 0, logger)
@@ -46,7 +63,7 @@ public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) th
         try? trackers.finish(exitCode: 1, logger)
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
         if !created.isEmpty {
-            let log = config.training.outputDir + "/" + TrainerLog.fileName
+            let log = RunFiles(config.training.outputDir).trainerLog
             var status = stat()
             if stat(log, &status) == 0, status.st_size == 0 { unlink(log) }
         }
@@ -55,98 +72,187 @@ public func runTraining(_ config: ResolvedConfig, today: PromptDate = .today) th
     }
 }
 
-private func run(
-    _ config: ResolvedConfig, today: PromptDate, from checkpoint: TrainingCheckpoint?,
-    _ trackers: RunTrackers, _ pusher: HubPusher?,
-    _ logger: Logger
-) throws -> TrainingResult {
-    TorchRuntime.keepFreedMemory()
-    if let threads = config.training.threads { TorchRuntime.setThreads(threads) }
+/// The configuration of a run that its launcher has started again: it goes on from its last checkpoint, if it has written one.
+private func continued(_ config: ResolvedConfig, startMarker: String?) -> ResolvedConfig {
+    guard let startMarker, FileManager.default.fileExists(atPath: startMarker),
+        !LFCheckpoint.checkpoints(in: config.training.outputDir).isEmpty
+    else { return config }
+    var config = config
+    config.training.resume = .automatic
+    config.training.overwriteOutputDir = false
+    return config
+}
 
-    var loader = ModelLoader(config: config)
-    try makeAll(
-        { try loader.check() },
-        { if let name = config.data.template { try Template.check(name: name) } },
-        { if !hasTokenizedData(config.data) { try checkDatasetNames(config) } })
-    let tokenizerFolder = try localFolder(
-        config.model.modelNameOrPath, key: "model_name_or_path", config.model)
-    let setup = try loader.templateSetup(
-        folder: tokenizerFolder, today: today, rendersConversations: config.finetuning.stage != .pt, logger)
-    try loader.checkFit(of: setup)
+/// One process's part of a run, from its data to its files.
+private struct TrainingRun {
+    let config: ResolvedConfig
+    let today: PromptDate
+    let processes: Processes
+    let checkpoint: TrainingCheckpoint?
+    /// Of the process that writes.
+    var trackers: RunTrackers?
+    var pusher: HubPusher?
+    var startMarker: String?
+    let logger: Logger
 
-    let data = try loadDatasets(
-        config: config, tokenizer: setup.tokenizer, template: setup.template,
-        tokenizerFolder: tokenizerFolder,
-        cache: DatasetCache.standard(environment: ProcessInfo.processInfo.environment))
-    for note in data.notes { logger.info("\(note)") }
-    for warning in data.warnings { logger.warning("\(warning)") }
-    try reportUnlearnable(data, config, logger)
-    for line in data.firstExampleText { Console.standard.writeLine(line) }
+    init(
+        _ config: ResolvedConfig, _ today: PromptDate, _ processes: Processes,
+        _ checkpoint: TrainingCheckpoint?
+    ) {
+        self.config = config
+        self.today = today
+        self.processes = processes
+        self.checkpoint = checkpoint
+        logger = processes.logger("llamafactory.train")
+    }
 
-    let prepared = try loader.load()
-    logger.info(
-        """
-        Process rank: 0, world size: 1, device: \(prepared.plan.device.rawValue), distributed training: False, \
-        compute dtype: \(prepared.plan.dtype.rawValue)
-        """)
-    for note in prepared.plan.notes(config) { logger.info("\(note)") }
-    try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
+    func run() throws -> TrainingResult {
+        TorchRuntime.keepFreedMemory()
+        processes.shareThreads(config.training.threads)
+        var loader = ModelLoader(config: config)
+        let setup = try processes.inTurn("model") { try checkedSetup(&loader) }
+        let data = try loadData(setup)
+        let prepared = try loader.load()
+        // Every process says what it computes on, as upstream's do.
+        Logger(label: "llamafactory.train").info(
+            """
+            Process rank: \(processes.role.rank), world size: \(processes.role.size), device: \(prepared.plan.device.rawValue), \
+            distributed training: \(processes.role.size > 1 ? "True" : "False"), compute dtype: \(prepared.plan.dtype.rawValue)
+            """)
+        for note in prepared.plan.notes(config, processes: processes.role.size) { logger.info("\(note)") }
+        try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
 
-    let stage = try Stage(config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer)
-    let saver = ModelSaver(prepared: prepared, setup: setup, config: config)
-    let trainer = Trainer(
-        model: prepared.model, objective: stage.objective, trainable: prepared.trainable,
-        arguments: config.training,
-        shuffles: !config.finetuning.disableShuffling,
-        trainSet: data.stream.map { .stream($0) } ?? .list(data.train ?? []), evalSets: data.eval,
-        loraDropout: stage.dropsOut ? prepared.adapter?.loraDropout ?? 0 : 0,
-        dropoutGenerator: prepared.generator,
-        keepsActivations: config.model.disableGradientCheckpointing,
-        earlyStoppingPatience: config.finetuning.earlyStoppingSteps,
-        saveModel: { try saver.save(in: $0) })
-    trainer.settings = courseSettings(config)
+        let stage = try Stage(config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer)
+        let saver = ModelSaver(prepared: prepared, setup: setup, config: config)
+        let trainer = Trainer(
+            TrainingSubject(
+                model: prepared.model, objective: stage.objective, trainable: prepared.trainable,
+                loraDropout: stage.dropsOut ? prepared.adapter?.loraDropout ?? 0 : 0,
+                dropoutGenerator: prepared.generator,
+                keepsActivations: config.model.disableGradientCheckpointing),
+            data: RunData(
+                trainSet: data.stream.map { .stream($0) } ?? .list(data.train ?? []), evalSets: data.eval,
+                shuffles: !config.finetuning.disableShuffling),
+            arguments: config.training,
+            world: RunWorld(
+                communicator: processes.communicator, processesOnHost: processes.role.localSize,
+                observers: try observers(prepared), saveModel: { try saver.save(in: $0) }),
+            earlyStoppingPatience: config.finetuning.earlyStoppingSteps)
+        trainer.settings = courseSettings(config)
+        let answers =
+            try config.training.predictWithGenerate
+            ? processes.inTurn("words") {
+                try AnswerPredictor(config, prepared.model, tokenizer: setup.tokenizer, logger: logger)
+            } : nil
+        trainer.exampleScoring = answers
+        let result = try carryOut(trainer, data, stage, saver, answers)
+        try processes.part()
+        return result
+    }
 
-    try pusher?.begin()
-    if let pusher { trainer.checkpointSaved = pusher.checkpointSaved }
-    trackers.show(config, model: prepared.model)
-    trainer.trackers = trackers.all
-    trainer.trackedSettings = trackers.settings
+    /// Checks what can be checked before data is read, and reads the tokenizer.
+    private func checkedSetup(_ loader: inout ModelLoader) throws -> TemplateSetup {
+        let checks = loader
+        try makeAll(
+            { try checks.check() },
+            { if let name = config.data.template { try Template.check(name: name) } },
+            { if !hasTokenizedData(config.data) { try checkDatasetNames(config) } })
+        let setup = try loader.templateSetup(
+            folder: try tokenizerFolder(), today: today,
+            rendersConversations: config.finetuning.stage != .pt, logger)
+        try loader.checkFit(of: setup)
+        return setup
+    }
 
-    let answers =
-        try config.training.predictWithGenerate
-        ? AnswerPredictor(config, prepared.model, tokenizer: setup.tokenizer, logger: logger) : nil
-    trainer.exampleScoring = answers
+    private func tokenizerFolder() throws -> String {
+        try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
+    }
 
-    let closing = ClosingFiles(
-        config: config, stage: stage, evaluationSets: data.eval.map(\.name))
-    if config.training.doTrain {
-        Interruption.watch()
-        defer { Interruption.unwatch() }
-        guard var metrics = try trainer.train(resumingFrom: checkpoint) else {
-            return TrainingResult(state: trainer.state, isInterrupted: true)
+    private func loadData(_ setup: TemplateSetup) throws -> DatasetModule {
+        let data = try processes.inTurn("data") {
+            var config = config
+            // The process before has made it anew.
+            if !processes.isMain { config.data.overwriteCache = false }
+            return try loadDatasets(
+                config: config, tokenizer: setup.tokenizer, template: setup.template,
+                tokenizerFolder: tokenizerFolder(),
+                cache: DatasetCache.standard(environment: ProcessInfo.processInfo.environment))
         }
-        if config.finetuning.includeEffectiveTokensPerSecond {
-            metrics["effective_tokens_per_sec"] = trainer.effectiveTokensPerSecond(metrics)
+        for note in data.notes { logger.info("\(note)") }
+        for warning in data.warnings { logger.warning("\(warning)") }
+        try reportUnlearnable(data, config, logger)
+        if processes.isMain { for line in data.firstExampleText { Console.standard.writeLine(line) } }
+        return data
+    }
+
+    /// Who follows the run, in the process that writes.
+    private func observers(_ prepared: PreparedModel) throws -> [any RunObserver] {
+        guard processes.isMain else { return [] }
+        var observers: [any RunObserver] = [
+            RunReport(
+                outputDir: config.training.outputDir, showsProgress: !config.training.disableTqdm)
+        ]
+        if let startMarker { observers.append(StartMarker(path: startMarker)) }
+        if let pusher {
+            try pusher.begin()
+            observers.append(pusher)
         }
-        try saveResult(by: saver, in: config.training.outputDir)
-        try closing.saveTraining(metrics, state: trainer.state, isNewRun: checkpoint == nil)
-        if Interruption.isRequested, config.training.doEval {
-            logger.warning("Interrupted after training: the model is saved, but not evaluated.")
-            return TrainingResult(state: trainer.state, isInterrupted: true)
+        if let trackers {
+            trackers.show(config, model: prepared.model)
+            observers += trackers.all.map { TrackerObserver($0, settings: trackers.settings) }
         }
+        return observers
     }
-    if config.training.doEval {
-        try closing.saveEvaluation(trainer.evaluate())
+
+    /// Trains, evaluates and predicts as the configuration says; process 0 writes what comes of it.
+    private func carryOut(
+        _ trainer: Trainer, _ data: DatasetModule, _ stage: Stage, _ saver: ModelSaver,
+        _ answers: AnswerPredictor?
+    ) throws -> TrainingResult {
+        let closing = ClosingFiles(
+            config: config, stage: stage, evaluationSets: data.eval.map(\.name),
+            isWritten: processes.isMain)
+        if config.training.doTrain {
+            Interruption.watch()
+            defer { Interruption.unwatch() }
+            guard var metrics = try trainer.train(resumingFrom: checkpoint) else {
+                return TrainingResult(state: trainer.state, isInterrupted: true)
+            }
+            if config.finetuning.includeEffectiveTokensPerSecond {
+                metrics["effective_tokens_per_sec"] = try trainer.effectiveTokensPerSecond(metrics)
+            }
+            if processes.isMain { try saveResult(by: saver, in: config.training.outputDir) }
+            try closing.saveTraining(metrics, state: trainer.state, isNewRun: checkpoint == nil)
+            if config.training.doEval, try processes.communicator.agree(Interruption.isRequested) {
+                logger.warning("Interrupted after training: the model is saved, but not evaluated.")
+                return TrainingResult(state: trainer.state, isInterrupted: true)
+            }
+        }
+        if config.training.doEval {
+            try closing.saveEvaluation(trainer.evaluate())
+        }
+        if config.training.doPredict, stage.predictsScores {
+            try closing.savePrediction(predictScores(of: data.eval, by: trainer, processes.communicator))
+        }
+        if config.training.doPredict, let answers {
+            try closing.savePrediction(
+                predictAnswers(of: data.eval, by: trainer, answers, processes.communicator))
+        }
+        if config.training.doTrain { try closing.saveModelCard(history: trainer.state.logHistory) }
+        return TrainingResult(state: trainer.state, isInterrupted: false)
     }
-    if config.training.doPredict, stage.predictsScores {
-        try closing.savePrediction(predictScores(of: data.eval, by: trainer, into: config.training.outputDir))
+}
+
+/// Leaves a file when the run's first step is near.
+private final class StartMarker: RunObserver {
+    private let path: String
+
+    init(path: String) { self.path = path }
+
+    func receive(_ event: RunEvent) throws {
+        guard case .began(let start) = event, start.trains else { return }
+        try writeFileAtomically("", to: path)
     }
-    if config.training.doPredict, let answers {
-        try closing.savePrediction(
-            predictAnswers(of: data.eval, by: trainer, answers, into: config.training.outputDir))
-    }
-    if config.training.doTrain { try closing.saveModelCard(history: trainer.state.logHistory) }
-    return TrainingResult(state: trainer.state, isInterrupted: false)
 }
 
 /// Fails when the data holds a token that the model has no embedding for.

@@ -136,26 +136,171 @@ import Testing
         #expect(error.description.contains(message), "\(error)")
     }
 
-    /// A variable that would be ignored is refused: with two nodes each would train alone.
+    /// A variable that would be ignored is refused.
     @Test(
         arguments: [
-            ["NNODES": "2"], ["NNODES": "1:4"], ["NPROC_PER_NODE": "8"], ["WORLD_SIZE": "2", "RANK": "1"],
-            ["OMPI_COMM_WORLD_SIZE": "4"], ["SLURM_STEP_NUM_TASKS": "3"], ["USE_RAY": "1"],
-            ["USE_V1": "true"],
-            ["USE_MCA": "y"], ["USE_KT": "1"], ["USE_MEGATRON_BRIDGE": "1"],
+            ["USE_RAY": "1"], ["USE_V1": "true"], ["USE_MCA": "y"], ["USE_KT": "1"],
+            ["USE_MEGATRON_BRIDGE": "1"],
         ])
     func refusesVariablesThatItWouldIgnore(_ environment: [String: String]) throws {
         let error = try #require(throws: UserErrors.self) { try Self.resolve([], environment: environment) }
         #expect(environment.keys.contains { error.description.contains("\($0)=") }, "\(error)")
     }
 
+    /// The stage of a file counts from two processes on; the batch of all is compared with its own.
+    @Test(
+        arguments: [
+            (["deepspeed={zero_optimization: {stage: 2}}"], "Sharding (ZeRO stage 2) in 2 processes"),
+            (["fsdp=full_shard"], "Sharding (ZeRO stage 3) in 2 processes"),
+            (["average_tokens_across_devices=false"], "`average_tokens_across_devices: false` in 2"),
+            (["ddp_backend=nccl"], "`ddp_backend: nccl` in 2 processes"),
+            (["save_on_each_node=true"], "`save_on_each_node: true` in 2 processes"),
+            (["use_badam=true"], "`use_badam: true` in 2 processes"),
+            (
+                ["deepspeed={train_batch_size: 8}"],
+                "per_device_train_batch_size times gradient_accumulation_steps times 2 processes is 16"
+            ),
+        ] as [([String], String)])
+    func namesWhatSeveralProcessesCannotDo(_ arguments: [String], _ message: String) throws {
+        let error = try #require(throws: UserErrors.self) {
+            try Self.resolve(arguments, environment: ["NPROC_PER_NODE": "2"])
+        }
+        #expect(error.description.contains(message), "\(error)")
+        if !message.contains("times") { #expect(throws: Never.self) { try Self.resolve(arguments) } }
+    }
+}
+
+/// What the environment of a launcher asks for.
+@Suite struct LaunchPlanTests {
+    static func request(_ change: (inout LaunchRequest) -> Void) -> LaunchPlan {
+        var request = LaunchRequest()
+        change(&request)
+        return .launch(request)
+    }
+
+    static func member(
+        _ rank: Int, of size: Int, local: (Int, Int), _ change: (inout ProcessRole) -> Void
+    ) -> LaunchPlan {
+        var role = ProcessRole(rank: rank, size: size, localRank: local.0, localSize: local.1)
+        change(&role)
+        return .member(role)
+    }
+
     @Test(
         arguments: [
             ["FORCE_TORCHRUN": "1"], ["NNODES": "1", "NPROC_PER_NODE": "1", "WORLD_SIZE": "1"],
-            ["USE_RAY": "0"],
-            ["USE_V1": "false", "NNODES": ""], ["SLURM_NTASKS": "4"],
+            ["USE_RAY": "0"], ["USE_V1": "false", "NNODES": ""], ["SLURM_NTASKS": "4"],
+            ["RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"], ["OMPI_COMM_WORLD_SIZE": "1"],
+            ["SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"], [:],
         ])
     func oneProcessStarts(_ environment: [String: String]) throws {
-        #expect(try Self.resolve([], environment: environment).training.doTrain)
+        #expect(try launchPlan(environment) == .alone)
+    }
+
+    @Test func upstreamsLinesStartProcesses() throws {
+        #expect(
+            try launchPlan(["FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2"])
+                == Self.request { $0.processesPerNode = 2 })
+        #expect(try launchPlan(["NPROC_PER_NODE": "4"]) == Self.request { $0.processesPerNode = 4 })
+        #expect(
+            try launchPlan(["FORCE_TORCHRUN": "true", "MAX_RESTARTS": "3"])
+                == Self.request { $0.maxRestarts = 3 })
+        let machines = [
+            "FORCE_TORCHRUN": "1", "NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "192.168.0.1",
+            "MASTER_PORT": "29500",
+        ]
+        #expect(
+            try launchPlan(machines)
+                == Self.request {
+                    ($0.nodes, $0.nodeRank) = (2, 1)
+                    ($0.masterAddress, $0.masterPort) = ("192.168.0.1", 29500)
+                })
+        // The job of a cluster that names machines as torch names processes; and a fixed number of an elastic run.
+        let cluster = machines.merging([
+            "RANK": "1", "WORLD_SIZE": "2", "RDZV_ID": "job", "MIN_NNODES": "2", "MAX_NNODES": "2",
+        ]) { $1 }
+        #expect(
+            try launchPlan(cluster)
+                == Self.request {
+                    ($0.nodes, $0.nodeRank, $0.runID) = (2, 1, "job")
+                    ($0.masterAddress, $0.masterPort) = ("192.168.0.1", 29500)
+                })
+    }
+
+    @Test func processesOfOtherLaunchersKnowTheirPlaces() throws {
+        let torchrun = [
+            "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "node1", "MASTER_PORT": "29501", "TORCHELASTIC_RUN_ID": "7",
+            "TORCHELASTIC_RESTART_COUNT": "2", "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "GLOO_SOCKET_IFNAME": "eth1",
+        ]
+        #expect(
+            try launchPlan(torchrun)
+                == Self.member(3, of: 4, local: (1, 2)) {
+                    ($0.masterAddress, $0.masterPort, $0.servesStore) = ("node1", 29501, false)
+                    ($0.runName, $0.networkInterface) = ("run 7 attempt 2", "eth1")
+                })
+        let openMPI = [
+            "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+            "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "MASTER_PORT": "4000",
+        ]
+        #expect(try launchPlan(openMPI) == Self.member(1, of: 2, local: (1, 2)) { $0.masterPort = 4000 })
+        let slurm = [
+            "SLURM_STEP_NUM_TASKS": "6", "SLURM_PROCID": "5", "SLURM_LOCALID": "1",
+            "SLURM_STEP_TASKS_PER_NODE": "2(x3)", "SLURM_STEP_NODELIST": "gpu[07-09]",
+            "MASTER_PORT": "4000",
+        ]
+        #expect(
+            try launchPlan(slurm)
+                == Self.member(5, of: 6, local: (1, 2)) {
+                    ($0.masterAddress, $0.masterPort) = ("gpu07", 4000)
+                })
+        guard
+            case .member(let first) = try launchPlan(
+                slurm.merging(["MASTER_PORT": "", "SLURM_JOB_ID": "81"]) { $1 }),
+            case .member(let second) = try launchPlan(
+                slurm.merging(["MASTER_PORT": "", "SLURM_JOB_ID": "81", "SLURM_PROCID": "2"]) { $1 })
+        else {
+            Issue.record("Slurm has started several")
+            return
+        }
+        #expect(first.masterPort == second.masterPort && (20_000..<40_000).contains(first.masterPort))
+    }
+
+    @Test(
+        arguments: [
+            (["NNODES": "two"], "NNODES must be a whole number of 1 or more, got \"two\""),
+            (["NPROC_PER_NODE": "0"], "NPROC_PER_NODE must be a whole number of 1 or more, got \"0\""),
+            (["NNODES": "1:4"], "An elastic number of machines (NNODES=1:4) is not supported"),
+            (["MIN_NNODES": "1", "MAX_NNODES": "3"], "(MIN_NNODES=1, MAX_NNODES=3) is not supported"),
+            (["NNODES": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"], "NODE_RANK is not set"),
+            (
+                ["NNODES": "2", "NODE_RANK": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"],
+                "NODE_RANK is 2, but NNODES is 2"
+            ),
+            (
+                ["NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"],
+                "other machines cannot reach a loopback address"
+            ),
+            (["NNODES": "2", "NODE_RANK": "1", "MASTER_PORT": "1"], "MASTER_ADDR is not set"),
+            (["NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "a"], "MASTER_PORT is not set"),
+            (
+                ["NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "70000"],
+                "MASTER_PORT must be a whole number of 1 or more and at most 65535"
+            ),
+            (["NPROC_PER_NODE": "2", "FORCE_TORCHRUN": "0"], "but FORCE_TORCHRUN is 0"),
+            (["WORLD_SIZE": "2"], "it lacks RANK or LOCAL_RANK"),
+            (["WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"], "RANK is 2, but WORLD_SIZE is 2"),
+            (["OMPI_COMM_WORLD_SIZE": "4"], "it lacks OMPI_COMM_WORLD_RANK"),
+            (
+                [
+                    "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "0",
+                    "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+                ], "MASTER_ADDR is not set"
+            ),
+        ] as [([String: String], String)])
+    func namesWhatIsWrong(_ environment: [String: String], _ message: String) throws {
+        let error = try #require(throws: UserErrors.self) { try launchPlan(environment) }
+        #expect(error.description.contains(message), "\(error)")
     }
 }

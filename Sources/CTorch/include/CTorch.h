@@ -65,7 +65,8 @@ typedef struct {
     bool serves_store;              // whether process 0 opens the store itself; torchrun's agent may hold it
     const char *network_interface;  // such as eth0; NULL takes the one that leads to the master
     const char *run_name;           // keys of one attempt; a restart takes another
-    double timeout_seconds;         // of meeting, and of every exchange
+    double timeout_seconds;         // of every exchange
+    double meeting_seconds;         // until all are there
 } lf_process_place;
 
 /// Meets the other processes; returns when all are there.
@@ -79,6 +80,8 @@ lf_status lf_process_group_broadcast(lf_process_group_t group, lf_tensor_t tenso
 lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, lf_tensor_t *out);
 /// Waits until all processes are here.
 lf_status lf_process_group_barrier(lf_process_group_t group);
+/// Waits until all processes have met under a name, without a limit of time. A name serves once.
+lf_status lf_process_group_meet(lf_process_group_t group, const char *name);
 
 // --- random streams --------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,6 @@ extension ArgumentCatalogue {
         enable_thinking | bool? | true | yes | How reasoning templates treat thoughts: `true` thinks, `false` gives empty thoughts and leaves out those of the data (with any template), `null` leaves it to the data.
         preserve_thinking | bool | false | yes | Keep the thoughts of earlier turns.
         tokenized_path | string? | - | yes | Folder for the tokenized data, written when it is missing, else read.
-        data_shared_file_system | bool | false | no effect | Whether all nodes share a file system. There is one node.
+        data_shared_file_system | bool | false | yes | Whether all nodes share a file system, so that one process prepares the data for all.
         """
 }

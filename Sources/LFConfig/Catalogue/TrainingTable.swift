@@ -21,7 +21,7 @@ extension ArgumentCatalogue {
         gradient_accumulation_steps | int >=1 <=1048576 | 1 | yes | Forward passes per optimizer step.
         num_train_epochs | float >0 <=1000000 | 3.0 | yes | Passes over the training data; a fraction ends within one.
         max_steps | int >=-1 | -1 | yes | Optimizer steps, whatever `num_train_epochs` says; -1 leaves it to that.
-        average_tokens_across_devices | bool | true | no effect | Normalise the loss over all devices' tokens. There is one device.
+        average_tokens_across_devices | bool | true | yes | Normalise the loss over all processes' tokens.
         auto_find_batch_size | bool | false | no: Lower `per_device_train_batch_size` and raise `gradient_accumulation_steps`. | Halve the batch when memory runs out.
         train_sampling_strategy | choice random !sequential !group_by_length | random | yes | Order of the examples. `disable_shuffling` gives the data's order.
         length_column_name | string | length | no effect | Column used for grouping by length, which is not done.
@@ -69,7 +69,7 @@ extension ArgumentCatalogue {
         logging_nan_inf_filter | bool | true | no | Leave steps with a non-finite loss out of the logged mean.
         log_level | choice passive !debug !info !warning !error !critical !detail | passive | yes | How much is logged.
         log_level_replica | choice warning !passive !debug !info !error !critical !detail | warning | yes | How much other processes log.
-        log_on_each_node | bool | true | no effect | Whether every node logs. There is one node.
+        log_on_each_node | bool | true | no effect | Whether every node logs. Process 0 does.
         include_num_input_tokens_seen | choice no all non_padding | no | yes | Log the number of tokens read so far (`true` means `all`). There is no padding, so both count the same.
         report_to | names? | none | yes | Trackers that receive the metrics: `tensorboard`, `wandb` (an offline run in `./wandb`, uploaded by `wandb sync`); `all` means both.
         project | string | huggingface | no effect | Project in Trackio, which is not used. Weights & Biases reads `WANDB_PROJECT`.
@@ -97,7 +97,7 @@ extension ArgumentCatalogue {
         save_steps | float >=0 | 500 | yes | Steps between two checkpoints; below 1, a share of all steps.
         save_total_limit | int? | - | yes | Keep this many checkpoints, deleting the oldest; none or 0 keeps all.
         save_only_model | bool | false | yes | Leave out the state of optimizer, schedule and random numbers: such a checkpoint cannot be resumed exactly.
-        save_on_each_node | bool | false | no effect | Whether every node saves. There is one node.
+        save_on_each_node | bool | false | yes | Whether every node saves. Process 0 does; refused in several processes.
         enable_jit_checkpoint | bool | false | no: Press Ctrl-C to stop with a checkpoint. | Save when the machine asks the program to stop.
         restore_callback_states_from_checkpoint | bool | false | no | Restore the state of callbacks.
         push_to_hub | bool | false | yes | Upload the model to the Hugging Face hub, in the background while training goes on.
@@ -116,12 +116,12 @@ extension ArgumentCatalogue {
         remove_unused_columns | bool | true | no effect | Only the columns that the stage needs are read.
         label_names | names? | - / labels | no | Names of the labels in a batch.
         ## Several devices
-        ddp_timeout | int >=0 | 1800 | no effect | Seconds that processes wait for one another. There is one process.
-        ddp_backend | string? | - | no effect | How processes talk. There is one process.
-        ddp_find_unused_parameters | bool? | - | no effect | Whether processes look for unused parameters. There is one process.
-        ddp_bucket_cap_mb | int? >=1 | - | no effect | Size of the messages between processes. There is one process.
-        ddp_broadcast_buffers | bool? | - | no effect | Whether processes share buffers. There is one process.
-        local_rank | int | -1 | no effect | Rank of this process. There is one process.
+        ddp_timeout | int >=1 | 1800 | yes | Seconds that processes wait for one another in an exchange.
+        ddp_backend | string? | - | yes | How processes talk: `gloo`.
+        ddp_find_unused_parameters | bool? | - | no effect | Whether processes look for unused parameters. They always do.
+        ddp_bucket_cap_mb | int? >=1 | - | no effect | Size of the messages between processes. It is 25 MB.
+        ddp_broadcast_buffers | bool? | - | no effect | Whether processes share buffers. Models have none.
+        local_rank | int | -1 | no effect | Rank of this process. The launcher gives it in LOCAL_RANK.
         deepspeed | mapping|string? | - | yes | DeepSpeed configuration. Its keys are checked, `auto` takes the argument's value, and contradictions are errors. One process has nothing to shard or offload, so the run is the one without it.
         fsdp | string? | - | yes | Words that ask for sharding: `full_shard`, `shard_grad_op`, `hybrid_shard`, `no_shard`, `offload`, `auto_wrap`. One process has nothing to shard.
         fsdp_config | mapping|string? | - | yes | Settings of the sharding, as a mapping or the file that holds it. Its keys are checked.

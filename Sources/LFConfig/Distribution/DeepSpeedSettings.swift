@@ -81,7 +81,11 @@ private struct DeepSpeedReader {
         case "train_batch_size":
             let size =
                 arguments.int("per_device_train_batch_size") * arguments.int("gradient_accumulation_steps")
-            return ("per_device_train_batch_size times gradient_accumulation_steps", .int(size))
+                * arguments.processCount
+            let processes = arguments.processCount > 1 ? " times \(arguments.processCount) processes" : ""
+            return (
+                "per_device_train_batch_size times gradient_accumulation_steps\(processes)", .int(size)
+            )
         case "adam_betas":
             return ("adam_beta1, adam_beta2", .list([arguments["adam_beta1"], arguments["adam_beta2"]]))
         default: return (name, arguments[name])

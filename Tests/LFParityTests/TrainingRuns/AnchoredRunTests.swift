@@ -48,11 +48,11 @@ import Testing
         let objective = SummedMeans(
             TokenObjective(model, loss: .anchored(alpha: alpha), reference: .model(reference)))
         let trainer = Trainer(
-            model: model, objective: objective, trainable: trainable, arguments: config.training,
-            shuffles: false,
-            trainSet: .list(data.train ?? []), evalSets: [], loraDropout: 0,
-            dropoutGenerator: try Generator(seed: 42),
-            saveModel: { _ in })
+            TrainingSubject(
+                model: model, objective: objective, trainable: trainable, loraDropout: 0,
+                dropoutGenerator: try Generator(seed: 42)),
+            data: RunData(trainSet: .list(data.train ?? []), shuffles: false), arguments: config.training,
+            world: RunWorld(saveModel: { _ in }))
         _ = try trainer.train()
         for (ours, theirs) in zip(trainer.state.logHistory, try run.log()).dropLast() {
             let step = theirs.step ?? 0

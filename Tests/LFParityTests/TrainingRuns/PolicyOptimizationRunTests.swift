@@ -127,11 +127,13 @@ import Testing
             shuffles: false, dropoutGenerator: generator, rolloutGenerator: generator)
         let recorder = Recorder(objective)
         let trainer = Trainer(
-            model: model, objective: recorder, trainable: trainable, arguments: config.training,
-            shuffles: false,
-            trainSet: .list(steps.flatMap { $0.queries.map { .prompted(prompt: $0, answer: []) } }),
-            evalSets: [],
-            loraDropout: 0, dropoutGenerator: generator, saveModel: { _ in })
+            TrainingSubject(
+                model: model, objective: recorder, trainable: trainable, loraDropout: 0,
+                dropoutGenerator: generator),
+            data: RunData(
+                trainSet: .list(steps.flatMap { $0.queries.map { .prompted(prompt: $0, answer: []) } }),
+                shuffles: false),
+            arguments: config.training, world: RunWorld(saveModel: { _ in }))
         _ = try trainer.train()
         let log = trainer.state.logHistory.filter { $0["reward"] != nil }
         try #require(log.count == 6 && steps.count == 6 && recorder.streams.count == 6)

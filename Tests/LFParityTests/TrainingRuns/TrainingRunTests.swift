@@ -52,24 +52,35 @@ import Testing
     static func expectCurve(of run: RecordedRun, into output: String) throws {
         let config = try run.config(output: output)
         let result = try runTraining(config, today: RecordedRun.day)
-        let expected = try run.log()
         // The closing evaluation comes after the file is written, here as there.
         let actual = try TrainerState.load(from: output).logHistory
         #expect(!result.isInterrupted)
         #expect(Array(result.state.logHistory.prefix(actual.count)) == actual)
-        try #require(actual.map(\.step) == expected.map(\.step))
+        // The original adds KTO's distances up over the micro-batches of a step instead of averaging them.
+        try expectCurve(
+            actual, of: run, distanceCount: config.training.gradientAccumulationSteps)
+    }
+
+    /// - Parameters:
+    ///   - distanceCount: How many distances the original has added up in what it calls `kl`.
+    ///   - isCompared: Which of the recorded numbers count.
+    static func expectCurve(
+        _ actual: [LogEntry], of run: RecordedRun, distanceCount: Int,
+        isCompared: (String) -> Bool = isComparable
+    ) throws {
+        let expected = try run.log()
+        try #require(actual.map(\.step) == expected.map(\.step), "\(run.name)")
         for (ours, theirs) in zip(actual, expected) {
             let step = theirs.step ?? 0
-            for name in theirs.names where Self.isComparable(name) {
+            for name in theirs.names where isCompared(name) {
                 guard let value = ours[name], var wanted = theirs[name] else {
-                    Issue.record("step \(step) lacks \(name)")
+                    Issue.record("\(run.name): step \(step) lacks \(name)")
                     continue
                 }
-                // The original adds KTO's distances up over the micro-batches of a step instead of averaging them.
-                if name == "kl" { wanted /= Double(config.training.gradientAccumulationSteps) }
+                if name == "kl" { wanted /= Double(distanceCount) }
                 #expect(
                     Self.isWithinTolerance(value, wanted, name),
-                    "step \(step): \(name) is \(value), not \(wanted)")
+                    "\(run.name): step \(step): \(name) is \(value), not \(wanted)")
             }
             for name in ours.names { #expect(ours[name]?.isFinite == true, "step \(step): \(name)") }
         }

@@ -1,0 +1,131 @@
+import LFNN
+import LFOptimizers
+import LFStream
+import LFTorch
+
+/// What one step did, the same in all processes.
+struct StepOutcome {
+    /// What each batch adds to the step's loss, which is the mean of its updates'.
+    var losses: [Double] = []
+    /// The gradients' norm before clipping, of the last update.
+    var gradNorm = 0.0
+    /// What this process measured.
+    var metrics: [Metric] = []
+    /// Input tokens of all processes.
+    var tokenCount = 0
+    /// Whether no process had an example to learn from.
+    var isEmpty = false
+    /// Whether a process was asked to stop before the step began; one process alone asks by itself.
+    var stopIsRequested = false
+}
+
+/// The step's loss or gradients are infinite or NaN; the weights are as they were.
+struct NonFiniteStep: Error {
+    var isLoss: Bool
+}
+
+/// Carries out the updates of a step: losses, gradients, clipping and the optimizer's own step.
+protocol StepExecutor: AnyObject {
+    /// - Throws: `NonFiniteStep`, and `TorchError` when another process is gone.
+    func step(_ updates: [Update], learningRate: Double, stopIsRequested: Bool) throws -> StepOutcome
+}
+
+/// Every process holds the whole model and optimizer, and learns from its own batches: the loss of a step is the sum over processes
+/// divided by the sum of their divisors, and so are its gradients. One process is the case without others.
+final class ReplicatedExecutor: StepExecutor {
+    private let device: Device
+    private let optimizer: any Optimizer
+    private let maxGradNorm: Double
+    private let communicator: any Communicator
+    /// Takes part in what the others exchange in a batch that this process does not have.
+    private let attendBatchOfOthers: () throws -> Void
+
+    init(
+        on device: Device, optimizer: any Optimizer, maxGradNorm: Double, communicator: any Communicator,
+        attendBatchOfOthers: @escaping () throws -> Void
+    ) {
+        self.attendBatchOfOthers = attendBatchOfOthers
+        self.device = device
+        self.optimizer = optimizer
+        self.maxGradNorm = maxGradNorm
+        self.communicator = communicator
+    }
+
+    func step(_ updates: [Update], learningRate: Double, stopIsRequested: Bool) throws -> StepOutcome {
+        var outcome = StepOutcome()
+        var updates = updates
+        // All processes make the same number of updates; only a step may have nothing to learn here and something elsewhere.
+        let plans = try communicator.sum([updates.isEmpty ? 0 : 1, stopIsRequested ? 1 : 0])
+        outcome.stopIsRequested = plans[1] > 0
+        outcome.isEmpty = plans[0] == 0
+        if updates.isEmpty, !outcome.isEmpty { updates = [Update(batches: [], divisor: 0)] }
+        for update in updates {
+            try apply(update, share: 1 / Double(updates.count), learningRate, &outcome)
+        }
+        return outcome
+    }
+
+    /// - Parameter share: What the update counts in the step's loss.
+    private func apply(
+        _ update: Update, share: Double, _ learningRate: Double, _ outcome: inout StepOutcome
+    ) throws {
+        let tokens = update.batches.reduce(0) { $0 + $1.stream.tokenCount }
+        let all = try communicator.gathered([update.divisor, Double(tokens), Double(update.batches.count)])
+        let divisor = all.reduce(0) { $0 + $1[0] }
+        outcome.tokenCount += Int(all.reduce(0) { $0 + $1[1] })
+        let mostBatches = Int(all.map { $0[2] }.max() ?? 0)
+        outcome.metrics += update.metrics
+        var losses: [Tensor] = []
+        for (stream, loss) in update.batches {
+            let result = try loss(DeviceStream(stream, on: device))
+            let loss = try result.loss / divisor
+            if loss.requiresGrad { try loss.backward() }
+            losses.append(try loss.detached().to(.float32))
+            outcome.metrics += result.metrics
+        }
+        for _ in update.batches.count..<max(mostBatches, update.batches.count) { try attendBatchOfOthers() }
+        if communicator.size > 1 { losses = [try shareGradients(losses)] }
+        let norm = try clipGradients(optimizer.parameters, maxNorm: maxGradNorm)
+        // Losses and norm are read together: the device is waited for once.
+        let values = try Tensor.stacked(losses + [norm.to(.float32).to(device)]).doubles()
+        outcome.losses += values.dropLast().map { share * $0 }
+        outcome.gradNorm = values.last ?? 0
+        guard values.allSatisfy(\.isFinite) else {
+            throw NonFiniteStep(isLoss: !values.dropLast().allSatisfy(\.isFinite))
+        }
+        try optimizer.step(learningRate: learningRate)
+        try optimizer.zeroGrad()
+    }
+
+    /// Adds gradients and losses up over the processes.
+    ///
+    /// A weight that no process has a gradient for keeps none: optimizers leave it as it is.
+    ///
+    /// - Returns: The loss of all, `[]` float32.
+    private func shareGradients(_ losses: [Tensor]) throws -> Tensor {
+        var gradients: [Tensor] = []
+        var isOwn: [Float] = []
+        for parameter in optimizer.parameters {
+            if let gradient = try parameter.tensor.grad() {
+                gradients.append(gradient)
+                isOwn.append(1)
+            } else {
+                let zeros = try withoutGrad { () throws(TorchError) in
+                    try parameter.tensor.detached().zerosLike()
+                }
+                try parameter.tensor.setGrad(zeros)
+                gradients.append(try parameter.tensor.grad() ?? zeros)
+                isOwn.append(0)
+            }
+        }
+        let loss =
+            losses.isEmpty
+            ? try Tensor.scalar(0, on: device) : try Tensor.stacked(losses).sum()
+        let owners = try Tensor(isOwn).to(device)
+        try communicator.sum(gradients + [loss, owners])
+        for (parameter, count) in zip(optimizer.parameters, try owners.floats()) where count == 0 {
+            try parameter.tensor.setGrad(nil)
+        }
+        return loss
+    }
+}

@@ -1,0 +1,102 @@
+import Foundation
+import LFConfig
+import LFDiagnostics
+import LFLauncher
+import Synchronization
+import Testing
+
+/// The launcher with shell scripts in place of trainings.
+@Suite(.serialized) struct SupervisorTests {
+    struct Outcome {
+        var status: Int32
+        var reports: [String]
+        var seconds: Double
+        var files: [String: String]
+    }
+
+    /// Runs a script in several processes; what they write into `$OUT` is returned by file name.
+    static func run(
+        _ script: String, processes: Int = 3, _ change: (inout LaunchRequest) -> Void = { _ in }
+    ) throws -> Outcome {
+        let folder = NSTemporaryDirectory() + "lf-launch-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var request = LaunchRequest()
+        request.processesPerNode = processes
+        change(&request)
+        let reports = Mutex<[String]>([])
+        let start = monotonicSeconds()
+        let status = try Supervisor(
+            request, command: ["/bin/sh", "-c", script],
+            environment: ["PATH": "/usr/bin:/bin", "OUT": folder]
+        ) { text in reports.withLock { $0.append(text) } }.run()
+        var files: [String: String] = [:]
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+            files[name] = try String(contentsOfFile: folder + "/" + name, encoding: .utf8)
+        }
+        return Outcome(
+            status: status, reports: reports.withLock { $0 }, seconds: monotonicSeconds() - start,
+            files: files)
+    }
+
+    @Test func everyProcessKnowsItsPlace() throws {
+        let outcome = try Self.run(
+            #"echo "$RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $GROUP_RANK $MASTER_ADDR $TORCHELASTIC_RESTART_COUNT" > $OUT/$RANK; test -n "$OMP_NUM_THREADS" && test "$MASTER_PORT" -gt 0"#,
+            processes: 2
+        ) { ($0.nodes, $0.nodeRank, $0.masterAddress, $0.masterPort) = (2, 1, "10.0.0.1", 4000) }
+        #expect(outcome.status == 0 && outcome.reports.isEmpty)
+        #expect(outcome.files == ["2": "2/4 0/2 1 10.0.0.1 0\n", "3": "3/4 1/2 1 10.0.0.1 0\n"])
+    }
+
+    /// The others would go on for a minute; those that lose their connection to it are not the cause.
+    @Test(
+        arguments: [
+            (
+                "echo 'error: data/x.json:3: no such row. Mend it.' >&2; exit 1", Int32(1),
+                "Process 1 failed: data/x.json:3: no such row. Mend it."
+            ),
+            ("exit 7", 7, "Process 1 failed with status 7."),
+            ("kill -9 $$", 137, "Process 1 was killed by signal 9"),
+            ("kill -SEGV $$", 139, "Process 1 was killed by signal 11 (SIGSEGV)"),
+        ] as [(String, Int32, String)])
+    func theFirstFailureEndsAllAndIsNamed(_ failure: String, _ status: Int32, _ message: String) throws {
+        let outcome = try Self.run(
+            "case $RANK in 1) sleep 0.1; \(failure);; 0) sleep 0.05; exit 76;; *) exec sleep 60;; esac")
+        #expect(outcome.status == status)
+        #expect(outcome.reports.count == 1 && outcome.reports[0].hasPrefix(message), "\(outcome.reports)")
+        #expect(outcome.seconds < 8)
+    }
+
+    @Test func whenAllHaveOnlyLostTheirConnectionsOneIsNamed() throws {
+        let outcome = try Self.run("exit 76", processes: 2)
+        #expect(outcome.status == 1 && outcome.reports.count == 1)
+    }
+
+    /// The third attempt succeeds; each has a number and a place of its own.
+    @Test func failuresAreRestartedAsOftenAsAllowed() throws {
+        let script =
+            "echo $TORCHELASTIC_RESTART_COUNT >> $OUT/$RANK; if [ $RANK = 1 ] && [ $TORCHELASTIC_RESTART_COUNT -lt 2 ]; then exit 1; fi"
+        let mended = try Self.run(script, processes: 2) { $0.maxRestarts = 2 }
+        #expect(mended.status == 0 && mended.reports.isEmpty && mended.files["1"] == "0\n1\n2\n")
+        let failed = try Self.run(script, processes: 2) { $0.maxRestarts = 1 }
+        #expect(failed.status == 1 && failed.reports.count == 1 && failed.files["1"] == "0\n1\n")
+    }
+
+    @Test func wrongConfigurationsAreNotTriedAgain() throws {
+        let outcome = try Self.run("echo x >> $OUT/$RANK; exit 64", processes: 1) { $0.maxRestarts = 5 }
+        #expect(outcome.status == 64 && outcome.files["0"] == "x\n")
+    }
+
+    @Test func interruptedProcessesAreNoFailure() throws {
+        let outcome = try Self.run("exit 130", processes: 2) { $0.maxRestarts = 1 }
+        #expect(outcome.status == 130 && outcome.reports.isEmpty)
+    }
+
+    @Test func aProgramThatIsNotThereIsAnError() {
+        var request = LaunchRequest()
+        request.processesPerNode = 2
+        #expect(throws: (any Error).self) {
+            try Supervisor(request, command: ["/no/such/program"], environment: [:]) { _ in }.run()
+        }
+    }
+}
