@@ -55,7 +55,7 @@ let package = Package(
         module(
             "LFCommands",
             [
-                "LFServer", "LFWorkflows", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch",
+                "LFServer", "LFWorkflows", "LFModels", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch",
                 "LFDiagnostics",
             ]),
         module(
