@@ -82,8 +82,8 @@ import Testing
         let model = try folder.model(.float64)
         let stream = try DeviceStream(Collator().stream(of: [.supervised(recorded.sequences)]), on: .cpu)
         let logits = try withoutGrad { () throws(TorchError) in try model.logits(model.hiddenStates(stream)) }
-        // Tables of positions are float32 in both.
-        #expect(try worstLogit(logits, recorded, exact) <= 1e-6)
+        // Tables of positions are float32 in both, and rounded by two libraries.
+        #expect(try worstLogit(logits, recorded, exact) <= 1e-5)
     }
 
     private func short(_ value: Double) -> String {
