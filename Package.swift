@@ -55,8 +55,8 @@ let package = Package(
         module(
             "LFCommands",
             [
-                "LFServer", "LFWorkflows", "LFLauncher", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON",
-                "LFTorch",
+                "LFServer", "LFWorkflows", "LFLauncher", "LFModels", "LFTemplate", "LFTokenizer", "LFConfig",
+                "LFJSON", "LFTorch",
                 "LFDiagnostics",
             ]),
         module(

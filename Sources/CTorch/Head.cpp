@@ -129,14 +129,35 @@ using Bias = std::optional<at::Tensor>;
 
 Bias optional(lf_tensor_t tensor) { return tensor ? Bias(tensor->value) : std::nullopt; }
 
+/// What logits become behind the product.
+struct Shaping {
+    double scale, softcap;
+    bool widens;  // whether all from here on is float32, whatever the product is in
+
+    void save(AutogradContext *context) const {
+        context->saved_data["logit_scale"] = scale;
+        context->saved_data["softcap"] = softcap;
+        context->saved_data["widens"] = widens;
+    }
+    static Shaping saved(AutogradContext *context) {
+        return {context->saved_data["logit_scale"].toDouble(), context->saved_data["softcap"].toDouble(), context->saved_data["widens"].toBool()};
+    }
+    /// Bytes of a logit.
+    int64_t size(const at::Tensor &h) const { return widens ? std::max<int64_t>(4, h.element_size()) : h.element_size(); }
+};
+
+/// The product with a matrix of another type: in the matrix' own.
+at::Tensor fitted_product(const at::Tensor &a, const at::Tensor &b) { return product(a.to(b.scalar_type()), b); }
+
 /// Logits of `h [C, hidden]`, capped; `slope [C, vocab]` receives the cap's derivative when there is a cap.
-at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, const Bias &bias, double logit_scale, double softcap, at::Tensor *slope) {
+at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, const Bias &bias, const Shaping &shaping, at::Tensor *slope) {
     auto logits = product(h, w);
     if (bias) logits.add_(*bias);
-    if (logit_scale != 1) logits.mul_(logit_scale);
-    if (softcap > 0) {
-        auto t = at::tanh(logits / softcap);
-        logits = (t * softcap).contiguous();
+    if (shaping.widens && logits.scalar_type() != at::kDouble) logits = logits.to(at::kFloat);
+    if (shaping.scale != 1) logits.mul_(shaping.scale);
+    if (shaping.softcap > 0) {
+        auto t = at::tanh(logits / shaping.softcap);
+        logits = (t * shaping.softcap).contiguous();
         if (slope) *slope = 1 - t * t;
     }
     return logits.contiguous();
@@ -144,12 +165,12 @@ at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, const Bias &bi
 
 struct HeadLogProbs : Function<HeadLogProbs> {
     static variable_list forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &row_index,
-                                 const at::Tensor &ids, const Bias &bias, double logit_scale, double softcap, bool wants_correct,
+                                 const at::Tensor &ids, const Bias &bias, Shaping shaping, bool wants_correct,
                                  int64_t entropy_count, bool records) {
         bool trains_head = records && (w.requires_grad() || (bias && bias->requires_grad())), trains_input = records && h.requires_grad();
         auto selected = h.index_select(0, row_index);
         auto weight = w.scalar_type() == h.scalar_type() ? w : w.to(h.scalar_type());
-        int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
+        int64_t count = selected.size(0), step = rows_per_chunk(weight, shaping.size(selected));
         auto wide = h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
         auto log_probs = at::empty({count}, h.options().dtype(wide));
         at::Tensor correct = at::empty({wants_correct ? count : 0}, h.options().dtype(at::kBool));
@@ -157,13 +178,13 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         // With a frozen head, d logp / dh = scale·(W[id] − softmax·W) is known already: its product replaces the backward's.
         bool folds_backward = trains_input && !trains_head;
         at::Tensor folded = folds_backward ? at::empty_like(selected) : at::Tensor();
-        bool keeps = trains_head && softcap <= 0 && count * weight.size(0) * selected.element_size() <= kept_bytes;
+        bool keeps = trains_head && shaping.softcap <= 0 && count * weight.size(0) * shaping.size(selected) <= kept_bytes;
         std::vector<at::Tensor> kept, kept_sums;
         for (int64_t begin = 0; begin < count; begin += step) {
             int64_t length = std::min(step, count - begin);
             auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
             at::Tensor slope;
-            auto logits = chunk_logits(chunk, weight, bias, logit_scale, softcap, folds_backward ? &slope : nullptr);
+            auto logits = chunk_logits(chunk, weight, bias, shaping, folds_backward ? &slope : nullptr);
             auto result = reduce(logits, chosen, wants_correct);
             log_probs.narrow(0, begin, length).copy_(result.log_probs);
             if (wants_correct) correct.narrow(0, begin, length).copy_(result.correct);
@@ -178,9 +199,9 @@ struct HeadLogProbs : Function<HeadLogProbs> {
                     logits.mul_(slope);
                     target = target * slope.gather(1, chosen.unsqueeze(1));
                 }
-                auto expected = product(logits, weight.t());
+                auto expected = fitted_product(logits, weight.t());
                 folded.narrow(0, begin, length)
-                    .copy_((target - expected.div_(result.sums.to(expected.scalar_type()).unsqueeze(1))).mul_(logit_scale));
+                    .copy_((target - expected.div_(result.sums.to(expected.scalar_type()).unsqueeze(1))).mul_(shaping.scale));
             }
             if (keeps) {
                 kept.push_back(logits);
@@ -188,8 +209,7 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             }
         }
         context->saved_data["rows"] = h.size(0);
-        context->saved_data["logit_scale"] = logit_scale;
-        context->saved_data["softcap"] = softcap;
+        shaping.save(context);
         context->saved_data["folds"] = folds_backward;
         context->saved_data["weight_type"] = static_cast<int64_t>(w.scalar_type());
         if (folds_backward) {
@@ -217,8 +237,8 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         }
         const auto &selected = saved[0], &weight = saved[1], &row_index = saved[2], &ids = saved[3];
         Bias bias = saved[4].defined() ? Bias(saved[4]) : std::nullopt;
-        double logit_scale = context->saved_data["logit_scale"].toDouble(), softcap = context->saved_data["softcap"].toDouble();
-        int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
+        auto shaping = Shaping::saved(context);
+        int64_t count = selected.size(0), step = rows_per_chunk(weight, shaping.size(selected));
         size_t chunks = static_cast<size_t>((count + step - 1) / step);
         bool kept = saved.size() > 5 && chunks > 0;
         at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor(), dweight, dbias;
@@ -232,7 +252,7 @@ struct HeadLogProbs : Function<HeadLogProbs> {
                 logits = saved[5 + c].clone();
                 sums = saved[5 + chunks + c];
             } else {
-                logits = chunk_logits(chunk, weight, bias, logit_scale, softcap, &slope);
+                logits = chunk_logits(chunk, weight, bias, shaping, &slope);
                 sums = reduce(logits, chosen, false).sums;
             }
             auto grad = grads[0].narrow(0, begin, length);
@@ -240,11 +260,11 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             logits.mul_((-grad / sums).to(logits.scalar_type()).unsqueeze(1));
             logits.scatter_add_(1, chosen.unsqueeze(1), grad.to(logits.scalar_type()).unsqueeze(1));
             if (slope.defined()) logits.mul_(slope);
-            if (logit_scale != 1) logits.mul_(logit_scale);
-            if (dselected.defined()) dselected.narrow(0, begin, length).copy_(product(logits, weight.t()));
+            if (shaping.scale != 1) logits.mul_(shaping.scale);
+            if (dselected.defined()) dselected.narrow(0, begin, length).copy_(fitted_product(logits, weight.t()));
             if (trains_bias) dbias.add_(logits.sum(0));
             if (!trains_weight) continue;
-            auto part = product(logits.t(), chunk.t());
+            auto part = fitted_product(logits.t(), chunk.t());
             if (dweight.defined()) dweight.add_(part);
             else dweight = part;
         }
@@ -259,27 +279,26 @@ struct HeadLogProbs : Function<HeadLogProbs> {
 /// in the backward pass again.
 struct HeadDivergence : Function<HeadDivergence> {
     /// Log-probabilities of a chunk, and the cap's derivative.
-    static at::Tensor log_probs(const at::Tensor &h, const at::Tensor &w, const Bias &bias, double logit_scale, double softcap, at::Tensor *slope) {
+    static at::Tensor log_probs(const at::Tensor &h, const at::Tensor &w, const Bias &bias, const Shaping &shaping, at::Tensor *slope) {
         auto wide = h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-        return chunk_logits(h, w, bias, logit_scale, softcap, slope).to(wide).log_softmax(-1);
+        return chunk_logits(h, w, bias, shaping, slope).to(wide).log_softmax(-1);
     }
 
     static at::Tensor forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &other_h,
-                              const at::Tensor &other_w, const at::Tensor &row_index, const Bias &bias, const Bias &other_bias, double logit_scale,
-                              double softcap) {
+                              const at::Tensor &other_w, const at::Tensor &row_index, const Bias &bias, const Bias &other_bias,
+                              Shaping shaping) {
         auto selected = h.index_select(0, row_index), other = other_h.index_select(0, row_index);
         auto weight = w.to(h.scalar_type()), other_weight = other_w.to(other_h.scalar_type());
-        int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
+        int64_t count = selected.size(0), step = rows_per_chunk(weight, shaping.size(selected));
         auto result = at::empty({count}, h.options().dtype(h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
         for (int64_t begin = 0; begin < count; begin += step) {
             int64_t length = std::min(step, count - begin);
-            auto p = log_probs(selected.narrow(0, begin, length), weight, bias, logit_scale, softcap, nullptr);
-            auto q = log_probs(other.narrow(0, begin, length), other_weight, other_bias, logit_scale, softcap, nullptr);
+            auto p = log_probs(selected.narrow(0, begin, length), weight, bias, shaping, nullptr);
+            auto q = log_probs(other.narrow(0, begin, length), other_weight, other_bias, shaping, nullptr);
             result.narrow(0, begin, length).copy_((q.exp() * (q - p)).sum(-1));
         }
         context->saved_data["rows"] = h.size(0);
-        context->saved_data["logit_scale"] = logit_scale;
-        context->saved_data["softcap"] = softcap;
+        shaping.save(context);
         context->saved_data["weight_type"] = static_cast<int64_t>(w.scalar_type());
         context->save_for_backward({selected, weight, other, other_weight, row_index, bias.value_or(at::Tensor()), other_bias.value_or(at::Tensor())});
         return result;
@@ -289,8 +308,8 @@ struct HeadDivergence : Function<HeadDivergence> {
         auto saved = context->get_saved_variables();
         const auto &selected = saved[0], &weight = saved[1], &other = saved[2], &other_weight = saved[3], &row_index = saved[4];
         Bias bias = saved[5].defined() ? Bias(saved[5]) : std::nullopt, other_bias = saved[6].defined() ? Bias(saved[6]) : std::nullopt;
-        double logit_scale = context->saved_data["logit_scale"].toDouble(), softcap = context->saved_data["softcap"].toDouble();
-        int64_t count = selected.size(0), step = rows_per_chunk(weight, selected.element_size());
+        auto shaping = Shaping::saved(context);
+        int64_t count = selected.size(0), step = rows_per_chunk(weight, shaping.size(selected));
         at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor();
         at::Tensor dweight = context->needs_input_grad(1) ? at::zeros_like(weight) : at::Tensor();
         at::Tensor dbias = bias && context->needs_input_grad(5) ? at::zeros_like(*bias) : at::Tensor();
@@ -298,11 +317,11 @@ struct HeadDivergence : Function<HeadDivergence> {
             int64_t length = std::min(step, count - begin);
             auto chunk = selected.narrow(0, begin, length);
             at::Tensor slope;
-            auto p = log_probs(chunk, weight, bias, logit_scale, softcap, &slope).exp();
-            auto q = log_probs(other.narrow(0, begin, length), other_weight, other_bias, logit_scale, softcap, nullptr).exp();
+            auto p = log_probs(chunk, weight, bias, shaping, &slope).exp();
+            auto q = log_probs(other.narrow(0, begin, length), other_weight, other_bias, shaping, nullptr).exp();
             auto dlogits = p.sub_(q).mul_(grads[0].narrow(0, begin, length).unsqueeze(1)).to(selected.scalar_type());
             if (slope.defined()) dlogits.mul_(slope);
-            if (logit_scale != 1) dlogits.mul_(logit_scale);
+            if (shaping.scale != 1) dlogits.mul_(shaping.scale);
             if (dselected.defined()) dselected.narrow(0, begin, length).copy_(product(dlogits, weight.t()));
             if (dbias.defined()) dbias.add_(dlogits.sum(0));
             if (dweight.defined()) dweight.add_(product(dlogits.t(), chunk.t()));
@@ -322,7 +341,7 @@ struct HeadDivergence : Function<HeadDivergence> {
 using namespace lf;
 
 lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap,
-                            lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
+                            bool widens, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
     return guarded([&] {
         const auto &row_index = rows->value, &chosen = ids->value;
         TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && row_index.dim() == 1 &&
@@ -340,7 +359,7 @@ lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_t
             int64_t filling = (step - count % step) % step;
             return filling == 0 ? index.contiguous() : at::cat({index, at::zeros({filling}, index.options())});
         };
-        auto result = HeadLogProbs::apply(h->value, w->value, rounded(row_index), rounded(chosen), optional(bias), logit_scale, softcap, correct != nullptr,
+        auto result = HeadLogProbs::apply(h->value, w->value, rounded(row_index), rounded(chosen), optional(bias), Shaping{logit_scale, softcap, widens}, correct != nullptr,
                                           entropy ? entropy_count : 0, c10::GradMode::is_enabled());
         auto scored = [&](const at::Tensor &values) { return adopt(values.size(0) == count ? values : values.narrow(0, 0, count)); };
         *out = scored(result[0]);
@@ -350,7 +369,7 @@ lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_t
 }
 
 lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t other_bias,
-                             lf_tensor_t rows, double logit_scale, double softcap, lf_tensor_t *out) {
+                             lf_tensor_t rows, double logit_scale, double softcap, bool widens, lf_tensor_t *out) {
     return guarded([&] {
         TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && other_h->value.dim() == 2 &&
                         other_w->value.dim() == 2 && other_h->value.size(1) == other_w->value.size(1) &&
@@ -358,6 +377,6 @@ lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_
                         rows->value.scalar_type() == at::kLong,
                     "hidden states and heads of the two models do not fit each other");
         *out = adopt(HeadDivergence::apply(h->value, w->value, other_h->value.detach(), other_w->value.detach(), rows->value.contiguous(),
-                                           optional(bias), optional(other_bias), logit_scale, softcap));
+                                           optional(bias), optional(other_bias), Shaping{logit_scale, softcap, widens}));
     });
 }

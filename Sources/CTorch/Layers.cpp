@@ -101,7 +101,9 @@ struct RMSNorm : Function<RMSNorm> {
         auto x = input.contiguous();
         auto wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
         // A weight around 0 is added to its offset and multiplied before anything is rounded, as the models that have one do.
-        auto w = weight.to(offset == 0 ? x.scalar_type() : wide).contiguous();
+        // So is one that is held in float32 while its input is not.
+        bool is_wider = weight.scalar_type() == wide && x.scalar_type() != wide;
+        auto w = weight.to(offset == 0 && !is_wider ? x.scalar_type() : wide).contiguous();
         if (offset != 0) w = w + offset;
         context->saved_data["weight_type"] = static_cast<int64_t>(weight.scalar_type());
         at::Tensor y, scales;
@@ -250,9 +252,14 @@ lf_status lf_layer_norm(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, double e
         auto fitting = [&](lf_tensor_t tensor) -> std::optional<at::Tensor> {
             if (!tensor) return std::nullopt;
             TORCH_CHECK(tensor->value.dim() == 1 && tensor->value.size(0) == input.size(-1), "the norm's weight does not fit the last dimension");
-            return tensor->value.to(input.scalar_type());
+            return tensor->value;
         };
-        return at::layer_norm(input, {input.size(-1)}, fitting(w), fitting(bias), eps);
+        // A weight that is wider than its input is applied before anything is rounded.
+        auto scale = fitting(w), shift = fitting(bias);
+        bool is_wider = scale && scale->scalar_type() == at::kFloat && input.scalar_type() != at::kDouble;
+        auto type = is_wider ? at::kFloat : input.scalar_type();
+        auto cast = [&](std::optional<at::Tensor> &tensor) { return tensor ? std::optional<at::Tensor>(tensor->to(type)) : std::nullopt; };
+        return at::layer_norm(input.to(type), {input.size(-1)}, cast(scale), cast(shift), eps).to(input.scalar_type());
     });
 }
 lf_status lf_silu_mul(lf_tensor_t gate, lf_tensor_t up, lf_tensor_t *out) {

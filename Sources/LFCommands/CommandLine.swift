@@ -90,15 +90,24 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
             rounds: sizes[5], threads: sizes[6])
         print(report.serialized())
         return 0
+    case "logits":
+        // For Tools/models only.
+        guard rest.count >= 3 else {
+            throw UserError(
+                .configuration, "logits takes a model, a file of token ids, a file to write and adapters.",
+                remedy: "See Tools/models/check_models.py.")
+        }
+        try writeLogits(model: rest[0], adapters: Array(rest.dropFirst(3)), sequences: rest[1], to: rest[2])
+        return 0
     case "tokenize": return try runTokenize(rest)
     case "preview": return try runPreview(rest)
     case "render": return try runRender(rest)
     case "templates": return try runTemplates(rest)
+    case "models": return try runModels(rest)
     case let command?:
         let known = [
-            "train", "export", "chat", "api", "preview", "tokenize", "render", "templates", "version", "env",
-            "help",
-            "arguments",
+            "train", "export", "chat", "api", "preview", "tokenize", "render", "templates", "models", "version",
+            "env", "help", "arguments",
         ]
         let planned = ["eval", "webchat", "webui"]
         if planned.contains(command) {

@@ -16,6 +16,7 @@ let usage = """
       tokenize MODEL_DIR                token ids of JSON strings on standard input; --help says more
       render TEMPLATE CONVERSATIONS     what a template makes of conversations, as JSON; --help says more
       templates [WORD …]                the chat templates, with their tool formats and thoughts
+      models [WORD …]                   the models that upstream lists, and which of them work here
       version                           this program's version and libtorch's
       env                               what a bug report should hold
       arguments                         the reference of all arguments as Markdown

@@ -20,6 +20,12 @@ package protocol Architecture: Sendable {
     var sizes: ModelSizes { get }
     /// How the routers of a mixture are kept in balance while it is trained; nil for models that have none, or that keep it otherwise.
     var balance: RouterBalance? { get }
+    /// How many numbers transformers draws while it loads the weights of a file: what a seed draws comes behind them.
+    var drawnWhileLoading: Int { get }
+    /// Whether the head adds a number per token.
+    var headHasBias: Bool { get }
+    /// Whether heads are turned by their positions, so that positions can be stretched.
+    var hasRotaryPositions: Bool { get }
 
     /// Builds the model in the order in which transformers registers its modules: adapters are drawn in it.
     ///
@@ -33,6 +39,9 @@ extension Architecture {
     package static var ignoredTensors: [String] { [] }
     package static var predictsFurther: Bool { false }
     package var balance: RouterBalance? { nil }
+    package var drawnWhileLoading: Int { 0 }
+    package var headHasBias: Bool { false }
+    package var hasRotaryPositions: Bool { true }
 }
 
 /// The architectures that can be loaded.
@@ -40,10 +49,12 @@ enum ArchitectureRegistry {
     static let all: [any Architecture.Type] = [
         Bloom.self, Cohere.self, Cohere2.self, DeepSeek.self, Dots1.self, Ernie.self, Exaone4.self,
         Falcon.self, Gemma.self, Gemma2.self, Gemma3.self, GLM.self, GLM4.self, GLM4Moe.self, GPT2.self,
-        GPTNeoX.self, GPTOss.self, Granite.self, GraniteMoe.self, Hunyuan.self, Llama.self, MiniMaxM2.self,
-        Mistral.self,
-        Mixtral.self, Nemotron.self, Olmo.self, Olmo2.self, Olmoe.self, OPT.self, Phi.self, Phi3.self,
-        Qwen2.self, Qwen2Moe.self, Qwen3.self, Qwen3Moe.self, SeedOss.self, SmolLM3.self, StableLM.self,
+        GPTNeoX.self, GPTOss.self, Granite.self, GraniteMoe.self, Hunyuan.self, LFM2.self, Llama.self,
+        MiniMaxM2.self, Mistral.self, Mixtral.self, Nemotron.self, Olmo.self, Olmo2.self, Olmoe.self,
+        OPT.self,
+        Phi.self, Phi3.self, Qwen2.self, Qwen2Moe.self, Qwen3.self, Qwen3Moe.self, Qwen3Next.self,
+        SeedOss.self,
+        SmolLM3.self, StableLM.self,
         StarCoder2.self,
     ]
 

@@ -37,7 +37,7 @@ public struct NewTokens: Sendable {
 ///
 /// Where the tokenizer has outgrown the embedding, it grows to the next multiple of 64. All new rows start as the mean of
 /// the old ones plus N(0, 1/hidden), in the weight's own type. Where tokens are described, theirs start as the mean of
-/// the rows of their description's tokens and the others as the plain mean.
+/// the rows of their description's tokens and the others as the plain mean. New entries of a head's bias are the mean of the old ones.
 ///
 /// What is drawn, and in which order, is what transformers 5.5 (`resize_token_embeddings`) and upstream
 /// (`model_utils/embedding.py`) draw from PyTorch's stream, so that a seed gives the same rows and leaves the stream where
@@ -75,7 +75,16 @@ public final class ExtendedVocabulary: WeightProvider {
             try base.tensor($0, shape: [oldSize, config.hiddenSize], start: .normal)
         }
         if size > oldSize {
-            for table in old { try passDraws(of: table, size: size, generator) }
+            for (name, table) in zip(names, old) {
+                let bias = name == config.headName ? config.headBiasName : nil
+                try passDraws(of: table, size: size, hasBias: bias != nil, generator)
+                if let bias { tables[bias] = try grownBias(bias, size: size, generator) }
+            }
+            // A tied head has no rows of its own; transformers fills its bias up with zeros.
+            if config.tiesEmbeddings, let bias = config.headBiasName {
+                let rows = try base.tensor(bias, shape: [oldSize], start: .zeros)
+                tables[bias] = try .concatenated([rows, .zeros([size - oldSize], rows.dtype)])
+            }
         }
         let deviation = 1 / Double(config.hiddenSize).squareRoot()
         for (name, table) in zip(names, old) {
@@ -127,12 +136,24 @@ public final class ExtendedVocabulary: WeightProvider {
     ///
     /// The new layer is drawn whole, then its new rows are sampled from a normal distribution with the old rows'
     /// covariance, unless that has no Cholesky factor: taken to be so where there are no more old rows than columns.
-    private func passDraws(of table: Tensor, size: Int, _ generator: Generator) throws {
+    private func passDraws(of table: Tensor, size: Int, hasBias: Bool, _ generator: Generator) throws {
         // One 32-bit draw per weight, whatever its distribution.
         let chunk = try Tensor.zeros([Self.rowMultiple, config.hiddenSize])
         for _ in 0..<size / Self.rowMultiple { try chunk.fillUniformInPlace(0, 1, generator) }
+        if hasBias { try Tensor.zeros([size]).fillUniformInPlace(0, 1, generator) }
         guard oldSize > config.hiddenSize else { return }
         let sample = try Tensor.zeros([size - oldSize, config.hiddenSize])
         try sample.fillNormalInPlace(mean: 0, deviation: 1, generator)
+    }
+
+    /// The head's bias with new entries: the mean of the old ones, and as much noise as transformers adds.
+    private func grownBias(_ name: String, size: Int, _ generator: Generator) throws -> Tensor {
+        let old = try base.tensor(name, shape: [oldSize], start: .zeros)
+        let wide = try old.to(.float32), mean = try wide.mean()
+        let variance = try (wide - mean).squared().sum().item() / Double(max(1, oldSize - 1))
+        let rows = try Tensor.zeros([size - oldSize], old.dtype)
+        try rows.fillNormalInPlace(
+            mean: mean.item(), deviation: 1e-9 * variance.squareRoot(), generator)
+        return try .concatenated([old, rows])
     }
 }

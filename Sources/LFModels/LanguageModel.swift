@@ -22,6 +22,16 @@ public final class LanguageModel {
     private let parts: ModelParts
     private var frozenHeadMean: (weight: Tensor, mean: Tensor)?
 
+    /// What is kept in float32 where the rest is not.
+    public struct Widening: OptionSet, Sendable {
+        public let rawValue: Int
+        public init(rawValue: Int) { self.rawValue = rawValue }
+        /// The weights of norms (upstream's `upcast_layernorm`).
+        public static let norms = Widening(rawValue: 1)
+        /// What the head gives (upstream's `upcast_lmhead_output`).
+        public static let logits = Widening(rawValue: 2)
+    }
+
     /// What a forward pass gives.
     public struct Output {
         /// `[T, hidden]` in `computeDType`, after the last norm.
@@ -35,16 +45,20 @@ public final class LanguageModel {
     /// - Parameters:
     ///   - storedDType: What frozen weights are held in; nil leaves each as it is stored.
     ///   - computeDType: What products run in.
+    ///   - widening: What is kept in float32 where the rest is not.
     /// - Throws: `UserError` naming a tensor that is missing or has another shape than `config` asks for.
     public init(
         _ config: ModelConfig, weights provider: any WeightProvider, storedDType: DType?, computeDType: DType,
-        on device: Device
+        widening: Widening = [], on device: Device
     ) throws {
-        let registry = WeightScope.Registry(provider, dtype: storedDType, device: device)
+        let registry = WeightScope.Registry(
+            provider, dtype: storedDType, normDType: widening.contains(.norms) ? .float32 : nil,
+            device: device)
         self.config = config
         self.computeDType = computeDType
         self.device = device
         parts = try config.architecture.build(WeightScope(registry))
+        if widening.contains(.logits) { parts.head.widens = true }
         parameters = registry.parameters
         linears = registry.linears
     }

@@ -24,6 +24,11 @@ public struct ModelConfig: Sendable {
     /// The names of the two weights with a row per token, such as `model.embed_tokens.weight`.
     public var embeddingName: String { type(of: architecture).embeddingName }
     public var headName: String { type(of: architecture).headName }
+    /// The name of the head's bias, such as `lm_head.bias`; nil where it has none.
+    public var headBiasName: String? {
+        architecture.headHasBias
+            ? headName.split(separator: ".").dropLast().joined(separator: ".") + ".bias" : nil
+    }
 
     /// The `model_type`s that can be loaded.
     public static var supportedTypes: [String] { ArchitectureRegistry.modelTypes }
@@ -80,6 +85,9 @@ public struct ModelConfig: Sendable {
             remedy: "Use the unquantized checkpoint, or one in mxfp4 or in fp8 with tiles of 128 × 128.")
     }
 
+    /// How many numbers transformers draws while it loads the weights of a file: what a seed draws comes behind them.
+    public var drawnWhileLoading: Int { architecture.drawnWhileLoading }
+
     /// The same model with other values of some keys.
     public func changing(_ values: JSONObject) throws -> ModelConfig {
         var object = json
@@ -94,7 +102,9 @@ public struct ModelConfig: Sendable {
     }
 
     private func isBeyondLastLayer(_ tensor: String) -> Bool {
-        guard type(of: architecture).predictsFurther, tensor.hasPrefix("model.layers.") else { return false }
+        guard type(of: architecture).predictsFurther else { return false }
+        if tensor.hasPrefix("mtp.") { return true }
+        guard tensor.hasPrefix("model.layers.") else { return false }
         let number = tensor.dropFirst("model.layers.".count).prefix { $0 != "." }
         return Int(number).map { $0 >= layerCount } ?? false
     }

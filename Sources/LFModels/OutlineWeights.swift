@@ -24,7 +24,9 @@ public final class OutlineWeights: WeightProvider {
 
     public func tensor(_ name: String, shape: [Int], start: WeightStart) throws -> Tensor {
         var stored = shape
-        if [config.embeddingName, config.headName].contains(name) { stored[0] = config.vocabSize }
+        if [config.embeddingName, config.headName, config.headBiasName].contains(name) {
+            stored[0] = config.vocabSize
+        }
         try checkpoint?.check(name, shape: stored)
         return try Tensor.zeros(shape.map { _ in 1 }).expanded(shape)
     }

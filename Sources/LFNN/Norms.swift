@@ -42,7 +42,7 @@ public final class LayerNorm: Norm {
     ) throws {
         self.weight =
             weight ? try weights.parameter("weight", shape, .norm, start: offset == 0 ? .ones : .zeros) : nil
-        self.bias = bias ? try weights.parameter("bias", shape, .bias) : nil
+        self.bias = bias ? try weights.parameter("bias", shape, .bias, isOfNorm: true) : nil
         self.epsilon = epsilon
         self.offset = offset
     }

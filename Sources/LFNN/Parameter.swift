@@ -66,6 +66,8 @@ public final class Parameter {
     public let part: AdapterPart?
     /// How files hold it.
     public let layout: WeightLayout
+    /// What it is held and trained in, whatever the others are in.
+    private let ownDType: DType?
     /// Whether gradients are recorded for it.
     public private(set) var isTrainable = false
     /// Decides between the trained weight and the one it started from; nil when only one is kept.
@@ -79,10 +81,12 @@ public final class Parameter {
     /// - Parameters:
     ///   - loaded: The same weight as its file holds it.
     ///   - layout: nil where files hold it under its own name.
+    ///   - ownDType: What it is held and trained in, whatever the others are in.
     public init(
         name: String, tensor: Tensor, loaded: Tensor? = nil, role: ParameterRole = .other,
-        place: Place? = nil, part: AdapterPart? = nil, layout: WeightLayout? = nil
+        place: Place? = nil, part: AdapterPart? = nil, layout: WeightLayout? = nil, ownDType: DType? = nil
     ) {
+        self.ownDType = ownDType
         self.name = name
         self.role = role
         self.place = place
@@ -104,6 +108,7 @@ public final class Parameter {
     public func makeTrainable(
         _ dtype: DType, keepingOriginalFor control: AdapterSwitch? = nil
     ) throws(TorchError) {
+        let dtype = ownDType ?? dtype
         if let control { (self.control, original) = (control, current) }
         let source = try loaded?.to(current.device) ?? current
         loaded = nil

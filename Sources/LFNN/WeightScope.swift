@@ -3,7 +3,11 @@ import LFDiagnostics
 public import LFTorch
 
 /// What a weight starts from when nothing is loaded.
-public enum WeightStart: Sendable { case normal, zeros, ones }
+public enum WeightStart: Sendable, Equatable {
+    case normal, zeros, ones
+    /// The logarithm of a number between two.
+    case logUniform(Double, Double)
+}
 
 /// Where a model's weights come from: a checkpoint, or an initializer.
 public protocol WeightProvider: AnyObject {
@@ -25,14 +29,21 @@ public struct WeightScope {
     public final class Registry {
         let provider: any WeightProvider
         let dtype: DType?
+        /// Of norms, where it is another.
+        let normDType: DType?
         let device: Device
         public internal(set) var parameters: [Parameter] = []
         public internal(set) var linears: [(name: String, layer: Linear)] = []
 
-        /// - Parameter dtype: What weights are held in; nil leaves each in its own type.
-        public init(_ provider: any WeightProvider, dtype: DType?, device: Device) {
+        /// - Parameters:
+        ///   - dtype: What weights are held in; nil leaves each in its own type.
+        ///   - normDType: What norms are held and trained in; nil for the same as all.
+        public init(
+            _ provider: any WeightProvider, dtype: DType?, normDType: DType? = nil, device: Device
+        ) {
             self.provider = provider
             self.dtype = dtype
+            self.normDType = normDType
             self.device = device
         }
     }
@@ -92,10 +103,12 @@ public struct WeightScope {
     /// - Parameters:
     ///   - start: What it starts from when nothing is loaded; nil for what its role starts from.
     ///   - layout: How files hold it, by keys from `fileKey(_:)`; nil where they hold it as it is.
+    ///   - isOfNorm: Whether it belongs to a norm; nil asks its role.
     public func parameter(
         _ name: String, _ shape: [Int], _ role: ParameterRole, start: WeightStart? = nil,
-        layout: WeightLayout? = nil
+        layout: WeightLayout? = nil, isOfNorm: Bool? = nil
     ) throws -> Parameter {
+        let ownDType = isOfNorm ?? (role == .norm) ? registry.normDType : nil
         let layout = layout ?? .tensor(fileKey(name))
         let read = { (key: String, shape: [Int]) throws in
             try registry.provider.tensor(key, shape: shape, start: start ?? role.start)
@@ -108,10 +121,10 @@ public struct WeightScope {
             Parameter.Place(block: block.index, path: String(own.dropFirst(block.pathLength)))
         }
         // What steers a choice is not rounded.
-        let dtype = role == .buffer ? stored.dtype : registry.dtype ?? stored.dtype
+        let dtype = role == .buffer ? stored.dtype : ownDType ?? registry.dtype ?? stored.dtype
         let parameter = Parameter(
             name: own, tensor: try stored.to(dtype).to(registry.device),
-            loaded: stored, role: role, place: place, layout: layout)
+            loaded: stored, role: role, place: place, layout: layout, ownDType: ownDType)
         registry.parameters.append(parameter)
         return parameter
     }
@@ -237,6 +250,9 @@ public final class FreshWeights: WeightProvider {
         case .normal: try tensor.fillNormalInPlace(mean: 0, deviation: deviation, generator)
         case .zeros: break
         case .ones: try tensor.fillInPlace(1)
+        case .logUniform(let low, let high):
+            try tensor.fillUniformInPlace(low, high, generator)
+            return try tensor.log()
         }
         return tensor
     }

@@ -18,17 +18,7 @@ package func templateLines(holding words: [String] = []) -> [String] {
     }
     let headings = ["template", "tool format", "thoughts", "notes"]
     let rows = TemplateCatalogue.all.map(row)
-    let widths = headings.indices.map { column in ([headings] + rows).map { $0[column].count }.max() ?? 0 }
-    func line(_ row: [String]) -> String {
-        var line = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
-            .joined(separator: "  ")
-        while line.last == " " { line.removeLast() }
-        return line
-    }
-    let found = rows.map(line).filter { line in
-        words.allSatisfy { line.lowercased().containsBytes(of: $0.lowercased()) }
-    }
-    return [line(headings)] + found
+    return tableLines(headings, rows, holding: words)
 }
 
 extension String {

@@ -17,12 +17,13 @@ public struct TemplateSetup: Sendable {
     /// Chooses the template, applies the arguments that alter it, and fits the tokenizer to it.
     ///
     /// - Parameters:
+    ///   - model: The model as the user named it, whose published template is compared with the chosen one.
     ///   - today: What formats that name the date, name.
     ///   - rendersConversations: Whether messages are rendered at all; pre-training has texts only.
     /// - Throws: A `UserError` when there is no such template or tool format, when none is named and none can be derived
     ///   from the tokenizer, or when the template cannot do what the arguments ask.
     public init(
-        _ data: DataArguments, tokenizer: Tokenizer, today: PromptDate = .today,
+        _ data: DataArguments, tokenizer: Tokenizer, model: String? = nil, today: PromptDate = .today,
         rendersConversations: Bool = true
     ) throws {
         var template: Template
@@ -78,7 +79,10 @@ public struct TemplateSetup: Sendable {
             notes.append("Added the padding token \(pad).")
         }
         warnings += template.mismatches(with: fitted, added: fitted.vocabSize - tokenizer.vocabSize)
-        if name != nil, rendersConversations {
+        if let name, rendersConversations {
+            if let model, let warning = PublishedModels.warning(template: name, of: model) {
+                warnings.append(warning)
+            }
             var asLearned = template
             if data.defaultSystem != nil {
                 asLearned.defaultSystem = try Template.named(template.name).defaultSystem

@@ -20,8 +20,13 @@ public struct HeadWeights {
     public var scale: Double
     /// With it, logits become `softcap·tanh(logit / softcap)`.
     public var softcap: Double?
+    /// Whether what the product gives becomes float32 before anything else.
+    public var widens: Bool
 
-    public init(_ weight: Tensor, bias: Tensor? = nil, scale: Double = 1, softcap: Double? = nil) {
+    public init(
+        _ weight: Tensor, bias: Tensor? = nil, scale: Double = 1, softcap: Double? = nil, widens: Bool = false
+    ) {
+        self.widens = widens
         self.weight = weight
         self.bias = bias
         self.scale = scale
@@ -46,7 +51,7 @@ public func headScores(
             withUnsafeMutablePointer(to: &entropy) { entropy in
                 lf_head_log_probs(
                     h.handle, head.weight.handle, head.bias?.handle, rows.handle, ids.handle, head.scale,
-                    head.softcap ?? 0, out, accuracy ? correct : nil, Int64(entropyOfTop ?? 0),
+                    head.softcap ?? 0, head.widens, out, accuracy ? correct : nil, Int64(entropyOfTop ?? 0),
                     entropyOfTop == nil ? nil : entropy)
             }
         }
@@ -76,6 +81,6 @@ public func headDivergence(
         lf_head_divergence(
             h.handle, head.weight.handle, head.bias?.handle, reference.hidden.handle,
             reference.head.weight.handle, reference.head.bias?.handle, rows.handle, head.scale,
-            head.softcap ?? 0, $0)
+            head.softcap ?? 0, head.widens, $0)
     }
 }

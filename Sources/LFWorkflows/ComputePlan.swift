@@ -12,10 +12,13 @@ struct ComputePlan {
     let storedDType: DType?
     /// What trained weights are held in: float32, unless `pure_bf16`.
     let trainedDType: DType
+    /// What is kept in float32 all the same, in training.
+    let widening: LanguageModel.Widening
 
     init(_ config: ResolvedConfig, model: ModelConfig) throws {
         guard config.use != .export else {
             (device, dtype, storedDType, trainedDType) = (.cpu, .float32, nil, .float32)
+            widening = []
             return
         }
         device = Device.hasCUDA && !config.training.useCPU ? .cuda : .cpu
@@ -42,6 +45,12 @@ struct ComputePlan {
         }
         storedDType = dtype
         trainedDType = config.finetuning.pureBF16 ? .bfloat16 : .float32
+        var widening: LanguageModel.Widening = []
+        if config.training.doTrain, dtype != .float32 {
+            if config.model.upcastLayernorm { widening.insert(.norms) }
+            if config.model.upcastLMHeadOutput { widening.insert(.logits) }
+        }
+        self.widening = widening
     }
 }
 
@@ -49,6 +58,8 @@ extension ComputePlan {
     /// What the log says where a setting asks for something that this run has no use for.
     func notes(_ config: ResolvedConfig, processes: Int) -> [String] {
         var notes: [String] = []
+        if widening.contains(.norms) { notes.append("Upcasting layernorm weights in float32.") }
+        if widening.contains(.logits) { notes.append("Upcasting lm_head outputs in float32.") }
         if config.model.computeDType == .float16, dtype == .float32 {
             notes.append(
                 "fp16: float16 is for GPUs; on the CPU this run computes in float32, as the original does.")

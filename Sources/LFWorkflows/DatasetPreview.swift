@@ -29,7 +29,7 @@ public struct DatasetPreview {
         let additions = try TokenAdditions(config.model, folder: folder)
         additionWarnings = additions.warnings
         setup = try TemplateSetup(
-            config.data, tokenizer: additions.tokenizer,
+            config.data, tokenizer: additions.tokenizer, model: config.model.modelNameOrPath,
             rendersConversations: config.finetuning.stage != .pt)
         data = try loadDatasets(
             config: config, tokenizer: setup.tokenizer, template: setup.template, tokenizerFolder: folder,

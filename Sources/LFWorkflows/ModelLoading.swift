@@ -55,6 +55,7 @@ struct ModelLoader {
             let fresh = FreshWeights(generator, deviation: modelConfig.initializerRange)
             made = try self.model(modelConfig, fresh, plan: plan, generator)
         } else {
+            try Tensor.zeros([modelConfig.drawnWhileLoading]).fillUniformInPlace(0, 1, generator)
             made = try self.model(
                 modelConfig, folder: folder, plan: plan, generator: generator)
         }
@@ -96,6 +97,11 @@ struct ModelLoader {
         }
         let all = baseCount + newParameters(trainable, model)
         logger.info("\(trainableParametersLine(trainable: trainable.count, all: all))")
+        if config.model.printParamStatus {
+            for line in try model.parameterStatus(trainable, valueHead: valueHead) {
+                Console.standard.writeLine(line)
+            }
+        }
         return PreparedModel(
             model: model, trainable: trainable, adapter: adapter, valueHead: valueHead, plan: plan,
             hasNewTokens: hasNewTokens, generator: generator)
@@ -181,7 +187,7 @@ struct ModelLoader {
         func made(_ config: ModelConfig, _ weights: any WeightProvider) throws -> LanguageModel {
             try LanguageModel(
                 config, weights: weights, storedDType: plan.storedDType, computeDType: plan.dtype,
-                on: plan.device)
+                widening: plan.widening, on: plan.device)
         }
         guard let newTokens else { return (try made(modelConfig, weights), false) }
         let extended = try ExtendedVocabulary(weights, modelConfig, newTokens, generator)
@@ -331,8 +337,12 @@ private func scaledPositions(
     _ model: ModelConfig, _ config: ResolvedConfig, _ logger: Logger
 ) throws -> ModelConfig {
     guard let kind = config.model.ropeScaling else { return model }
-    let known = model.json["rope_parameters"] ?? model.json["rope_scaling"]
-    let oldLimit = known?["original_max_position_embeddings"]?.int ?? model.maxPositions
+    guard model.hasRotaryPositions else {
+        logger.warning(
+            "\(config.model.modelNameOrPath) has no rotary positions: rope_scaling is not applied.")
+        return model
+    }
+    let oldLimit = model.trainedPositions
     var factor = 2.0
     if config.training.doTrain || config.use == .export, let length = config.model.modelMaxLength {
         guard length > oldLimit else {
@@ -344,22 +354,8 @@ private func scaledPositions(
         factor = (Double(length) / Double(oldLimit)).rounded(.up)
         if kind == .dynamic { logger.warning("Dynamic NTK scaling may not work well with fine-tuning.") }
     }
-    var scaling: JSONObject = ["rope_type": .string(kind.rawValue), "factor": .double(factor)]
-    if kind != .linear { scaling["original_max_position_embeddings"] = .int(Int64(oldLimit)) }
-    if kind == .llama3 {
-        scaling["low_freq_factor"] = 1.0
-        scaling["high_freq_factor"] = 4.0
-    }
-    let newLimit = Int(Double(oldLimit) * factor)
-    var json = model.json
-    if var parameters = json["rope_parameters"]?.object {
-        // The newer name of the same settings, which goes before the older one.
-        for (key, value) in scaling { parameters[key] = value }
-        json["rope_parameters"] = .object(parameters)
-    } else {
-        json["rope_scaling"] = .object(scaling)
-    }
-    json["max_position_embeddings"] = .int(Int64(newLimit))
-    logger.info("Positions are scaled (\(kind.rawValue)) by \(factor): \(oldLimit) become \(newLimit)")
-    return try ModelConfig(json, path: config.model.modelNameOrPath + "/config.json")
+    let scaled = try model.scalingPositions(kind.rawValue, by: factor)
+    logger.info(
+        "Positions are scaled (\(kind.rawValue)) by \(factor): \(oldLimit) become \(scaled.maxPositions)")
+    return scaled
 }

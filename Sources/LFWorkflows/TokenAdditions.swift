@@ -90,7 +90,7 @@ extension ModelLoader {
     ) throws -> TemplateSetup {
         let additions = try TokenAdditions(config.model, folder: folder)
         let setup = try TemplateSetup(
-            config.data, tokenizer: additions.tokenizer, today: today,
+            config.data, tokenizer: additions.tokenizer, model: config.model.modelNameOrPath, today: today,
             rendersConversations: rendersConversations)
         for note in additions.notes + setup.notes { logger.info("\(note)") }
         for warning in additions.warnings + setup.warnings { logger.warning("\(warning)") }

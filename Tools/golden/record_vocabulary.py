@@ -16,7 +16,7 @@ import tempfile
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM
 
 from llamafactory.model.model_utils.embedding import resize_embedding_layer
 
@@ -96,26 +96,35 @@ def record_embeddings():
         "described": dict(vocab=62, hidden=8, method="desc_init"),
         "described_tied": dict(vocab=62, hidden=8, tied=True, method="desc_init"),
         "described_noise": dict(vocab=62, hidden=8, method="desc_init_w_noise"),
+        "bias": dict(vocab=20, hidden=8, model=(PhiConfig, PhiForCausalLM)),
+        "bias_wide": dict(vocab=20, hidden=40, model=(PhiConfig, PhiForCausalLM)),
     }
     for name, case in cases.items():
-        config = LlamaConfig(
+        make_config, make_model = case.get("model", (LlamaConfig, LlamaForCausalLM))
+        config = make_config(
             vocab_size=case["vocab"], hidden_size=case["hidden"], intermediate_size=16, num_hidden_layers=1,
             num_attention_heads=2, tie_word_embeddings=case.get("tied", False),
         )
         torch.manual_seed(3)
-        model = LlamaForCausalLM(config).to(case.get("dtype", torch.float32))
+        model = make_model(config).to(case.get("dtype", torch.float32))
         tables = {"embed": model.get_input_embeddings()}
         if not case.get("tied"):
             tables["head"] = model.get_output_embeddings()
         for part, table in tables.items():
             table.weight.data.normal_(0, 0.5).add_(0.1)
             tensors[f"{name}.{part}.before"] = table.weight.detach().clone()
+        bias = getattr(tables.get("head"), "bias", None)
+        if bias is not None:
+            bias.data.normal_(0.2, 0.5)
+            tensors[f"{name}.bias.before"] = bias.detach().clone()
         torch.manual_seed(7)
         resize_embedding_layer(model, Words(case["vocab"] + 2), descriptions, case.get("method", "noise_init"))
         tensors[f"{name}.next"] = torch.rand(4)
         tensors[f"{name}.embed.after"] = model.get_input_embeddings().weight.detach().clone()
         if not case.get("tied"):
             tensors[f"{name}.head.after"] = model.get_output_embeddings().weight.detach().clone()
+        if bias is not None:
+            tensors[f"{name}.bias.after"] = model.get_output_embeddings().bias.detach().clone()
     save_file(tensors, f"{folder}/embeddings.safetensors")
 
 

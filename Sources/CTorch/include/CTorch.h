@@ -251,6 +251,21 @@ typedef struct {
 lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, const lf_attention_options *options,
                                lf_tensor_t *out);
 
+// --- recurrence ------------------------------------------------------------------------------------------------------
+
+/// A causal convolution of each channel over its sequence: `y[t, c] = Σⱼ w[c, K-1-j]·x[p(t, j), c]`, p(t, j) the j-th predecessor of token t in its own
+/// sequence; nothing comes before a sequence. `x [T, C]`, `w [C, K]` or `[C, 1, K]`.
+lf_status lf_segment_convolution(lf_tensor_t x, lf_tensor_t w, lf_segments_t segments, lf_tensor_t *out);
+/// The gated delta rule (Yang et al. 2024, arXiv 2412.06464): with keys and queries of length 1, S ← exp(g)·S; S ← S + k (β (v − kᵀS)); y = qᵀS / √d. `q`, `k` `[T, keyHeads, d]`,
+/// `v [T, heads, e]`, `g`, `beta` `[T, heads]`; keyHeads divides heads, each serving consecutive ones. A segment begins with the state of the one that it continues.
+/// Returns `[T, heads, e]`. `states`, unless NULL, receives the segments' last states, `[segments, heads, d, e]` float32 (float64 for float64), and nothing is recorded;
+/// `initial`, which may be NULL, is then what the segments that continue none begin with, in their order.
+lf_status lf_gated_delta_rule(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_tensor_t g, lf_tensor_t beta, lf_segments_t segments, lf_tensor_t initial,
+                              lf_tensor_t *out, lf_tensor_t *states);
+/// One token of each of n sequences, of states `[n, heads, d, e]`: their outputs `[n, heads, e]` and next states. Records nothing.
+lf_status lf_gated_delta_step(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_tensor_t g, lf_tensor_t beta, lf_tensor_t state, lf_tensor_t *out,
+                              lf_tensor_t *next);
+
 // --- decoding --------------------------------------------------------------------------------------------------------
 
 /// An empty cache for `layers` layers, in blocks of `block_size` tokens.
@@ -279,13 +294,14 @@ lf_status lf_kv_cache_prefix_attention(lf_kv_cache_t cache, size_t layer, lf_ten
 /// Log-probabilities of `ids [N]` under `softmax(h[rows]·wᵀ + bias)`, float32 (float64 for float64 input) `[N]`, without ever holding more than
 /// a chunk of the logits. `h [T, hidden]`, `w [vocab, hidden]`, `bias [vocab]` or NULL, `rows`, `ids` int64 `[N]`. `correct`, unless NULL, receives a bool `[N]`: whether
 /// the id has the greatest logit. `entropy`, unless NULL, receives the entropy in nats of the `entropy_count` greatest probabilities, normalised among
-/// themselves, `[N]` without gradient. `softcap` > 0 caps the logits as in lf_segment_attention; `logit_scale` multiplies them.
+/// themselves, `[N]` without gradient. `softcap` > 0 caps the logits as in lf_segment_attention; `logit_scale` multiplies them. `widens` makes float32 of
+/// what the product gives, before anything else.
 lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap,
-                            lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
+                            bool widens, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
 /// `KL(q ‖ p)` of the rows `rows [N]`, float32 (float64 for float64 input) `[N]`: p from `h [T, hidden]`, `w [vocab, hidden]` and `bias [vocab]`, which
 /// get gradients, q from the other three, which do not. Both biases may be NULL.
 lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t other_bias,
-                             lf_tensor_t rows, double logit_scale, double softcap, lf_tensor_t *out);
+                             lf_tensor_t rows, double logit_scale, double softcap, bool widens, lf_tensor_t *out);
 
 #ifdef __cplusplus
 }

@@ -24,8 +24,8 @@ extension ArgumentCatalogue {
         moe_aux_loss_coef | float? >=0 | - | yes | Weight of the router's load-balancing loss in mixture-of-experts models, beside the loss of the tokens.
         disable_gradient_checkpointing | bool | false | yes | Never recompute activations in the backward pass. Otherwise as many layers are recomputed as memory demands.
         use_reentrant_gc | bool | true | no effect | Both ways of recomputing activations in PyTorch give the same gradients.
-        upcast_layernorm | bool | false | no | Hold the normalisation weights in float32.
-        upcast_lmhead_output | bool | false | no | Compute the logits in float32.
+        upcast_layernorm | bool | false | yes | In training, hold the weights of norms in float32 and apply them before anything is rounded.
+        upcast_lmhead_output | bool | false | yes | In training, make float32 of what the head's product gives, before scale, cap and softmax.
         train_from_scratch | bool | false | yes | Start from random weights of the shapes in `config.json` instead of the checkpoint's.
         infer_backend | choice huggingface vllm sglang | huggingface | yes | Engine that generates text; each means the built-in one. For `chat` and `api`; `train` takes `huggingface` only.
         offload_folder | string | offload | no effect | Where weights go that fit neither GPU nor memory. They are mapped from the checkpoint, so none need to go anywhere.
@@ -35,7 +35,7 @@ extension ArgumentCatalogue {
         hf_hub_token | string? | - | yes | Token for downloads from the Hugging Face hub; without it `HF_TOKEN`.
         ms_hub_token | string? | - | yes | Token for downloads from the ModelScope hub; without it `MODELSCOPE_API_TOKEN`.
         om_hub_token | string? | - | no effect | Token for the Modelers hub. Nothing is downloaded or uploaded.
-        print_param_status | bool | false | no | List every parameter with its type and whether it is trained.
+        print_param_status | bool | false | yes | List every parameter with its type and whether it is trained.
         trust_remote_code | bool | false | no effect | Code in a model folder is never executed.
         ## Quantization
         quantization_method | choice bnb !gptq !awq !aqlm !quanto !eetq !hqq !mxfp4 !fp8 | bnb | yes | Way to quantize the base model while loading.

@@ -7,6 +7,7 @@ struct Bloom: Architecture {
     static let modelTypes = ["bloom"]
     static let embeddingName = "transformer.word_embeddings.weight"
     let sizes: ModelSizes
+    let hasRotaryPositions = false
     private let epsilon: Double
     private let addsToNormed: Bool
 

@@ -14,6 +14,8 @@ struct Falcon: Architecture {
     private let isParallel: Bool
     private let hasTwoNorms: Bool
 
+    var hasRotaryPositions: Bool { rotary != nil }
+
     init(_ file: ConfigFile) throws {
         let hidden = try file.count("n_embed", "hidden_size", default: 4544)
         let heads = try file.count("num_attention_heads", "n_head", default: 71)

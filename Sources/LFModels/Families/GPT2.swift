@@ -6,6 +6,7 @@ struct GPT2: Architecture {
     static let embeddingName = "transformer.wte.weight"
     static let ignoredTensors = [".attn.bias", ".attn.masked_bias"]
     let sizes: ModelSizes
+    let hasRotaryPositions = false
     private let activation: Activation
     private let epsilon: Double
     private let scalesScores: Bool

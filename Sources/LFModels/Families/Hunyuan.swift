@@ -6,10 +6,7 @@ import LFNN
 struct Hunyuan: Architecture {
     static let modelTypes = ["hunyuan_v1_dense"]
     let sizes: ModelSizes
-    private let rotary: RotaryPositions
-    private let activation: Activation
-    private let epsilon: Double
-    private let bias: Bool
+    private let layers: LlamaLayers
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -21,32 +18,12 @@ struct Hunyuan: Architecture {
             rotary.theta *= pow(alpha, Double(rotary.dim) / Double(rotary.dim - 2))
             rotary.scaling = .none
         }
-        self.rotary = rotary
-        activation = try file.activation("hidden_act")
-        epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
-        bias = try file.flag("attention_bias", default: false)
+        var layers = try LlamaLayers(file, sizes, rotary: rotary, epsilon: 1e-5)
+        let bias = try file.flag("attention_bias", default: false)
+        layers.bias = (bias, bias, false)
+        layers.headNorms = ("query_layernorm", "key_layernorm", comesAfterRotation: true)
+        self.layers = layers
     }
 
-    func build(_ weights: WeightScope) throws -> ModelParts {
-        let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
-        func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
-            try RMSNorm(size, epsilon: epsilon, place)
-        }
-        return try decoder(weights, sizes, norm: { try norm(hidden, $0) }) { index, layer in
-            let attention = layer / "self_attn"
-            return SequentialBlock(
-                hidden: hidden,
-                SelfAttention(
-                    shape, layer: index, try .separate(shape, bias: bias, attention),
-                    output: try Linear(shape.queryWidth, hidden, bias: bias, attention / "o_proj", .output),
-                    norms: HeadNorms(
-                        query: try norm(shape.headDim, attention / "query_layernorm"),
-                        key: try norm(shape.headDim, attention / "key_layernorm"), comesAfterRotation: true),
-                    rotary: positions),
-                try GatedMLP(hidden, sizes.inner, activation, layer / "mlp"),
-                mixerNorms: .before(try norm(hidden, layer / "input_layernorm")),
-                feedForwardNorms: .before(try norm(hidden, layer / "post_attention_layernorm")))
-        }
-    }
+    func build(_ weights: WeightScope) throws -> ModelParts { try layers.build(weights) }
 }

@@ -4,39 +4,19 @@ package import LFNN
 package struct Mistral: Architecture {
     package static let modelTypes = ["mistral"]
     package let sizes: ModelSizes
-    private let rotary: RotaryPositions
-    private let activation: Activation
-    private let epsilon: Double
+    private let layers: LlamaLayers
     package let window: Int?
 
     package init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
             vocab: 32_000, hidden: 4096, inner: 14_336, layers: 32, heads: 32, keyValueHeads: 8,
             positions: 4096 * 32)
-        rotary = try file.rotary(sizes)
-        activation = try file.activation("hidden_act")
-        epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
+        var layers = try LlamaLayers(file, sizes, rotary: file.rotary(sizes))
         // Left out is not null: the architecture's default is a window.
         window = try file.optionalCount("sliding_window", default: 4096)
+        layers.windows = Array(repeating: window, count: sizes.layers)
+        self.layers = layers
     }
 
-    package func build(_ weights: WeightScope) throws -> ModelParts {
-        let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
-        func norm(_ place: WeightScope) throws -> RMSNorm {
-            try RMSNorm(hidden, epsilon: epsilon, place)
-        }
-        return try decoder(weights, sizes, norm: norm) { index, layer in
-            let attention = layer / "self_attn"
-            return SequentialBlock(
-                hidden: hidden,
-                SelfAttention(
-                    shape, layer: index, try .separate(shape, attention),
-                    output: try Linear(shape.queryWidth, hidden, attention / "o_proj", .output),
-                    rotary: positions, .init(window: window)),
-                try GatedMLP(hidden, sizes.inner, activation, layer / "mlp"),
-                mixerNorms: .before(try norm(layer / "input_layernorm")),
-                feedForwardNorms: .before(try norm(layer / "post_attention_layernorm")))
-        }
-    }
+    package func build(_ weights: WeightScope) throws -> ModelParts { try layers.build(weights) }
 }

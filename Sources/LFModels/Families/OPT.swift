@@ -7,6 +7,7 @@ struct OPT: Architecture {
     static let embeddingName = "model.decoder.embed_tokens.weight"
     /// `hidden` is the width of embeddings and of what the head reads.
     let sizes: ModelSizes
+    let hasRotaryPositions = false
     /// Of the layers.
     private let width: Int
     private let activation: Activation

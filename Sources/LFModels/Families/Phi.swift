@@ -5,6 +5,7 @@ import LFNN
 struct Phi: Architecture {
     static let modelTypes = ["phi"]
     let sizes: ModelSizes
+    let headHasBias = true
     private let rotary: RotaryPositions
     private let activation: Activation
     private let epsilon: Double
@@ -25,7 +26,7 @@ struct Phi: Architecture {
         func norm(_ size: Int, _ place: WeightScope) throws -> LayerNorm {
             try LayerNorm(size, epsilon: epsilon, place)
         }
-        var frame = DecoderFrame(headBias: true)
+        var frame = DecoderFrame(headBias: headHasBias)
         frame.names.norm = "final_layernorm"
         return try decoder(weights, sizes, frame, norm: { try norm(hidden, $0) }) { index, layer in
             let attention = layer / "self_attn"

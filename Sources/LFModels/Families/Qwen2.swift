@@ -5,40 +5,19 @@ import LFNN
 struct Qwen2: Architecture {
     static let modelTypes = ["qwen2"]
     let sizes: ModelSizes
-    private let rotary: RotaryPositions
-    private let activation: Activation
-    private let epsilon: Double
-    let windows: [Int?]
+    private let layers: LlamaLayers
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
             vocab: 151_936, hidden: 4096, inner: 22_016, layers: 32, heads: 32, keyValueHeads: 32,
             positions: 32_768)
-        rotary = try file.rotary(sizes)
-        activation = try file.activation("hidden_act")
-        epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
-        windows = try file.upperWindows(sizes.layers)
+        var layers = try LlamaLayers(file, sizes, rotary: file.rotary(sizes))
+        layers.bias.input = true
+        layers.windows = try file.upperWindows(sizes.layers)
+        self.layers = layers
     }
 
-    func build(_ weights: WeightScope) throws -> ModelParts {
-        let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
-        func norm(_ place: WeightScope) throws -> RMSNorm {
-            try RMSNorm(hidden, epsilon: epsilon, place)
-        }
-        return try decoder(weights, sizes, norm: norm) { index, layer in
-            let attention = layer / "self_attn"
-            return SequentialBlock(
-                hidden: hidden,
-                SelfAttention(
-                    shape, layer: index, try .separate(shape, bias: true, attention),
-                    output: try Linear(shape.queryWidth, hidden, attention / "o_proj", .output),
-                    rotary: positions, .init(window: windows[index])),
-                try GatedMLP(hidden, sizes.inner, activation, layer / "mlp"),
-                mixerNorms: .before(try norm(layer / "input_layernorm")),
-                feedForwardNorms: .before(try norm(layer / "post_attention_layernorm")))
-        }
-    }
+    func build(_ weights: WeightScope) throws -> ModelParts { try layers.build(weights) }
 }
 
 extension ConfigFile {

@@ -127,7 +127,9 @@ struct SparseLayers: Sendable {
 
 extension ConfigFile {
     /// Reads `decoder_sparse_step`, `mlp_only_layers` and the sizes of the mixture; parameters are the architecture's defaults.
-    func sparseLayers(_ layers: Int, experts: Int, chosen: Int, inner: Int) throws -> SparseLayers {
+    func sparseLayers(
+        _ layers: Int, experts: Int, chosen: Int, inner: Int, normalizes: Bool = false
+    ) throws -> SparseLayers {
         let (experts, chosen) = try self.experts(
             "num_experts", "num_local_experts", default: experts, chosen: chosen)
         let step = try count("decoder_sparse_step", default: 1)
@@ -138,7 +140,7 @@ extension ConfigFile {
             isSparse: (0..<layers).map { !dense.contains($0) && ($0 + 1) % step == 0 }, experts: experts,
             inner: try count("moe_intermediate_size", default: inner),
             routing: Routing(
-                .softmax, chosen: chosen, normalizes: try flag("norm_topk_prob", default: false)),
+                .softmax, chosen: chosen, normalizes: try flag("norm_topk_prob", default: normalizes)),
             balance: try balance(chosen: chosen))
     }
 }

@@ -1,7 +1,7 @@
 package import LFNN
 
 /// What the usual frame of a model leaves open.
-package struct DecoderFrame {
+package struct DecoderFrame: Sendable {
     /// What rows of the embedding are multiplied by.
     package var embeddingScale = 1.0
     /// Whether that scale belongs to the embedding's table.

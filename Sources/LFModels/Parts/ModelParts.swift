@@ -75,6 +75,8 @@ package final class OutputHead {
     package let linear: Linear
     private let scale: Double
     private let softcap: Double?
+    /// Whether all behind the product is float32.
+    var widens = false
 
     /// - Parameters:
     ///   - table: The embedding whose weight the head multiplies with; nil for a weight of its own.
@@ -96,6 +98,7 @@ package final class OutputHead {
     /// Logits of rows: `[n, hidden]` gives `[n, vocab]`.
     func callAsFunction(_ hidden: Tensor) throws(TorchError) -> Tensor {
         var logits = try linear(hidden)
+        if widens, logits.dtype != .float64 { logits = try logits.to(.float32) }
         if scale != 1 { logits = try logits * scale }
         if let softcap { logits = try (logits / softcap).tanh() * softcap }
         return logits
@@ -104,12 +107,17 @@ package final class OutputHead {
     /// An input and weights that give this head's logits of `hidden`, whatever its adapter does.
     func factors(_ hidden: Tensor) throws(TorchError) -> (hidden: Tensor, head: HeadWeights) {
         let (x, weight) = try linear.factors(hidden)
-        return (x, HeadWeights(weight, bias: linear.bias?.tensor, scale: scale, softcap: softcap))
+        return (
+            x,
+            HeadWeights(
+                weight, bias: linear.bias?.tensor, scale: scale, softcap: softcap, widens: widens)
+        )
     }
 
     /// What log-probabilities are made of without whole logits.
     func weights() throws(TorchError) -> HeadWeights {
         HeadWeights(
-            try linear.effectiveWeight(), bias: linear.bias?.tensor, scale: scale, softcap: softcap)
+            try linear.effectiveWeight(), bias: linear.bias?.tensor, scale: scale, softcap: softcap,
+            widens: widens)
     }
 }

@@ -12,7 +12,8 @@ package final class QueryKeyValue {
     }
 
     private enum Source {
-        case separate(query: Linear, key: Linear, value: Linear)
+        /// Where it is gated, the query's matrix gives each head's query and then its gate.
+        case separate(query: Linear, key: Linear, value: Linear, isGated: Bool)
         case fused(Linear, Order)
     }
 
@@ -26,18 +27,22 @@ package final class QueryKeyValue {
 
     /// Three matrices: `q_proj`, `k_proj` and `v_proj`.
     ///
-    /// - Parameter queryComesLast: Whether the model lists its modules so.
+    /// - Parameters:
+    ///   - queryComesLast: Whether the model lists its modules so.
+    ///   - isGated: Whether `q_proj` gives a gate for each head too, behind its query.
     package static func separate(
-        _ shape: AttentionShape, bias: Bool = false, queryComesLast: Bool = false, _ weights: WeightScope
+        _ shape: AttentionShape, bias: Bool = false, queryComesLast: Bool = false, isGated: Bool = false,
+        _ weights: WeightScope
     ) throws -> QueryKeyValue {
         func made(_ name: String, _ width: Int, _ role: ParameterRole) throws -> Linear {
             try Linear(shape.hidden, width, bias: bias, weights / name, role)
         }
-        let first = queryComesLast ? nil : try made("q_proj", shape.queryWidth, .query)
+        let width = isGated ? 2 * shape.queryWidth : shape.queryWidth
+        let first = queryComesLast ? nil : try made("q_proj", width, .query)
         let key = try made("k_proj", shape.keyWidth, .key)
         let value = try made("v_proj", shape.keyWidth, .value)
-        let query = try first ?? made("q_proj", shape.queryWidth, .query)
-        return QueryKeyValue(.separate(query: query, key: key, value: value), shape)
+        let query = try first ?? made("q_proj", width, .query)
+        return QueryKeyValue(.separate(query: query, key: key, value: value, isGated: isGated), shape)
     }
 
     /// One matrix.
@@ -56,27 +61,29 @@ package final class QueryKeyValue {
     /// - Parameters:
     ///   - x: `[T, hidden]`.
     ///   - clip: What the results are cut to ± of.
-    /// - Returns: `q [T, heads, headDim]`, `k` and `v` `[T, keyValueHeads, headDim]`.
+    /// - Returns: `q [T, heads, headDim]`, `k` and `v` `[T, keyValueHeads, headDim]`, and where heads are gated `gate [T, heads, headDim]`.
     func callAsFunction(
         _ x: Tensor, clip: Double? = nil
-    ) throws(TorchError) -> (q: Tensor, k: Tensor, v: Tensor) {
+    ) throws(TorchError) -> (q: Tensor, k: Tensor, v: Tensor, gate: Tensor?) {
         func clipped(_ x: Tensor) throws(TorchError) -> Tensor {
             guard let clip else { return x }
             return try x.clamped(min: -clip).clamped(max: clip)
         }
         let tokens = x.dim(0), dim = shape.headDim, (heads, shared) = (shape.heads, shape.keyValueHeads)
         switch source {
-        case .separate(let query, let key, let value):
+        case .separate(let query, let key, let value, let isGated):
+            var q = try clipped(query(x)).reshaped([tokens, heads, isGated ? 2 * dim : dim])
+            var gate: Tensor?
+            if isGated { (q, gate) = (try q.slice(0..<dim, dim: 2), try q.slice(dim..<2 * dim, dim: 2)) }
             return (
-                try clipped(query(x)).reshaped([tokens, heads, dim]),
-                try clipped(key(x)).reshaped([tokens, shared, dim]),
-                try clipped(value(x)).reshaped([tokens, shared, dim])
+                q, try clipped(key(x)).reshaped([tokens, shared, dim]),
+                try clipped(value(x)).reshaped([tokens, shared, dim]), gate
             )
         case .fused(let linear, .blocks):
             let all = try clipped(linear(x)).reshaped([tokens, heads + 2 * shared, dim])
             return (
                 try all.slice(0..<heads, dim: 1), try all.slice(heads..<heads + shared, dim: 1),
-                try all.slice(heads + shared..<heads + 2 * shared, dim: 1)
+                try all.slice(heads + shared..<heads + 2 * shared, dim: 1), nil
             )
         case .fused(let linear, .groups):
             let queries = heads / shared
@@ -84,7 +91,7 @@ package final class QueryKeyValue {
             return (
                 try all.slice(0..<queries, dim: 2).reshaped([tokens, heads, dim]),
                 try all.slice(queries..<queries + 1, dim: 2).reshaped([tokens, shared, dim]),
-                try all.slice(queries + 1..<queries + 2, dim: 2).reshaped([tokens, shared, dim])
+                try all.slice(queries + 1..<queries + 2, dim: 2).reshaped([tokens, shared, dim]), nil
             )
         }
     }

@@ -111,15 +111,16 @@ package final class SelfAttention: TokenMixer {
     package var activationsPerToken: Int { 4 * shape.queryWidth }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor {
-        var (q, k, v) = try projection(x, clip: options.clip)
+        var (q, k, v, gate) = try projection(x, clip: options.clip)
         if let norms, !norms.comesAfterRotation { (q, k) = try norms(q, k) }
         if let rotary { (q, k) = (try pass.rotated(q, by: rotary), try pass.rotated(k, by: rotary)) }
         if let norms, norms.comesAfterRotation { (q, k) = try norms(q, k) }
-        let seen = try pass.attention(
+        var seen = try pass.attention(
             q, k, v, layer: layer,
             AttentionOptions(
                 scale: options.scale ?? 1 / Double(shape.headDim).squareRoot(), window: options.window,
                 softcap: options.softcap, sinks: options.sinks?.tensor, slopes: options.slopes))
+        if let gate { seen = try seen * gate.sigmoid() }
         return try output(seen.reshaped([x.dim(0), shape.queryWidth]))
     }
 }

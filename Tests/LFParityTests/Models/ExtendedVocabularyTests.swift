@@ -28,6 +28,7 @@ import Testing
         static let all = [
             Case("untied"), Case("tied"), Case("half"), Case("wide"), Case(described: "described"),
             Case(described: "described_tied"), Case(described: "described_noise", noise: true),
+            Case("bias"), Case("bias_wide"),
         ]
     }
 
@@ -37,8 +38,9 @@ import Testing
 
         init(_ store: WeightStore, _ name: String) throws {
             var tables: [String: Tensor] = [:]
-            for (part, key) in [("embed", "model.embed_tokens.weight"), ("head", "lm_head.weight")]
-            where store.contains("\(name).\(part).before") {
+            for (part, key) in [
+                ("embed", "model.embed_tokens.weight"), ("head", "lm_head.weight"), ("bias", "lm_head.bias"),
+            ] where store.contains("\(name).\(part).before") {
                 tables[key] = try store.tensor("\(name).\(part).before")
             }
             self.tables = tables
@@ -52,10 +54,12 @@ import Testing
         }
     }
 
-    private static func config(_ table: Tensor, isTied: Bool) throws -> ModelConfig {
+    private static func config(
+        _ table: Tensor, isTied: Bool, modelType: String = "llama"
+    ) throws -> ModelConfig {
         try ModelConfig(
             [
-                "model_type": "llama", "vocab_size": .int(Int64(table.dim(0))),
+                "model_type": .string(modelType), "vocab_size": .int(Int64(table.dim(0))),
                 "hidden_size": .int(Int64(table.dim(1))), "intermediate_size": 16, "num_hidden_layers": 1,
                 "num_attention_heads": 2, "tie_word_embeddings": .bool(isTied),
             ], path: "config.json")
@@ -66,7 +70,8 @@ import Testing
         let name = recorded.testDescription
         let weights = try RecordedWeights(store, name)
         let old = try #require(weights.tables["model.embed_tokens.weight"])
-        let config = try Self.config(old, isTied: weights.tables.count == 1)
+        let config = try Self.config(
+            old, isTied: weights.tables.count == 1, modelType: weights.tables.count == 3 ? "phi" : "llama")
         let generator = try Generator(seed: 7)
         let extended = try ExtendedVocabulary(
             weights, config,
@@ -81,7 +86,12 @@ import Testing
         let embedding = try extended.tensor("model.embed_tokens.weight", shape: shape, start: .normal)
         #expect(embedding.dtype == old.dtype)
         try expectSameBits(embedding, store.tensor("\(name).embed.after"), "embedding")
-        if weights.tables.count == 2 {
+        if weights.tables.count == 3 {
+            try expectSameBits(
+                extended.tensor("lm_head.bias", shape: [64], start: .zeros),
+                store.tensor("\(name).bias.after"), "bias")
+        }
+        if weights.tables.count > 1 {
             let head = try extended.tensor("lm_head.weight", shape: shape, start: .normal)
             let after = try store.tensor("\(name).head.after")
             let kept = 0..<(recorded.ownHeadRows?.lowerBound ?? 64)

@@ -62,10 +62,26 @@ struct ModelFolder: Sendable, CustomTestStringConvertible {
             margins = greedy["top1_top2_margin"]?.array?.compactMap(\.double) ?? []
         }
 
+        /// The rows of `[rows, length, …]` that were no padding, one after the other.
+        func packed(_ tensor: Tensor) throws -> Tensor {
+            try .concatenated(
+                sequences.enumerated().map { index, sequence in
+                    try tensor.slice(index..<index + 1).reshaped([tensor.dim(1), -1])
+                        .slice(0..<sequence.inputIDs.count)
+                })
+        }
+
         private static func ids(_ value: JSONValue?) throws -> [Int32] {
             try #require(value?.array).compactMap { $0.int.map { Int32($0) } }
         }
     }
 
     func model(_ dtype: DType = .float32) throws -> LanguageModel { try loadModel(path, dtype) }
+
+    /// What exact arithmetic gives, float64 `[rows, length, vocab]`, where float32 is far from it (`Tools/golden/record_exact_logits.py`).
+    func exactLogits() throws -> Tensor? {
+        let file = path + "/exact.safetensors"
+        guard FileManager.default.fileExists(atPath: file) else { return nil }
+        return try WeightStore.open(file: file).tensor("logits")
+    }
 }
