@@ -29,6 +29,7 @@ extension ConversationConverter {
         /// Makes one turn of the tools' answers so far.
         func addAnswers() throws(UserError) {
             guard let first = answers.first else { return }
+            if let calls = parts.turns.last?.calls { answers = try ordered(answers, by: calls) }
             // ShareGPT's answers have neither names nor calls that they refer to.
             let isText = entry.formatting != .openai && answers.count == 1
             parts.add(
@@ -115,6 +116,36 @@ extension ConversationConverter {
             found = (key, text)
         }
         return found?.text
+    }
+
+    /// Tools' answers in the order of the calls that they name: most formats write neither names nor ids, and tell them apart by their
+    /// places.
+    ///
+    /// - Throws: A `UserError` when an answer names a call that was not made, or that another one answers.
+    private func ordered(
+        _ answers: [(answer: ToolAnswer, keys: MessageKeys)], by calls: [FunctionCall]
+    ) throws(UserError) -> [(answer: ToolAnswer, keys: MessageKeys)] {
+        let ids = calls.compactMap(\.id)
+        guard ids.count == calls.count, Set(ids).count == ids.count, !ids.isEmpty,
+            answers.allSatisfy({ $0.answer.callID != nil })
+        else { return answers }
+        var places: [(place: Int, answer: (answer: ToolAnswer, keys: MessageKeys))] = []
+        for answer in answers {
+            let id = answer.answer.callID ?? ""
+            guard let place = ids.firstIndex(of: id) else {
+                throw UserError(
+                    .failedRun,
+                    "A tool's answer has the tool_call_id \"\(id)\", but the calls before it are \(ids.map { "\"\($0)\"" }.joined(separator: ", ")).",
+                    remedy: "Correct the row.")
+            }
+            guard !places.contains(where: { $0.place == place }) else {
+                throw UserError(
+                    .failedRun, "Two answers of tools have the tool_call_id \"\(id)\".",
+                    remedy: "Correct the row.")
+            }
+            places.append((place, answer))
+        }
+        return places.sorted { $0.place < $1.place }.map(\.answer)
     }
 
     /// What a tool answered; its name may be known from the call that it answers.

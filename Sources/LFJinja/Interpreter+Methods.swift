@@ -366,7 +366,7 @@ extension Interpreter {
         return text
     }
 
-    /// `"%s is %d" % (…)`, with the kinds s, d, i, f, r and the precision of f.
+    /// `"%s is %5d" % (…)`, with the kinds s, d, i, f, r, the flags `-`, `0`, `+` and blank, a width and a precision.
     func formatted(_ string: String, _ values: JinjaValue, _ line: Int) throws(UserError) -> String {
         var rest: [JinjaValue]
         if case .tuple(let elements) = values { rest = elements } else { rest = [values] }
@@ -377,11 +377,8 @@ extension Interpreter {
                 text.unicodeScalars.append(scalar)
                 continue
             }
-            var specification = ""
-            while let next = scalars.first, next == "." || ("0"..."9").contains(next) {
-                specification.unicodeScalars.append(next)
-                scalars.removeFirst()
-            }
+            var field = FormatField()
+            field.read(&scalars)
             guard let kind = scalars.popFirst() else { throw failure("a format ends with %", line) }
             if kind == "%" {
                 text += "%"
@@ -390,21 +387,24 @@ extension Interpreter {
             guard !rest.isEmpty else { throw failure("a format has more fields than values", line) }
             let value = rest.removeFirst()
             switch kind {
-            case "s": text += value.text
-            case "r": text += value.representation
+            case "s": text += field.padded(field.cut(value.text))
+            case "r": text += field.padded(field.cut(value.representation))
             case "d", "i":
                 guard let number = value.number, let integer = Int(exactly: number.rounded(.towardZero))
                 else {
                     throw failure("%\(kind) needs a number, got \(value.kind)", line)
                 }
-                text += String(integer)
+                var digits = String(integer.magnitude)
+                if let least = field.precision, digits.count < least {
+                    digits = String(repeating: "0", count: least - digits.count) + digits
+                }
+                text += field.padded(digits, isNegative: integer < 0)
             case "f":
                 guard let number = value.number else {
                     throw failure("%f needs a number, got \(value.kind)", line)
                 }
-                let digits = specification.split(separator: ".", omittingEmptySubsequences: false).dropFirst()
-                    .first.flatMap { Int($0) }
-                text += Self.fixed(number, digits: min(digits ?? 6, 17))
+                let digits = Self.fixed(number.magnitude, digits: min(field.precision ?? 6, 17))
+                text += field.padded(digits, isNegative: number.sign == .minus)
             default: throw failure("the format %\(kind) is not supported", line)
             }
         }

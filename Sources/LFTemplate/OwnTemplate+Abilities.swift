@@ -52,8 +52,11 @@ extension OwnTemplate {
                 thoughts = .member(member)
                 answer = Probe.answer([member: "ThoughtProbe"])
             } else {
+                // A template that does not know the words would hand them on as any other text, and the model with it.
                 thoughts =
-                    probe.writes("ThoughtProbe", [Probe.question, inText]) == true ? .inText : .nowhere
+                    probe.template.mentions("think>")
+                        && probe.writes("ThoughtProbe", [Probe.question, inText]) == true
+                    ? .inText : .nowhere
             }
             keepsEarlierThoughts =
                 probe.writes("ThoughtProbe", [Probe.question, answer, Probe.laterQuestion]) ?? false

@@ -44,7 +44,7 @@ extension OwnTemplate {
         var texts: [LearnedText] = []
         var markCount = 0
         for index in turns.indices where turns[index].role == .assistant || turns[index].role == .function {
-            let closed = try rendering(conversation.prefix(throughTurn: index), tools: conversation.tools)
+            var closed = try rendering(conversation.prefix(throughTurn: index), tools: conversation.tools)
             let ranges: [Range<Int>]
             if marksGeneration {
                 let isContinued = texts.last.map { closed.text.hasBytePrefix($0.text) } ?? true
@@ -53,8 +53,9 @@ extension OwnTemplate {
                 ranges = Array(closed.generated.dropFirst(earlier))
                 markCount = closed.generated.count
             } else {
-                let start = try answerStart(conversation, turn: index, closed: closed.text)
-                ranges = [start..<closed.text.unicodeScalars.count]
+                let answer = try answer(conversation, turn: index, closed: closed.text)
+                closed.text = answer.text
+                ranges = [answer.start..<closed.text.unicodeScalars.count]
             }
             try check(turns[index], isIn: ranges, of: closed.text)
             let spans = ranges.filter { !$0.isEmpty }.map { LearnedText.Span(range: $0, turn: index) }
@@ -75,17 +76,67 @@ extension OwnTemplate {
         return min(open.generated.count, closed.generated.count)
     }
 
-    /// Where an answer begins in a rendering that ends with it, in Unicode scalars: behind the prompt that
+    /// A text that ends with an answer, and where the answer begins in it, in Unicode scalars: behind the prompt that
     /// `add_generation_prompt` gives, or behind as much of that prompt as the rendering keeps.
-    private func answerStart(
+    ///
+    /// The text is the rendering `closed`, unless the template writes what comes before the answer otherwise as soon as there is one (system
+    /// text in the last question only): then it is the prompt, and behind it what `closed` has behind the question.
+    private func answer(
         _ conversation: JinjaConversation, turn: Int, closed: String
+    ) throws(UserError) -> (text: String, start: Int) {
+        let before = conversation.prefix(beforeTurn: turn)
+        // Nil where the template refuses the conversation without its answer.
+        let prompt = try? rendering(before, tools: conversation.tools, opensAnswer: true).text
+        if let prompt, let end = Self.lastTextEnd(of: before, in: prompt),
+            Self.sharedCount(prompt, closed) < end
+        {
+            let probe = try probed(before, conversation.tools)
+            let start = Self.sharedCount(probe, closed)
+            let written = String(Self.scalars(closed, 0..<start))
+            let opening = Array(prompt.unicodeScalars.dropFirst(end))
+            guard let questionEnd = Self.lastTextEnd(of: before, in: written) else {
+                throw JinjaConversation.refusal("what comes before an answer once it is answered")
+            }
+            let answer = Self.scalars(closed, questionEnd..<closed.unicodeScalars.count)
+            guard answer.starts(with: opening), questionEnd + opening.count <= start else {
+                throw JinjaConversation.refusal("what comes before an answer once it is answered")
+            }
+            return (
+                prompt
+                    + String(Self.scalars(closed, questionEnd + opening.count..<closed.unicodeScalars.count)),
+                prompt.unicodeScalars.count
+            )
+        }
+        return (closed, try answerStart(conversation, turn: turn, prompt: prompt, closed: closed))
+    }
+
+    /// Where the text of the last message ends, in Unicode scalars; nil where it has none, or the template writes it otherwise.
+    private static func lastTextEnd(of messages: [JSONValue], in text: String) -> Int? {
+        guard let said = messages.last?["content"]?.string?.trimmingWhitespace(), !said.isEmpty else {
+            return nil
+        }
+        let words = Array(said.unicodeScalars), scalars = Array(text.unicodeScalars)
+        guard words.count <= scalars.count else { return nil }
+        for start in stride(from: scalars.count - words.count, through: 0, by: -1)
+        where scalars[start..<start + words.count].elementsEqual(words) {
+            return start + words.count
+        }
+        return nil
+    }
+
+    private static func scalars(_ text: String, _ range: Range<Int>) -> String.UnicodeScalarView {
+        var view = String.UnicodeScalarView()
+        view.append(contentsOf: text.unicodeScalars.dropFirst(range.lowerBound).prefix(range.count))
+        return view
+    }
+
+    /// Where an answer begins in a rendering that keeps the text before it.
+    private func answerStart(
+        _ conversation: JinjaConversation, turn: Int, prompt: String?, closed: String
     ) throws(UserError) -> Int {
         let before = conversation.prefix(beforeTurn: turn)
-        let prompt: String
-        do {
-            prompt = try rendering(before, tools: conversation.tools, opensAnswer: true).text
-        } catch {
-            // The conversation is refused without its answer: the answer begins where another answer's text would part.
+        guard let prompt else {
+            // The answer begins where another answer's text would part.
             let probe = try probed(before, conversation.tools)
             return Self.sharedCount(probe, closed)
         }
@@ -208,8 +259,9 @@ extension OwnTemplate {
                 response: [])
         }
         let conversation = try JinjaConversation(turns, system: system, tools: tools, for: self)
-        let closed = try rendering(conversation.messages, tools: conversation.tools).text
-        let start = try answerStart(conversation, turn: turns.count - 1, closed: closed)
+        let (closed, start) = try answer(
+            conversation, turn: turns.count - 1,
+            closed: try rendering(conversation.messages, tools: conversation.tools).text)
         try check(last, isIn: [start..<closed.unicodeScalars.count], of: closed)
         var prompt = String.UnicodeScalarView()
         prompt.append(contentsOf: closed.unicodeScalars.prefix(start))

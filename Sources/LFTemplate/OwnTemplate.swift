@@ -54,8 +54,11 @@ package struct OwnTemplate: Sendable {
     var marksGeneration: Bool { main.template.marksGeneration }
 
     /// Whether what it writes depends on the day.
-    package var namesTime: Bool {
-        [main, forTools].contains { $0?.text.containsBytes(of: "strftime_now") ?? false }
+    package var namesTime: Bool { mentions("strftime_now") }
+
+    /// Whether a word stands in the template's source.
+    func mentions(_ word: String) -> Bool {
+        [main, forTools].contains { $0?.text.containsBytes(of: word) ?? false }
     }
 
     /// The text of messages.

@@ -223,6 +223,31 @@ import Testing
                 "The tool format glm4 cannot write 2 calls in one turn."))
     }
 
+    /// Formats tell answers apart by their places: each stands where its call does.
+    @Test(arguments: ["qwen3", "llama3"]) func answersStandInTheOrderOfTheirCalls(_ template: String) throws {
+        func talk(_ first: String, _ second: String) -> String {
+            """
+            {"messages": [{"role": "user", "content": "How warm is it in Oslo and in Bergen?"},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": "a1", "function": {"name": "warmth", "arguments": {"town": "Oslo"}}},
+            {"id": "a2", "function": {"name": "warmth", "arguments": {"town": "Bergen"}}}]},
+            \(first), \(second), {"role": "assistant", "content": "Oslo 4, Bergen 7."}]}
+            """
+        }
+        func answer(_ id: String?, _ text: String) -> String {
+            "{\"role\": \"tool\", \(id.map { "\"tool_call_id\": \"\($0)\", " } ?? "")\"content\": \"\(text)\"}"
+        }
+        let ordered = try row(talk(answer("a1", "4"), answer("a2", "7")), template: template).all
+        #expect(try row(talk(answer("a2", "7"), answer("a1", "4")), template: template).all == ordered)
+        #expect(try row(talk(answer(nil, "4"), answer(nil, "7")), template: template).all == ordered)
+        let unknown = try failure(talk(answer("a1", "4"), answer("zzz", "7")), template: template)
+        #expect(
+            unknown.contains("/d.json: row 1")
+                && unknown.contains("the tool_call_id \"zzz\", but the calls before it are \"a1\", \"a2\""))
+        #expect(
+            try failure(talk(answer("a1", "4"), answer("a1", "7")), template: template).contains(
+                "Two answers of tools have the tool_call_id \"a1\""))
+    }
+
     /// An empty list of tools is none, as JSON, as text, in every format.
     /// ShareGPT's answers of tools in a row are one turn as well, and a row has the same ids in both formats.
     @Test(arguments: ["qwen3", "llama3", "mistral", "minimax1", "minimax2", "lfm2", "glm4_moe"])

@@ -65,6 +65,19 @@ private let golden = URL(fileURLWithPath: #filePath)
         }
     }
 
+    /// Values of Python's `%`.
+    @Test(arguments: [
+        ("'%05.2f|%5d|%03d|%5s|%.3s' % (3.14159, 42, 7, 'cd', 'abcdef')", "03.14|   42|007|   cd|abc"),
+        ("'%-5s|%-4d|%5.1f|' % ('ab', 3, 2.25)", "ab   |3   |  2.2|"),
+        ("'%+d|%+d|% d|%06d|%-06d|' % (3, -3, 4, -12, -12)", "+3|-3| 4|-00012|-12   |"),
+        ("'%05s|%5.1s|%.0s|' % ('ab', 'xyz', 'q')", "   ab|    x||"),
+        ("'%.3d|%8.3d|%.1f|%.0f' % (7, 7, -0.05, 2.5)", "007|     007|-0.1|2"),
+        ("'%d%%' % 5", "5%"), ("'%3r|%s' % ('a', none)", "'a'|None"), ("'é%3s' % 'å'", "é  å"),
+    ])
+    func formatsFields(_ expression: String, _ expected: String) throws {
+        #expect(try render("{{ \(expression) }}") == expected)
+    }
+
     @Test func formatsTime() throws {
         #expect(try render("{{ strftime_now('%d %b %Y') }}") == "<%d %b %Y>")
         #expect(JinjaTemplate.formatNow("%Y").count == 4)
