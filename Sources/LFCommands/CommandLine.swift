@@ -106,7 +106,8 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     case "models": return try runModels(rest)
     case let command?:
         let known = [
-            "train", "export", "chat", "api", "preview", "tokenize", "render", "templates", "models", "version",
+            "train", "export", "chat", "api", "preview", "tokenize", "render", "templates", "models",
+            "version",
             "env", "help", "arguments",
         ]
         let planned = ["eval", "webchat", "webui"]
