@@ -1,3 +1,4 @@
+import Glibc
 import LFDiagnostics
 
 /// Text as a list of code points, which is how Python counts.
@@ -411,17 +412,13 @@ extension Interpreter {
         return text
     }
 
-    /// A number with a fixed count of digits behind the point.
+    /// A number with a fixed count of digits behind the point, rounded from its exact value as Python does.
     static func fixed(_ number: Double, digits: Int) -> String {
-        guard number.isFinite, number.magnitude < 1e15 else { return JinjaValue.double(number).text }
-        var scale = 1.0
-        for _ in 0..<digits { scale *= 10 }
-        let scaled = (number.magnitude * scale).rounded(.toNearestOrEven)
-        guard scaled < 9e18 else { return JinjaValue.double(number).text }
-        var text = String(Int(scaled))
-        while text.count <= digits { text = "0" + text }
-        let sign = number < 0 ? "-" : ""
-        return sign + text.dropLast(digits) + (digits > 0 ? "." + text.suffix(digits) : "")
+        guard number.isFinite else { return JinjaValue.double(number).text }
+        // The largest number has 309 digits before the point.
+        var buffer = [CChar](repeating: 0, count: 330 + digits)
+        let count = withVaList([Int32(digits), number]) { vsnprintf(&buffer, buffer.count, "%.*f", $0) }
+        return String(decoding: buffer.prefix(Int(count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private func dictMethod(

@@ -210,12 +210,14 @@ import Testing
             of: "(c.function.arguments | tojson)", with: "c.function.arguments")
         #expect(
             try marked(textual, Self.called, tools: Self.tools)[0].contains(#"⟦<call>tide{"at": "é"}</>⟧"#))
-        // One that takes a thought in the text gets it there.
+        // One that reads a thought in the text gets it there.
         thinking.calls = []
         thinking.role = .assistant
+        let reading = Self.plain.replacing(
+            "m.content", with: "(m.content | replace('</think>\\n\\n', '</think>'))")
         #expect(
-            try marked(Self.plain, [Message(.user, "q"), thinking]) == [
-                "<user>q</><assistant>⟦<think>\nhm\n</think>\n\nI look.</>⟧"
+            try marked(reading, [Message(.user, "q"), thinking]) == [
+                "<user>q</><assistant>⟦<think>\nhm\n</think>I look.</>⟧"
             ])
     }
 
