@@ -144,7 +144,7 @@ struct ChunkPlan : torch::CustomClassHolder {
         for (size_t wave = 0; wave < waves.size(); ++wave) before.push_back(wave == 0 ? at::Tensor() : indices(parents[wave], like));
     }
 
-    /// `[T, heads, d]` to `[count, heads, size, d]`, zeros where there is no token.
+    /// Pads `[T, heads, d]` to `[count, heads, size, d]` with zeros.
     at::Tensor cut(const at::Tensor &x) const {
         return with_zero_row(x).index_select(0, rows).view({count, size, x.size(1), x.size(2)}).transpose(1, 2);
     }

@@ -14,7 +14,7 @@ package struct HTTPAnswer {
 /// A request that got no whole answer: no connection, or one that broke.
 package struct BrokenTransfer: Error {
     package let reason: String
-    /// The status of an answer that says to ask again later; 0 where there was no answer.
+    /// The HTTP status that asks for a retry; 0 if no answer arrived.
     package let status: Int
 
     package init(reason: String, status: Int = 0) { (self.reason, self.status) = (reason, status) }
