@@ -86,7 +86,7 @@ package final class GatedDeltaNet: TokenMixer {
 
     /// - Parameters:
     ///   - mixed: Queries, keys and values behind the convolution.
-    ///   - x: The layer's input, of which decays and rates are made.
+    ///   - x: The layer's input; decays and rates are computed from it.
     private func deltaInputs(_ mixed: Tensor, _ x: Tensor) throws(TorchError) -> DeltaInputs {
         let tokens = x.dim(0), key = shape.keyWidth, wide: DType = x.dtype == .float64 ? x.dtype : .float32
         func heads(_ range: Range<Int>, _ count: Int) throws(TorchError) -> Tensor {
