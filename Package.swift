@@ -169,7 +169,7 @@ let package = Package(
             ]),
         tests("LFHubTests", ["LFTestSupport", "LFHub", "LFDiagnostics", crypto]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
-        tests("LFReportTests", ["LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        tests("LFReportTests", ["LFTestSupport", "LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),
         tests("LFNNTests", ["LFNN", "LFTorch", "LFStream", "LFCheckpoint", "LFDiagnostics"]),
         tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),

@@ -1,4 +1,5 @@
 import Foundation
+import LFTestSupport
 import Testing
 
 /// The scalars of a TensorBoard event file, read by the formats' own rules; checksums are checked.
@@ -33,11 +34,11 @@ struct EventFileReader {
     }
 
     private mutating func read(event: [UInt8]) throws {
-        let fields = try Self.fields(event)
+        let fields = try WireField.read(event)
         let step = fields.last { $0.number == 2 }.map { Int($0.value) } ?? 0
         for summary in fields where summary.number == 5 {
-            for entry in try Self.fields(summary.bytes) where entry.number == 1 {
-                let entry = try Self.fields(entry.bytes)
+            for entry in try WireField.read(summary.bytes) where entry.number == 1 {
+                let entry = try WireField.read(entry.bytes)
                 let tag = try #require(entry.first { $0.number == 1 }).bytes
                 let name = String(decoding: tag, as: UTF8.self)
                 if let value = entry.first(where: { $0.number == 2 })?.value {
@@ -63,36 +64,5 @@ struct EventFileReader {
         }
         value = ~value
         return (value >> 15 | value << 17) &+ 0xA282_EAD8
-    }
-
-    /// The fields of a message: numbers, or the bytes of texts and messages.
-    private static func fields(_ bytes: [UInt8]) throws -> [(number: Int, bytes: [UInt8], value: UInt64)] {
-        var rest = bytes[...]
-        func varint() throws -> UInt64 {
-            var value: UInt64 = 0, shift: UInt64 = 0
-            while let byte = rest.popFirst(), shift < 64 {
-                value |= UInt64(byte & 0x7F) << shift
-                if byte < 0x80 { return value }
-                shift += 7
-            }
-            throw CocoaError(.fileReadCorruptFile)
-        }
-        var found: [(number: Int, bytes: [UInt8], value: UInt64)] = []
-        while !rest.isEmpty {
-            let key = try varint()
-            let size: Int
-            switch key & 7 {
-            case 0:
-                found.append((Int(key >> 3), [], try varint()))
-                continue
-            case 1: size = 8
-            case 5: size = 4
-            default: size = Int(try varint())
-            }
-            let content = Array(rest.prefix(size))
-            found.append((Int(key >> 3), content, key & 7 == 2 ? 0 : number(content)))
-            rest = rest.dropFirst(size)
-        }
-        return found
     }
 }

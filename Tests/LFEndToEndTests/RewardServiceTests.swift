@@ -1,71 +1,36 @@
 import Foundation
-import Glibc
 import LFJSON
+import LFTestSupport
 import Synchronization
 import Testing
 
 /// A reward model behind HTTP that answers as a test says.
 private final class RewardServer: Sendable {
-    let url: String
-    private let descriptor: Int32
-    private let questions = Mutex<[JSONValue]>([])
+    private let server: LoopbackServer
+    private let questions: Questions
 
-    var received: [JSONValue] { questions.withLock { $0 } }
-
-    /// - Parameter answer: Status and body for the texts of the request with the given number, from 0.
-    init(_ answer: @escaping @Sendable (_ request: Int, _ texts: [String]) -> (String, String)) {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        self.descriptor = descriptor
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                _ = bind(descriptor, pointer, length)
-                _ = getsockname(descriptor, pointer, &length)
-            }
-        }
-        url = "http://127.0.0.1:\(UInt16(bigEndian: address.sin_port))/score"
-        listen(descriptor, 16)
-        Thread.detachNewThread { [weak self] in
-            defer { close(descriptor) }
-            while true {
-                let connection = accept(descriptor, nil, nil)
-                defer { if connection >= 0 { close(connection) } }
-                guard connection >= 0, let self else { break }
-                self.serve(connection, answer)
-            }
-        }
+    private final class Questions: Sendable {
+        let list = Mutex<[JSONValue]>([])
     }
 
-    deinit { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    var url: String { server.endpoint + "/score" }
+    var received: [JSONValue] { questions.list.withLock { $0 } }
 
-    private func serve(_ connection: Int32, _ answer: (Int, [String]) -> (String, String)) {
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        var body: [UInt8]?
-        while body == nil {
-            let count = read(connection, &buffer, buffer.count)
-            guard count > 0 else { return }
-            bytes += buffer[..<count]
-            let text = String(decoding: bytes, as: UTF8.self)
-            guard let end = text.range(of: "\r\n\r\n"),
-                let header = text.range(of: "content-length: ", options: .caseInsensitive),
-                let size = Int(text[header.upperBound...].prefix { $0.isNumber })
-            else { continue }
-            let received = Array(text[end.upperBound...].utf8)
-            if received.count >= size { body = received }
+    /// - Parameter answer: Status and body for the texts of the request with the given number, from 0.
+    init(_ answer: @escaping @Sendable (_ request: Int, _ texts: [String]) -> (Int, String)) {
+        let questions = Questions()
+        self.questions = questions
+        server = LoopbackServer { request in
+            guard let question = try? JSONValue.parse(request.body, source: "request") else {
+                return LoopbackServer.Answer(400)
+            }
+            let number = questions.list.withLock { list in
+                list.append(question)
+                return list.count - 1
+            }
+            let (status, reply) = answer(number, (question["messages"]?.array ?? []).compactMap(\.string))
+            return LoopbackServer.Answer(status, reply)
         }
-        guard let question = try? JSONValue.parse(body ?? [], source: "request") else { return }
-        let number = questions.withLock { questions in
-            questions.append(question)
-            return questions.count - 1
-        }
-        let (status, reply) = answer(number, (question["messages"]?.array ?? []).compactMap(\.string))
-        let head = "HTTP/1.1 \(status)\r\nContent-Length: \(reply.utf8.count)\r\nConnection: close\r\n\r\n"
-        let answerBytes = Array((head + reply).utf8)
-        _ = send(connection, answerBytes, answerBytes.count, Int32(MSG_NOSIGNAL))
     }
 }
 
@@ -86,7 +51,7 @@ private final class RewardServer: Sendable {
         let workplace = try Workplace()
         // The first request fails in passing.
         let server = RewardServer { number, texts in
-            number == 0 ? ("503 Service Unavailable", "") : ("200 OK", Self.scores(texts))
+            number == 0 ? (503, "") : (200, Self.scores(texts))
         }
         let outcome = try workplace.train(settings(server.url))
         #expect(outcome.status == 0, "\(outcome.errors)")
@@ -103,10 +68,10 @@ private final class RewardServer: Sendable {
     }
 
     struct BadAnswer: Sendable, CustomTestStringConvertible {
-        var status = "200 OK"
+        var status = 200
         var body: String
         var says: String
-        var testDescription: String { body.isEmpty ? status : body }
+        var testDescription: String { body.isEmpty ? "\(status)" : body }
     }
 
     @Test(arguments: [
@@ -114,7 +79,7 @@ private final class RewardServer: Sendable {
         BadAnswer(body: "{\"values\": [1]}", says: "holds no list \"scores\""),
         BadAnswer(body: "<html>", says: "is no JSON, it begins with \"<html>\""),
         BadAnswer(body: "", says: "The reward service's answer is empty."),
-        BadAnswer(status: "404 Not Found", body: "", says: "has the status HTTP 404"),
+        BadAnswer(status: 404, body: "", says: "has the status HTTP 404"),
     ])
     func badAnswersAreExplained(_ bad: BadAnswer) throws {
         let workplace = try Workplace()
@@ -127,7 +92,7 @@ private final class RewardServer: Sendable {
     @Test func scoresThatAreNoNumbersAreExplained() throws {
         let workplace = try Workplace()
         let server = RewardServer { _, texts in
-            ("200 OK", "{\"scores\": [\(texts.map { _ in "\"good\"" }.joined(separator: ","))]}")
+            (200, "{\"scores\": [\(texts.map { _ in "\"good\"" }.joined(separator: ","))]}")
         }
         let outcome = try workplace.train(settings(server.url))
         #expect(outcome.status == 1)
@@ -137,7 +102,7 @@ private final class RewardServer: Sendable {
     @Test func scoresBeyondFloatsAreExplained() throws {
         let workplace = try Workplace()
         let server = RewardServer { _, texts in
-            ("200 OK", "{\"scores\": [\(texts.map { _ in "1e300" }.joined(separator: ","))]}")
+            (200, "{\"scores\": [\(texts.map { _ in "1e300" }.joined(separator: ","))]}")
         }
         let outcome = try workplace.train(settings(server.url))
         #expect(outcome.status == 1)
@@ -149,7 +114,7 @@ private final class RewardServer: Sendable {
         let workplace = try Workplace()
         let server = RewardServer { _, _ in
             Thread.sleep(forTimeInterval: 60)
-            return ("200 OK", "{}")
+            return (200, "{}")
         }
         let outcome = try workplace.train(
             settings(server.url), stop: .init(signal: SIGTERM) { !server.received.isEmpty })

@@ -1,43 +1,10 @@
 import Foundation
 import LFReport
+import LFTestSupport
 import Testing
 
 /// Reads event files back by the formats' own rules, knowing nothing of the writer.
 @Suite struct TensorBoardLogTests {
-    /// A field of a message: its number and its bytes, or its value where it is a number.
-    private typealias Field = (number: Int, bytes: [UInt8], value: UInt64)
-
-    private func fields(_ bytes: [UInt8]) throws -> [Field] {
-        var rest = bytes[...]
-        func varint() throws -> UInt64 {
-            var value: UInt64 = 0, shift: UInt64 = 0
-            while let byte = rest.popFirst() {
-                value |= UInt64(byte & 0x7F) << shift
-                if byte < 0x80 { return value }
-                shift += 7
-            }
-            throw CocoaError(.fileReadCorruptFile)
-        }
-        var found: [Field] = []
-        while !rest.isEmpty {
-            let key = try varint()
-            let number = Int(key >> 3)
-            switch key & 7 {
-            case 0: found.append((number, [], try varint()))
-            case 1, 5:
-                let size = key & 7 == 1 ? 8 : 4
-                let value = rest.prefix(size).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-                found.append((number, Array(rest.prefix(size)), value))
-                rest = rest.dropFirst(size)
-            default:
-                let size = Int(try varint())
-                found.append((number, Array(rest.prefix(size)), 0))
-                rest = rest.dropFirst(size)
-            }
-        }
-        return found
-    }
-
     /// CRC-32C bit by bit, masked as TFRecord says.
     private func checksum(_ bytes: [UInt8]) -> UInt32 {
         var value = UInt32.max
@@ -87,19 +54,20 @@ import Testing
         try log.write(entry)
         let names = try FileManager.default.contentsOfDirectory(atPath: folder)
         #expect(names.count == 1 && names[0].hasPrefix("events.out.tfevents.1700000000."))
-        let events = try records("\(folder)/\(names[0])").map(fields)
+        let events = try records("\(folder)/\(names[0])").map(WireField.read)
         #expect(events.count == 3)
         #expect(events[0].contains { $0.number == 3 && $0.bytes == Array("brain.Event:2".utf8) })
         #expect(events.allSatisfy { $0[0].number == 1 && Double(bitPattern: $0[0].value) == 1_700_000_000.5 })
 
-        let text = try fields(fields(#require(events[1].last { $0.number == 5 }).bytes)[0].bytes)
+        let text = try WireField.read(
+            WireField.read(#require(events[1].last { $0.number == 5 }).bytes)[0].bytes)
         #expect(text[0].bytes == Array("args/text_summary".utf8))
-        #expect(try fields(fields(text[1].bytes)[0].bytes)[0].bytes == Array("text".utf8))
-        #expect(try fields(text[2].bytes).last?.bytes == Array("stage: sft".utf8))
+        #expect(try WireField.read(WireField.read(text[1].bytes)[0].bytes)[0].bytes == Array("text".utf8))
+        #expect(try WireField.read(text[2].bytes).last?.bytes == Array("stage: sft".utf8))
 
         #expect(events[2].contains { $0.number == 2 && $0.value == 300 })
-        let summary = try fields(#require(events[2].last { $0.number == 5 }).bytes).map {
-            try fields($0.bytes)
+        let summary = try WireField.read(#require(events[2].last { $0.number == 5 }).bytes).map {
+            try WireField.read($0.bytes)
         }
         #expect(
             summary.map { String(decoding: $0[0].bytes, as: UTF8.self) }
@@ -131,9 +99,10 @@ import Testing
         try TensorBoardLog(folder: output + "/runs/earlier").begin(after: 7)
         let names = try FileManager.default.contentsOfDirectory(atPath: output + "/runs/earlier").sorted()
         #expect(names.count == 2)
-        let restart = try names.flatMap { try records("\(output)/runs/earlier/\($0)") }.map(fields).filter {
-            $0.contains { $0.number == 7 }
-        }
+        let restart = try names.flatMap { try records("\(output)/runs/earlier/\($0)") }.map(WireField.read)
+            .filter {
+                $0.contains { $0.number == 7 }
+            }
         #expect(restart.count == 1 && restart[0].contains { $0.number == 2 && $0.value == 8 })
     }
 }

@@ -3,43 +3,11 @@ import LFConfig
 import LFDiagnostics
 import LFJSON
 import LFReport
+import LFTestSupport
 import Testing
 
 /// Reads the file back by its own rules, knowing nothing of the writer.
 @Suite struct WandbRunTests {
-    private struct Field {
-        var number: Int
-        var bytes: [UInt8] = []
-        var value: UInt64 = 0
-        var text: String { String(decoding: bytes, as: UTF8.self) }
-    }
-
-    private func fields(_ bytes: [UInt8]) throws -> [Field] {
-        var rest = bytes[...]
-        func varint() throws -> UInt64 {
-            var value: UInt64 = 0, shift: UInt64 = 0
-            while let byte = rest.popFirst() {
-                value |= UInt64(byte & 0x7F) << shift
-                if byte < 0x80 { return value }
-                shift += 7
-            }
-            throw CocoaError(.fileReadCorruptFile)
-        }
-        var found: [Field] = []
-        while !rest.isEmpty {
-            let key = try varint()
-            if key & 7 == 0 {
-                found.append(Field(number: Int(key >> 3), value: try varint()))
-            } else {
-                #expect(key & 7 == 2, "Records of a run hold numbers and bytes only.")
-                let size = Int(try varint())
-                found.append(Field(number: Int(key >> 3), bytes: Array(rest.prefix(size))))
-                rest = rest.dropFirst(size)
-            }
-        }
-        return found
-    }
-
     private func checksum(_ bytes: [UInt8]) -> UInt32 {
         var value = UInt32.max
         for byte in bytes {
@@ -81,10 +49,10 @@ import Testing
 
     private func run(
         _ settings: WandbSettings, _ act: (WandbRun) throws -> Void
-    ) throws -> [[Field]] {
+    ) throws -> [[WireField]] {
         let run = WandbRun(settings, now: { Date(timeIntervalSince1970: 1_700_000_000.5) })
         try act(run)
-        return try records("\(run.folder)/run-\(run.id).wandb").map(fields)
+        return try records("\(run.folder)/run-\(run.id).wandb").map(WireField.read)
     }
 
     private func settings(
@@ -96,11 +64,11 @@ import Testing
     }
 
     /// The items of a history or a summary: name to JSON.
-    private func items(_ record: [Field], in number: Int) throws -> [String: String] {
+    private func items(_ record: [WireField], in number: Int) throws -> [String: String] {
         guard let message = record.first(where: { $0.number == number }) else { return [:] }
         var found: [String: String] = [:]
-        for item in try fields(message.bytes) where item.number == 1 {
-            let parts = try fields(item.bytes)
+        for item in try WireField.read(message.bytes) where item.number == 1 {
+            let parts = try WireField.read(item.bytes)
             let name = parts.filter { $0.number == 1 || $0.number == 2 }.map(\.text).joined(separator: ".")
             found[name] = parts.last { $0.number == 16 }?.text
         }
@@ -118,8 +86,8 @@ import Testing
             try run.finish(exitCode: 0)
         }
         #expect(found.enumerated().allSatisfy { Int($1[0].value) == $0 + 1 }, "Records are numbered.")
-        #expect(try found.allSatisfy { try fields(#require($0.last).bytes)[0].text == "abc" })
-        let described = try fields(#require(found[1].first { $0.number == 17 }).bytes)
+        #expect(try found.allSatisfy { try WireField.read(#require($0.last).bytes)[0].text == "abc" })
+        let described = try WireField.read(#require(found[1].first { $0.number == 17 }).bytes)
         func text(_ number: Int) -> [String] { described.filter { $0.number == number }.map(\.text) }
         #expect(
             text(1) == ["abc"] && text(3) == ["llamafactory"] && text(8) == ["Fjäll"]
@@ -128,7 +96,7 @@ import Testing
             try items(
                 found[1].map {
                     $0.number == 17
-                        ? Field(number: 4, bytes: described.first { $0.number == 4 }?.bytes ?? []) : $0
+                        ? WireField(number: 4, bytes: described.first { $0.number == 4 }?.bytes ?? []) : $0
                 }, in: 4) == ["_wandb": "{}", "stage": "\"sft\""])
 
         let history = try found.map { try items($0, in: 2) }.filter { !$0.isEmpty }
@@ -154,8 +122,8 @@ import Testing
             for step in 1...120 { try run.write((["loss": 1 / Double(step)] as LogEntry).at(step: step)) }
             try run.finish(exitCode: 1)
         }
-        let described = try fields(#require(found[1].first { $0.number == 17 }).bytes)
-        let config = Field(number: 4, bytes: described.first { $0.number == 4 }?.bytes ?? [])
+        let described = try WireField.read(#require(found[1].first { $0.number == 17 }).bytes)
+        let config = WireField(number: 4, bytes: described.first { $0.number == 4 }?.bytes ?? [])
         let text = try #require(try items([config], in: 4)["text"])
         #expect(text == JSONValue.string(long).serialized())
         let losses = try found.compactMap { try items($0, in: 2)["train/loss"] }
