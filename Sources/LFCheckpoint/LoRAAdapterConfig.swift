@@ -120,7 +120,9 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         private static let known: Set<String> = [
             "r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "use_rslora", "use_dora",
             "base_model_name_or_path", "revision", "task_type", "inference_mode", "megatron_core",
-            "qalora_group_size", "peft_version", "auto_mapping", "eva_config", "runtime_config",
+            // The base model's matrices lie across, as GPT-2's do; the adapter's do not.
+            "fan_in_fan_out", "qalora_group_size", "peft_version", "auto_mapping", "eva_config",
+            "runtime_config",
         ]
         /// Ways of drawing an adapter's first values that leave the base model as it is.
         private static let plainInitializations: [JSONValue] = [

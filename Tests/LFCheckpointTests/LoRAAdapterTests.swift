@@ -84,7 +84,7 @@ private let recorded =
         ("alora_invocation_tokens", [1]), ("rank_pattern", ["q_proj": 4]),
         ("alpha_pattern", ["q_proj": 4]), ("bias", "all"), ("layers_to_transform", [0]),
         ("layers_pattern", "h"), ("loftq_config", ["loftq_bits": 4]), ("init_lora_weights", "pissa"),
-        ("init_lora_weights", "olora"), ("fan_in_fan_out", true), ("lora_bias", true), ("use_qalora", true),
+        ("init_lora_weights", "olora"), ("lora_bias", true), ("use_qalora", true),
         ("trainable_token_indices", [3]), ("target_parameters", ["experts"]),
         ("layer_replication", [[0, 1]]),
         ("peft_type", "OFT"), ("task_type", "SEQ_CLS"), ("target_modules", "all-linear"),
@@ -118,7 +118,7 @@ private let recorded =
     @Test func settingsThatAreOffAreFine() throws {
         try folder.write(
             "adapter_config.json",
-            #"{"r":4,"lora_alpha":8.0,"target_modules":["q"],"x":null,"y":[],"z":{},"use_dora":false,"init_lora_weights":"gaussian"}"#
+            #"{"r":4,"lora_alpha":8.0,"target_modules":["q"],"x":null,"y":[],"z":{},"use_dora":false,"init_lora_weights":"gaussian","fan_in_fan_out":true}"#
         )
         let config = try LoRAAdapterConfig(directory: folder.path)
         #expect(config.scaling == 2 && config.baseModelNameOrPath == nil)
