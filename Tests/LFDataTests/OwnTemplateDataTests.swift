@@ -71,6 +71,27 @@ import Testing
         tokenizer.decode(sequence.inputIDs, skipSpecialTokens: false)
     }
 
+    /// A question's weight counts in the model's own template as in a named one.
+    @Test func questionsOfWeightZeroAreNotLearned() throws {
+        let plain =
+            "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+        func labels(_ first: String, _ second: String) throws -> String {
+            let rows = """
+                [{"conversations": [{"from": "human", "value": "a"\(first)}, {"from": "gpt", "value": "b"},
+                {"from": "human", "value": "c"\(second)}, {"from": "gpt", "value": "d"}]}]
+                """
+            return learned(
+                try #require(try load(rows, plain, ["train_on_prompt=true"]).train)[0].sequences[0])
+        }
+        let question = "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"
+        let answer = "b<|im_end|>\n"
+        let later = "<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n"
+        let end = "d<|im_end|>\n"
+        #expect(try labels("", "") == question + answer + later + end)
+        #expect(try labels(", \"weight\": 0", "") == answer + later + end)
+        #expect(try labels("", ", \"weight\": 0") == question + answer + end)
+    }
+
     @Test func eachAnswerKeepsItsOwnThought() throws {
         let sequences = try #require(try load(Self.rows).train)[0].sequences
         #expect(
