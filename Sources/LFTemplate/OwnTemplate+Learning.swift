@@ -51,6 +51,12 @@ extension OwnTemplate {
                 let earlier =
                     isContinued ? markCount : try earlierMarks(conversation, before: index, in: closed)
                 ranges = Array(closed.generated.dropFirst(earlier))
+                guard !ranges.isEmpty || turns[index].content.trimmingWhitespace().isEmpty else {
+                    throw UserError(
+                        .failedRun,
+                        "The model's own chat template marks what the model writes ({% generation %}), but leaves out an answer of the row.",
+                        remedy: "Mark every answer in the template, take the row out, or name a template.")
+                }
                 markCount = closed.generated.count
             } else {
                 let answer = try answer(conversation, turn: index, closed: closed.text)
@@ -87,6 +93,7 @@ extension OwnTemplate {
         let before = conversation.prefix(beforeTurn: turn)
         // Nil where the template refuses the conversation without its answer.
         let prompt = try? rendering(before, tools: conversation.tools, opensAnswer: true).text
+        if let prompt, closed.hasBytePrefix(prompt) { return (closed, prompt.unicodeScalars.count) }
         if let prompt, let end = Self.lastTextEnd(of: before, in: prompt),
             Self.sharedCount(prompt, closed) < end
         {
@@ -130,7 +137,7 @@ extension OwnTemplate {
         return view
     }
 
-    /// Where an answer begins in a rendering that keeps the text before it.
+    /// Where an answer begins in a rendering that keeps the text before it, but not the prompt as a whole.
     private func answerStart(
         _ conversation: JinjaConversation, turn: Int, prompt: String?, closed: String
     ) throws(UserError) -> Int {
@@ -140,7 +147,6 @@ extension OwnTemplate {
             let probe = try probed(before, conversation.tools)
             return Self.sharedCount(probe, closed)
         }
-        if closed.hasBytePrefix(prompt) { return prompt.unicodeScalars.count }
         // A thought that the prompt opens and the closed turn leaves out; the answer's own words must not count.
         let probe = try probed(before, conversation.tools)
         let shared = min(Self.sharedCount(prompt, closed), Self.sharedCount(prompt, probe))

@@ -529,6 +529,18 @@ import Testing
         #expect(refusal(reopened, Self.two, system: "S").contains("what comes before an answer"))
     }
 
+    /// Marks that leave an answer out are named as the reason.
+    @Test func anUnmarkedAnswerIsRefused() {
+        let some = Self.marking.replacing(
+            "m.role == 'assistant' %}{% generation",
+            with: "m.role == 'assistant' and loop.last %}{% generation")
+        #expect(refusal(some, [Message(.user, "a"), Message(.assistant, "b")]).hasPrefix("learned"))
+        let other = Self.marking.replacing(
+            "m.role == 'assistant' %}{% generation",
+            with: "m.role == 'assistant' and m.content != 'b' %}{% generation")
+        #expect(refusal(other, Self.two).contains("leaves out an answer of the row"))
+    }
+
     /// A template that knows no thoughts hands `<think>` on as any other text; the model would learn words that are not its own.
     @Test(arguments: [plain, trimming, lastWithoutEnd, marking]) func thoughtsNeedATemplateThatKnowsThem(
         _ template: String
