@@ -167,7 +167,7 @@ let package = Package(
                 "CCompression", "LFData", "LFStream", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON",
                 "LFDiagnostics",
             ]),
-        tests("LFHubTests", ["LFTestSupport", "LFHub", "LFDiagnostics", crypto]),
+        tests("LFHubTests", ["LFTestSupport", "LFHub", "LFHTTP", "LFDiagnostics", crypto]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFTestSupport", "LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch"]),

@@ -1,6 +1,7 @@
 #include "ccurl.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -64,6 +65,8 @@ typedef struct {
     int file;
     int64_t next;
     int64_t end;
+    int is_broken;
+    int error;
 } upload;
 
 enum { READ_ABORT = 0x10000000 /* libcurl's own */ };
@@ -75,13 +78,17 @@ static size_t read_file(char *bytes, size_t size, size_t count, void *data) {
     if ((int64_t)room > sent->end - sent->next) room = (size_t)(sent->end - sent->next);
     if (room == 0) return 0;
     ssize_t got = pread(sent->file, bytes, room, sent->next);
-    if (got <= 0) return READ_ABORT;
+    if (got <= 0) {
+        sent->is_broken = 1;
+        sent->error = got < 0 ? errno : 0;
+        return READ_ABORT;
+    }
     sent->next += got;
     return (size_t)got;
 }
 
 int lf_http_request(
-    const lf_http_message *message, lf_http_sink header_sink, lf_http_sink body_sink, void *context,
+    lf_http_message *message, lf_http_sink header_sink, lf_http_sink body_sink, void *context,
     char error[LF_HTTP_ERROR_SIZE]) {
     error[0] = 0;
     pthread_once(&opened, open_library);
@@ -107,7 +114,7 @@ int lf_http_request(
         curl.easy_setopt(handle, OPT_POSTFIELDSIZE, (int64_t)message->body_size);
         curl.easy_setopt(handle, OPT_POSTFIELDS, message->body ? message->body : "");
     }
-    upload sent = {message->file, message->file_offset, message->file_offset + message->file_size};
+    upload sent = {message->file, message->file_offset, message->file_offset + message->file_size, 0, 0};
     if (message->method == LF_HTTP_PUT) {
         curl.easy_setopt(handle, OPT_UPLOAD, 1L);
         curl.easy_setopt(handle, OPT_INFILESIZE_LARGE, message->file_size);
@@ -130,5 +137,6 @@ int lf_http_request(
     if (code && !error[0]) snprintf(error, LF_HTTP_ERROR_SIZE, "%s", curl.easy_strerror(code));
     curl.slist_free_all(list);
     curl.easy_cleanup(handle);
-    return code;
+    message->file_error = sent.error;
+    return sent.is_broken ? LF_HTTP_FILE : code;
 }

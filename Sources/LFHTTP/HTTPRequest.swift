@@ -21,7 +21,9 @@ package struct BrokenTransfer: Error {
 }
 
 /// A request that `HTTPRequest.isCancelled` gave up.
-package struct CancelledTransfer: Error {}
+package struct CancelledTransfer: Error {
+    package init() {}
+}
 
 /// Bytes of a file that a PUT sends.
 package struct FileSlice: Sendable {
@@ -77,20 +79,21 @@ package struct HTTPRequest {
             // libcurl refuses nothing in a header line; a line break in a token must not become a second header.
             let lines = headers.map { strdup($0.filter { !$0.isNewline }) }
             defer { lines.forEach { free($0) } }
-            let code = withExtendedLifetime(transfer) {
+            let (code, fileError) = withExtendedLifetime(transfer) {
                 (lines.map { UnsafePointer<CChar>($0) } + [nil]).withUnsafeBufferPointer { lines in
                     (body ?? []).withUnsafeBufferPointer { body in
                         var request = lf_http_message(
                             url: nil,
                             method: method, headers: lines.baseAddress, body: body.baseAddress,
                             body_size: body.count, file: descriptor, file_offset: Int64(file?.offset ?? 0),
-                            file_size: Int64(file?.count ?? 0),
+                            file_size: Int64(file?.count ?? 0), file_error: 0,
                             patience: patience, is_cancelled: isCancelled == nil ? nil : askWhetherCancelled)
                         return url.withCString { url in
                             request.url = url
-                            return lf_http_request(
+                            let code = lf_http_request(
                                 &request, receiveHeader, receiveBody,
                                 Unmanaged.passUnretained(transfer).toOpaque(), &error)
+                            return (code, request.file_error)
                         }
                     }
                 }
@@ -102,6 +105,14 @@ package struct HTTPRequest {
                     remedy: "Install it (Debian, Ubuntu: `apt-get install libcurl4`).")
             }
             if Int(code) == LF_HTTP_CANCELLED { throw CancelledTransfer() }
+            if Int(code) == LF_HTTP_FILE, let file {
+                guard fileError == 0 else {
+                    throw UserError.file(file.path, notBe: "read", errorNumber: fileError)
+                }
+                throw UserError(
+                    .failedRun, "The file became shorter while it was sent.", at: file.path,
+                    remedy: "Leave it as it is until the upload ends, then run again.")
+            }
             guard code == 0 else {
                 let reason = error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
                 throw BrokenTransfer(reason: String(decoding: reason, as: UTF8.self))

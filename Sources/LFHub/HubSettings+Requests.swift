@@ -134,13 +134,21 @@ extension HubSettings {
 
 /// Repeats what broke, five times at most.
 ///
-/// - Parameter isRepeatable: Whether it may be done again; by default always.
+/// - Parameters:
+///   - isRepeatable: Whether it may be done again; by default always.
+///   - isCancelled: Asked several times a second between two tries; true gives up.
+/// - Throws: What the body throws; `CancelledTransfer`.
 func retrying<R>(
-    _ settings: HubSettings, _ isRepeatable: (BrokenTransfer) -> Bool = { _ in true }, _ body: () throws -> R
+    _ settings: HubSettings, _ isRepeatable: (BrokenTransfer) -> Bool = { _ in true },
+    isCancelled: (() -> Bool)? = nil, _ body: () throws -> R
 ) throws -> R {
     for attempt in 0..<4 {
         do { return try body() } catch let broken as BrokenTransfer where isRepeatable(broken) {
-            Thread.sleep(forTimeInterval: settings.retryDelay * Double(1 << attempt))
+            let end = Date(timeIntervalSinceNow: settings.retryDelay * Double(1 << attempt))
+            repeat {
+                if isCancelled?() == true { throw CancelledTransfer() }
+                Thread.sleep(forTimeInterval: min(0.2, max(0, end.timeIntervalSinceNow)))
+            } while end.timeIntervalSinceNow > 0
         }
     }
     return try body()

@@ -67,31 +67,49 @@ extension HubUpload {
         return Answer(status: answer.status, headers: answer.headers, json: json)
     }
 
-    private func check(_ answer: Answer, url: String, repository: String, accepting: Set<Int>) throws {
+    /// - Throws: `UserError` saying why the hub, or the store of large files, refused; `BrokenTransfer` when asking again may help.
+    func check(_ answer: Answer, url: String, repository: String, accepting: Set<Int>) throws {
         let words = answer.headers["x-error-message"] ?? answer.json["error"]?.string
         let reason = words.map { ": \($0)" } ?? ""
+        // What follows "?" may hold a signature.
+        let place = url.split(separator: "?", omittingEmptySubsequences: false).first.map(String.init) ?? url
+        func refusal(_ problem: String, _ remedy: String) -> UserError {
+            UserError(.failedRun, problem, at: place, remedy: remedy)
+        }
         switch answer.status {
         case 200..<300: return
         case let status where accepting.contains(status): return
-        case 401:
-            throw UserError(
-                .failedRun, "The hub does not accept the token (HTTP 401\(reason)).", at: url,
-                remedy: "Set hub_token or HF_TOKEN to a token that may write to \(repository).")
-        case 403:
-            throw UserError(
-                .failedRun, "The hub refuses to write to \(repository) (HTTP 403\(reason)).", at: url,
-                remedy: "Check hub_model_id, and that the token has the right to write.")
-        case 404:
-            throw UserError(
-                .failedRun,
-                "The hub knows no repository \(repository), or no such revision (HTTP 404\(reason)).",
-                at: url, remedy: "Check hub_model_id, hub_revision and the token's rights.")
         case 408, 429, 500...599:
-            throw BrokenTransfer(reason: "HTTP \(answer.status) from \(url)\(reason)", status: answer.status)
+            throw BrokenTransfer(
+                reason: "HTTP \(answer.status) from \(place)\(reason)", status: answer.status)
+        case let status where origin(of: url) != origin(of: settings.endpoint):
+            throw refusal(
+                "The store of large files refuses a file (HTTP \(status)\(reason)).",
+                "Run again: its addresses hold for some hours only, and what has arrived is not sent again.")
+        case 401:
+            throw refusal(
+                "The hub does not accept the token (HTTP 401\(reason)).",
+                "Set \(keys.token) or HF_TOKEN to a token that may write to \(repository).")
+        case 403:
+            throw refusal(
+                "The hub refuses to write to \(repository) (HTTP 403\(reason)).",
+                "Check \(keys.place), and that the token has the right to write.")
+        case 404:
+            throw refusal(
+                "The hub knows no repository \(repository), or no such revision (HTTP 404\(reason)).",
+                "Check \(keys.place), and the token's rights.")
         default:
-            throw UserError(
-                .failedRun, "The hub answered HTTP \(answer.status)\(reason).", at: url,
-                remedy: "Check HF_ENDPOINT and hub_model_id.")
+            throw refusal(
+                "The hub answered HTTP \(answer.status)\(reason).", "Check HF_ENDPOINT and \(keys.place).")
         }
+    }
+
+    /// As `retrying`, but gives up between two tries too.
+    ///
+    /// - Throws: What the body throws; `CancelledTransfer`.
+    func repeating<R>(
+        _ isRepeatable: (BrokenTransfer) -> Bool = { _ in true }, _ body: () throws -> R
+    ) throws -> R {
+        try retrying(settings, isRepeatable, isCancelled: isCancelled, body)
     }
 }

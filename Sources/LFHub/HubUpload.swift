@@ -17,10 +17,23 @@ public struct RepositoryFile: Sendable, Equatable {
 /// Writes to model repositories of a Hugging Face hub, as Python's `HfApi` does (`create_repo`, `create_branch`, `create_commit`).
 public struct HubUpload: Sendable {
     public var settings: HubSettings
+    /// The arguments that a message tells a person to look at.
+    let keys: Keys
     /// Asked about once a second during a transfer; true gives it up.
     public var isCancelled: (@Sendable () -> Bool)?
 
-    public init(_ settings: HubSettings) { self.settings = settings }
+    /// Names of arguments.
+    public struct Keys: Sendable {
+        /// Name the repository and its branch, as a sentence goes on with them.
+        let place: String
+        /// Gives the token.
+        let token: String
+
+        public static let training = Keys(place: "hub_model_id and hub_revision", token: "hub_token")
+        public static let export = Keys(place: "export_hub_model_id", token: "hf_hub_token")
+    }
+
+    public init(_ settings: HubSettings, keys: Keys) { (self.settings, self.keys) = (settings, keys) }
 
     /// Creates a repository; one that exists is taken as it is.
     ///
@@ -35,8 +48,12 @@ public struct HubUpload: Sendable {
         body["organization"] = parts.count == 2 ? .string(parts[0]) : .null
         if let isPrivate { body["private"] = .bool(isPrivate) }
         let url = settings.endpoint + "/api/repos/create"
-        let answer = try retrying(settings) {
-            try post(url, .object(body), repository: name, accepting: [409])
+        let answer = try repeating {
+            try post(url, .object(body), repository: name, accepting: [402, 403, 409])
+        }
+        // Who may not create repositories may still write to one that is there.
+        if [402, 403].contains(answer.status), try !isThere(name) {
+            try check(answer, url: url, repository: name, accepting: [])
         }
         let repository = parts.count == 2 ? name : Self.repository(answer.json["url"]?.string) ?? owned(name)
         guard let repository, isRepositoryName(repository) else {
@@ -53,9 +70,7 @@ public struct HubUpload: Sendable {
     public func makeBranch(_ revision: String, in repository: String) throws {
         let url =
             "\(settings.endpoint)/api/models/\(repository)/branch/\(percentEncoded(revision))"
-        _ = try retrying(settings) {
-            try post(url, .object([:]), repository: repository, accepting: [409])
-        }
+        _ = try repeating { try post(url, .object([:]), repository: repository, accepting: [409]) }
     }
 
     /// Adds files in one commit. Large objects that the hub holds already are not sent again, so that an upload which broke goes on
@@ -68,7 +83,14 @@ public struct HubUpload: Sendable {
     public func commit(
         _ files: [RepositoryFile], to repository: String, revision: String = "main", summary: String
     ) throws -> String? {
-        var additions = try files.map { try Addition($0) }
+        var read: [String: Addition] = [:]
+        var additions = try files.map { file in
+            // Two names of one file, as in a checkpoint's folder and beside it, are read once.
+            var addition = try read[file.path] ?? Addition(file, isCancelled: isCancelled)
+            addition.file = file
+            read[file.path] = addition
+            return addition
+        }
         try askModes(&additions, repository: repository, revision: revision)
         additions.removeAll { $0.isIgnored || $0.isKnown }
         guard !additions.isEmpty else { return nil }
@@ -81,7 +103,7 @@ public struct HubUpload: Sendable {
 
     /// A file, what the hub needs to know of it, and what the hub wants.
     struct Addition {
-        let file: RepositoryFile
+        var file: RepositoryFile
         let size: Int
         let sha256: String
         /// Git's name of the content.
@@ -98,7 +120,8 @@ public struct HubUpload: Sendable {
         /// What the hub takes as text whatever it says of small files.
         static let largestText = 5 << 20
 
-        init(_ file: RepositoryFile) throws {
+        /// - Throws: `UserError` where the file cannot be read; `CancelledTransfer`.
+        init(_ file: RepositoryFile, isCancelled: (() -> Bool)?) throws {
             self.file = file
             let handle: FileHandle
             do {
@@ -114,6 +137,7 @@ public struct HubUpload: Sendable {
             git.update(data: Array("blob \(size)\0".utf8))
             var sample: [UInt8] = []
             while let piece = try handle.read(upToCount: 1 << 20), !piece.isEmpty {
+                if isCancelled?() == true { throw CancelledTransfer() }
                 if sample.isEmpty { sample = Array(piece.prefix(512)) }
                 sum.update(data: piece)
                 git.update(data: piece)
@@ -136,7 +160,7 @@ public struct HubUpload: Sendable {
                     "sample": .string(Data(addition.sample).base64EncodedString()),
                 ])
             }
-            let answer = try retrying(settings) {
+            let answer = try repeating {
                 try post(url, ["files": .array(files)], repository: repository)
             }
             var modes: [String: JSONValue] = [:]
@@ -190,10 +214,16 @@ public struct HubUpload: Sendable {
         let url = "\(settings.endpoint)/api/models/\(repository)/commit/\(percentEncoded(revision))"
         let body = Array(text.utf8)
         // Repeated only where the hub said that it did nothing: a commit whose answer was lost may have been made.
-        let answer = try retrying(settings, { $0.status != 0 }) {
+        let answer = try repeating({ $0.status != 0 }) {
             try send(url, body, type: "application/x-ndjson", repository: repository, patience: 300)
         }
         return answer.json["commitUrl"]?.string ?? "\(settings.endpoint)/\(repository)"
+    }
+
+    /// Whether the token's owner may see a repository.
+    private func isThere(_ name: String) throws -> Bool {
+        guard name.contains("/") else { return false }
+        return try repeating { try settings.request("\(settings.endpoint)/api/models/\(name)").status == 200 }
     }
 
     /// The repository that an address of the hub's names.

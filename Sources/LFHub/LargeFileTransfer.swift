@@ -13,13 +13,16 @@ struct LargeFileTransfer {
 
     /// - Throws: `UserError` naming the file that the hub refused; `CancelledTransfer`.
     func send(_ files: [HubUpload.Addition]) throws {
+        // Equal contents are one object.
+        var known: Set<String> = []
+        let files = files.filter { known.insert($0.sha256).inserted }
         for start in stride(from: 0, to: files.count, by: 256) {
             let batch = Array(files[start..<min(start + 256, files.count)])
             let objects = batch.map { file in
                 JSONValue.object(["oid": .string(file.sha256), "size": .int(Int64(file.size))])
             }
             let url = "\(upload.settings.endpoint)/\(repository).git/info/lfs/objects/batch"
-            let answer = try retrying(upload.settings) {
+            let answer = try upload.repeating {
                 try upload.post(
                     url,
                     [
@@ -28,8 +31,16 @@ struct LargeFileTransfer {
                         "ref": ["name": .string(revision)],
                     ], type: Self.type, repository: repository)
             }
+            var answers: [String: JSONValue] = [:]
             for object in answer.json["objects"]?.array ?? [] {
-                guard let file = batch.first(where: { $0.sha256 == object["oid"]?.string }) else { continue }
+                if let name = object["oid"]?.string { answers[name] = object }
+            }
+            for file in batch {
+                guard let object = answers[file.sha256] else {
+                    throw UserError(
+                        .failedRun, "The hub's answer says nothing of the file \(file.file.name).", at: url,
+                        remedy: "Check HF_ENDPOINT.")
+                }
                 if let error = object["error"] {
                     throw UserError(
                         .failedRun,
@@ -40,7 +51,7 @@ struct LargeFileTransfer {
                 guard let action = object["actions"]?["upload"] else { continue }
                 try send(file, as: action)
                 if let verify = object["actions"]?["verify"]?["href"]?.string {
-                    _ = try retrying(upload.settings) {
+                    _ = try upload.repeating {
                         try upload.post(
                             verify, ["oid": .string(file.sha256), "size": .int(Int64(file.size))],
                             repository: repository)
@@ -83,7 +94,7 @@ struct LargeFileTransfer {
             }
             parts.append(["partNumber": .int(Int64(part)), "etag": .string(tag)])
         }
-        _ = try retrying(upload.settings) {
+        _ = try upload.repeating {
             try upload.post(
                 target, ["oid": .string(file.sha256), "parts": .array(parts)], type: Self.type,
                 repository: repository)
@@ -93,7 +104,7 @@ struct LargeFileTransfer {
     private func put(
         _ file: HubUpload.Addition, offset: Int, count: Int, to url: String
     ) throws -> HubUpload.Answer {
-        try retrying(upload.settings) {
+        try upload.repeating {
             try upload.put(
                 FileSlice(path: file.file.path, offset: offset, count: count), to: url,
                 repository: repository)

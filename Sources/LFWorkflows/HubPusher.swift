@@ -58,7 +58,7 @@ final class HubPusher {
         let settings = try uploadSettings(
             environment, token: arguments.token, repository: arguments.repository,
             key: "hub_model_id", asking: "push_to_hub")
-        upload = HubUpload(settings)
+        upload = HubUpload(settings, keys: .training)
         upload.isCancelled = { [backlog] in backlog.isGivenUp }
     }
 

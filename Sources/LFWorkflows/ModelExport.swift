@@ -31,7 +31,8 @@ public func exportModel(_ config: ResolvedConfig) throws -> Bool {
         HubUpload(
             try uploadSettings(
                 ProcessInfo.processInfo.environment, token: config.model.hubToken, repository: repository,
-                key: "export_hub_model_id", asking: "export_hub_model_id"))
+                key: "export_hub_model_id", asking: "export_hub_model_id"),
+            keys: .export)
     }
     var export = try ModelExport(config, to: directory, logger)
     var created: [String] = []

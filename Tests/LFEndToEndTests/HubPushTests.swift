@@ -76,6 +76,46 @@ import Testing
         #expect(outcome.status != 0 && outcome.log.contains("could not be made"), "\(outcome.log)")
     }
 
+    /// What fails on the way is a warning, since the end uploads all.
+    @Test func aFailedUploadOnTheWayIsMadeUpFor() throws {
+        let hub = UploadHub(), workplace = try Workplace()
+        hub.change { $0.commitStatuses = [403] }
+        let outcome = try workplace.train(settings, environment: environment(hub))
+        #expect(outcome.status == 0 && outcome.log.contains("Step 2 could not be uploaded"), "\(outcome.log)")
+        #expect(hub.now.commits == ["Training in progress, step 4", "End of training"])
+        #expect(
+            try hub.files("team/tides")["adapter_model.safetensors"]
+                == Array(workplace.bytes("out/adapter_model.safetensors")))
+    }
+
+    @Test func aSaveDuringAnUploadIsLeftOut() throws {
+        let hub = UploadHub(), workplace = try Workplace()
+        hub.change { $0.commitPause = 2 }
+        let outcome = try workplace.train(
+            settings.with(["hub_always_push": nil]), environment: environment(hub))
+        #expect(outcome.status == 0 && outcome.log.contains("step 4 is not uploaded"), "\(outcome.log)")
+        #expect(hub.now.commits == ["Training in progress, step 2", "End of training"])
+    }
+
+    @Test func aFailedUploadAtTheEndLeavesTheModel() throws {
+        let hub = UploadHub(), workplace = try Workplace()
+        hub.change { $0.commitStatuses = [200, 200, 403] }
+        let outcome = try workplace.train(settings, environment: environment(hub))
+        #expect(
+            outcome.status != 0 && outcome.log.contains("refuses to write to team/tides"), "\(outcome.log)")
+        #expect(workplace.exists("out/adapter_model.safetensors") && !workplace.exists("out/.hub-upload"))
+    }
+
+    /// Ctrl-C does not wait for the transfer.
+    @Test func anInterruptedRunEndsItsUploads() throws {
+        let hub = UploadHub(), workplace = try Workplace()
+        let outcome = try workplace.train(
+            settings.with(["max_steps": "4000", "save_steps": "2"]), environment: environment(hub),
+            stop: .init(signal: SIGINT) { !hub.now.commits.isEmpty })
+        #expect(outcome.status != 0 && !workplace.exists("out/.hub-upload"), "\(outcome.log)")
+        #expect(!hub.now.commits.contains("End of training"))
+    }
+
     @Test func anExportArrives() throws {
         let hub = UploadHub(), workplace = try Workplace()
         let outcome = try workplace.run(

@@ -1,5 +1,6 @@
 import Foundation
 import LFDiagnostics
+import LFHTTP
 import LFHub
 import LFTestSupport
 import Testing
@@ -37,7 +38,7 @@ import Testing
         var settings = HubSettings(
             environment: ["HF_ENDPOINT": hub.endpoint, "HOME": "/nowhere"], token: token)
         settings.retryDelay = 0.001
-        return HubUpload(settings)
+        return HubUpload(settings, keys: .training)
     }
 
     private func message(_ body: () throws -> Void) -> String {
@@ -157,5 +158,82 @@ import Testing
                 [RepositoryFile(name: "a", path: "\(files.folder)/none")], to: "me/none", summary: "")
         }
         #expect(missing.contains("\(files.folder)/none") && missing.contains("could not be read"))
+    }
+
+    /// One content under several names is one object, and none is forgotten.
+    @Test func equalFilesAreSentOnce() throws {
+        let hub = UploadHub(), upload = upload(hub)
+        let files = try Files(["a.safetensors": Self.weights, "b.safetensors": Self.weights])
+        let repository = try upload.makeRepository("tides", isPrivate: nil)
+        let again = RepositoryFile(name: "last/a.safetensors", path: files.folder + "/a.safetensors")
+        try upload.commit(
+            files.named("a.safetensors", "b.safetensors") + [again], to: repository, summary: "1")
+        #expect(hub.now.requests.filter { $0.hasPrefix("PUT") }.count == 1)
+        for name in ["a.safetensors", "b.safetensors", "last/a.safetensors"] {
+            #expect(hub.files(repository)[name] == Self.weights, "\(name)")
+        }
+    }
+
+    @Test func whatIsLeftOutOfTheAnswerIsNamed() throws {
+        let hub = UploadHub(), files = try Files(Self.contents), upload = upload(hub)
+        let repository = try upload.makeRepository("tides", isPrivate: nil)
+        hub.change { $0.isSilent = true }
+        let problem = message {
+            try upload.commit(files.named("model.safetensors"), to: repository, summary: "1")
+        }
+        #expect(problem.contains("says nothing of the file model.safetensors"))
+        #expect(hub.now.commits.isEmpty)
+    }
+
+    /// A token that may write to a repository need not have the right to make one.
+    @Test func aRepositoryThatIsThereNeedsNoRightToMakeIt() throws {
+        let hub = UploadHub()
+        hub.change { $0.repositories["others/tides"] = ["main": [:]] }
+        #expect(try upload(hub).makeRepository("others/tides", isPrivate: nil) == "others/tides")
+    }
+
+    /// Addresses of the store hold signatures.
+    @Test(arguments: [403, 503]) func theStoresRefusalKeepsItsSecret(_ status: Int) throws {
+        let hub = UploadHub(), files = try Files(Self.contents), upload = upload(hub)
+        let repository = try upload.makeRepository("tides", isPrivate: nil)
+        hub.change { $0.storeStatus = status }
+        do {
+            try upload.commit(files.named("model.safetensors"), to: repository, summary: "1")
+            Issue.record("The store refused.")
+        } catch {
+            let text = (error as? BrokenTransfer)?.reason ?? "\(error)"
+            #expect(text.contains("HTTP \(status)") && text.contains("/store/"), "\(text)")
+            #expect(!text.contains("secret") && !text.contains("hub_model_id"), "\(text)")
+        }
+    }
+
+    @Test func aFileThatShrinksIsNamed() throws {
+        let hub = UploadHub(), files = try Files(["a": [1, 2, 3]])
+        var request = HTTPRequest(url: hub.endpoint + "/store/x")
+        request.file = FileSlice(path: files.folder + "/a", offset: 0, count: 1000)
+        request.isCancelled = { false }
+        let problem = message { _ = try request.send { _, _ in } }
+        #expect(problem.contains("\(files.folder)/a") && problem.contains("became shorter"), "\(problem)")
+    }
+
+    /// Neither the wait between two tries nor the reading of a file outlives what gives up.
+    @Test func givingUpEndsEveryWait() throws {
+        let hub = UploadHub(), files = try Files(Self.contents)
+        var settings = HubSettings(
+            environment: ["HF_ENDPOINT": hub.endpoint, "HOME": "/nowhere"], token: UploadHub.token)
+        settings.retryDelay = 60
+        var upload = HubUpload(settings, keys: .training)
+        hub.change { $0.refusals = (9, 503) }
+        let start = Date()
+        upload.isCancelled = { Date().timeIntervalSince(start) > 0.3 }
+        #expect(throws: CancelledTransfer.self) {
+            _ = try upload.makeRepository("tides", isPrivate: nil)
+        }
+        #expect(Date().timeIntervalSince(start) < 20)
+        let requests = hub.now.requests.count
+        #expect(throws: CancelledTransfer.self) {
+            try upload.commit(files.named("model.safetensors"), to: "me/tides", summary: "1")
+        }
+        #expect(hub.now.requests.count == requests)
     }
 }

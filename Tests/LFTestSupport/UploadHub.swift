@@ -25,14 +25,25 @@ package final class UploadHub: Sendable {
         package var refusals: (count: Int, status: Int) = (0, 503)
         /// Files that the repository's .gitignore leaves out.
         package var ignored: Set<String> = []
+        /// Answers what is sent to the store with this status.
+        package var storeStatus = 200
+        /// Answers the next commits with these statuses.
+        package var commitStatuses: [Int] = []
+        /// Seconds that a commit takes.
+        package var commitPause = 0.0
+        /// Says nothing of large files that are to be sent.
+        package var isSilent = false
         fileprivate var parts: [String: [Int: [UInt8]]] = [:]
         fileprivate var endpoint = ""
+        /// Where large files go: another host, to which no token belongs.
+        fileprivate var storeEndpoint = ""
     }
 
     package static let token = "hf_made_up"
 
     private let state: Mutex<State>
     private let server: LoopbackServer
+    private let store: LoopbackServer
 
     private final class Holder: Sendable {
         let answer = Mutex<(@Sendable (LoopbackServer.Request) -> LoopbackServer.Answer)?>(nil)
@@ -44,8 +55,11 @@ package final class UploadHub: Sendable {
         server = LoopbackServer { request in
             holder.answer.withLock { $0 }?(request) ?? LoopbackServer.Answer(500)
         }
-        let endpoint = server.endpoint
-        state.withLock { $0.endpoint = endpoint }
+        store = LoopbackServer { request in
+            holder.answer.withLock { $0 }?(request) ?? LoopbackServer.Answer(500)
+        }
+        let (endpoint, storeEndpoint) = (server.endpoint, store.endpoint)
+        state.withLock { ($0.endpoint, $0.storeEndpoint) = (endpoint, storeEndpoint) }
         holder.answer.withLock { $0 = { [weak self] in self?.answer($0) ?? LoopbackServer.Answer(500) } }
     }
 
@@ -59,9 +73,14 @@ package final class UploadHub: Sendable {
     }
 
     private func answer(_ request: LoopbackServer.Request) -> LoopbackServer.Answer {
-        state.withLock { state in
+        if request.path.contains("/commit/") { Thread.sleep(forTimeInterval: now.commitPause) }
+        return state.withLock { state in
             state.requests.append("\(request.method) \(request.path)")
-            if request.path.hasPrefix("/store/") { return Self.store(request, &state) }
+            if request.path.hasPrefix("/store/") {
+                if request.headers["authorization"] != nil { return .init(400, "a token went astray") }
+                if state.storeStatus != 200 { return .init(state.storeStatus, "<Error>expired</Error>") }
+                return Self.store(request, &state)
+            }
             guard request.headers["authorization"] == "Bearer \(Self.token)" else {
                 return .init(401, "{\"error\": \"Invalid user token.\"}")
             }
@@ -73,6 +92,12 @@ package final class UploadHub: Sendable {
             let parts = request.path.split(separator: "/").map(String.init)
             if request.path == "/api/repos/create" { return Self.create(json, &state) }
             if request.path.hasSuffix(".git/info/lfs/objects/batch") { return Self.batch(json, &state) }
+            if parts.first == "verify" {
+                return .init(state.objects[json["oid"]?.string ?? ""] == nil ? 404 : 200)
+            }
+            if parts.count == 4, parts[..<2] == ["api", "models"] {
+                return .init(state.repositories["\(parts[2])/\(parts[3])"] == nil ? 404 : 200, "{}")
+            }
             // /api/models/OWNER/NAME/ACTION/REVISION
             guard parts.count == 6, parts[0] == "api", parts[1] == "models",
                 let repository = state.repositories["\(parts[2])/\(parts[3])"]
@@ -88,7 +113,12 @@ package final class UploadHub: Sendable {
             }
             switch parts[4] {
             case "preupload": return Self.modes(json, branch, state)
-            case "commit": return Self.commit(request.body, name, revision, &state)
+            case "commit":
+                if !state.commitStatuses.isEmpty {
+                    let status = state.commitStatuses.removeFirst()
+                    if status != 200 { return .init(status, "{\"error\": \"told to refuse\"}") }
+                }
+                return Self.commit(request.body, name, revision, &state)
             default: return .init(404)
             }
         }
@@ -128,6 +158,7 @@ package final class UploadHub: Sendable {
     }
 
     private static func batch(_ json: JSONValue, _ state: inout State) -> LoopbackServer.Answer {
+        if state.isSilent { return .init(200, "{\"objects\": []}") }
         let objects = (json["objects"]?.array ?? []).map { object -> JSONValue in
             let oid = object["oid"]?.string ?? "", size = object["size"]?.int ?? 0
             guard state.objects[oid] == nil else { return ["oid": .string(oid)] }
@@ -135,15 +166,18 @@ package final class UploadHub: Sendable {
             if let part = state.partSize {
                 header["chunk_size"] = .string("\(part)")
                 for number in 1...max(1, (size + part - 1) / part) {
-                    header["\(number)"] = .string("\(state.endpoint)/store/\(oid)/\(number)")
+                    header["\(number)"] = .string(
+                        "\(state.storeEndpoint)/store/\(oid)/\(number)?signature=secret")
                 }
             }
             return [
                 "oid": .string(oid),
                 "actions": [
                     "upload": [
-                        "href": .string("\(state.endpoint)/store/\(oid)"), "header": .object(header),
-                    ]
+                        "href": .string("\(state.storeEndpoint)/store/\(oid)?signature=secret"),
+                        "header": .object(header),
+                    ],
+                    "verify": ["href": .string("\(state.endpoint)/verify")],
                 ],
             ]
         }
@@ -153,7 +187,8 @@ package final class UploadHub: Sendable {
     private static func store(
         _ request: LoopbackServer.Request, _ state: inout State
     ) -> LoopbackServer.Answer {
-        let parts = request.path.split(separator: "/").map(String.init)
+        let path = request.path.prefix { $0 != "?" }
+        let parts = path.split(separator: "/").map(String.init)
         let oid = parts[1]
         if request.method == "PUT", state.cuts > 0 {
             state.cuts -= 1
