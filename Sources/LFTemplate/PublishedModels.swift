@@ -108,6 +108,35 @@ package enum PublishedModels {
             "The template \"\(name)\" is not the one that \(model.name) was trained with. Use \(choice), unless the difference is meant."
     }
 
+    /// The template of all text models whose names begin with a word; nil where there are several, or none.
+    ///
+    /// Only letters and numbers count: `qwen2_5` begins `Qwen2.5-0.5B-Instruct`.
+    package static func template(ofModelsNamed word: String) -> String? {
+        let beginning = parts(of: word)
+        guard word.contains(where: \.isLetter) else { return nil }
+        let models = all.filter { !$0.isMultimodal && parts(of: $0.name).starts(with: beginning) }
+        let templates = Set(models.compactMap(\.template))
+        guard templates.count == 1, let template = templates.first else { return nil }
+        return TemplateCatalogue.template(named: template) == nil ? nil : template
+    }
+
+    /// Runs of letters and runs of digits, in lower case.
+    private static func parts(of name: String) -> [String] {
+        var parts: [String] = []
+        var last: Character?
+        for character in name.lowercased() {
+            if character.isLetter || character.isNumber {
+                if let last, last.isLetter == character.isLetter, last.isNumber == character.isNumber {
+                    parts[parts.count - 1].append(character)
+                } else {
+                    parts.append(String(character))
+                }
+            }
+            last = character
+        }
+        return parts
+    }
+
     private static func lastPart(_ path: String) -> Substring {
         path.split(separator: "/").last ?? ""
     }

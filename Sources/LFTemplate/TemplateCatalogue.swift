@@ -20,11 +20,15 @@ extension Template {
     public static func named(_ name: String) throws(UserError) -> Template {
         if let template = TemplateCatalogue.template(named: name) { return template }
         let nearest = nearestName(to: name, among: TemplateCatalogue.all.map(\.name))
-        throw UserError(
-            .configuration, "template \"\(name)\" does not exist.",
-            remedy: nearest.map { "Did you mean \"\($0)\"?" }
-                ?? "`llamafactory-cli templates` lists all names; \(ownName) is the model's own chat template."
-        )
+        let remedy =
+            if let template = PublishedModels.template(ofModelsNamed: name) {
+                "Models of this name were trained with \"\(template)\"."
+            } else if let nearest {
+                "Did you mean \"\(nearest)\"?"
+            } else {
+                "`llamafactory-cli templates` lists all names; \(ownName) is the model's own chat template."
+            }
+        throw UserError(.configuration, "template \"\(name)\" does not exist.", remedy: remedy)
     }
 
     /// What stands for the model's own chat template among templates' names.

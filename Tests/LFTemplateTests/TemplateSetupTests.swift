@@ -92,6 +92,12 @@ import Testing
             } catch { return "\(error)" }
         }
         #expect(message("llama33") == #"template "llama33" does not exist. Did you mean "llama3"?"#)
+        for (name, template) in [("qwen2_5", "qwen"), ("Qwen2.5", "qwen"), ("llama3.1", "llama3")] {
+            #expect(
+                message(name)
+                    == "template \"\(name)\" does not exist. Models of this name were trained with \"\(template)\"."
+            )
+        }
         #expect(
             message("solar") { $0.trainOnPrompt = true }.hasPrefix(
                 "train_on_prompt does not work with the template \"solar\"."))
