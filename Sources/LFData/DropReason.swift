@@ -34,8 +34,13 @@ package struct DropReason: Sendable, Hashable {
     // MARK: Roles
 
     static func unknownRole(_ found: String, _ tags: DatasetEntry.Tags) -> DropReason {
-        DropReason(
-            "a message has the unknown role \(quoted(shortened(found))); known are \(tags.spokenRoles)")
+        let hint =
+            ["tool", "ipython", "function_response", "tool_response", "tool_result"].contains(
+                found.lowercased())
+            ? " (tags.observation_tag in dataset_info.json names the role of tools' answers)" : ""
+        return DropReason(
+            "a message has the unknown role \(quoted(shortened(found))); known are \(tags.spokenRoles)\(hint)"
+        )
     }
 
     /// - Parameter keys: What the message has instead.

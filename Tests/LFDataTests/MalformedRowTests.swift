@@ -163,6 +163,9 @@ import Testing
             "two system texts", .chat, chat("system:a", "system:b", "human:c", "gpt:d"),
             misplaced("system", asks: true)),
         .dropped("unknown role", .chat, chat("human:a", "bot:b"), unknown("bot")),
+        .dropped(
+            "unknown role of a tool", .chat, chat("human:a", "gpt:b", "tool:c", "gpt:d"),
+            unknown("tool") + " (tags.observation_tag in dataset_info.json names the role of tools' answers)"),
         .dropped("role of another case", .chat, chat("Human:a", "gpt:b"), unknown("Human")),
         .dropped("role of openai", .chat, chat("user:a", "assistant:b"), unknown("user")),
         .dropped(
