@@ -95,8 +95,9 @@ private struct TemplateDerivation {
             } else {
                 nil
             }
-        // A beginning-of-sequence token is a prefix, unless every question has one.
-        let hasPrefix = !bos.isEmpty && head.hasBytePrefix(bos) && head != questionStart
+        // A beginning-of-sequence token is a prefix, unless every question begins with it.
+        let hasPrefix =
+            !bos.isEmpty && head.hasBytePrefix(questionStart.hasBytePrefix(bos) ? bos + bos : bos)
         if hasPrefix { template.prefix = [.bos] }
         let prefix = hasPrefix ? bos : ""
         guard let start = head.droppingPrefix(prefix) else { return }

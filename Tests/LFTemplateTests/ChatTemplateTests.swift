@@ -165,6 +165,19 @@ import Testing
             ), "\(warning)")
     }
 
+    /// A token that begins every turn belongs to the turns, though the tokenizer calls it the beginning of a sequence.
+    @Test func aTokenOfEveryTurnIsNoPrefix() throws {
+        let source =
+            "{% for m in messages %}{% if loop.first and m.role != 'system' %}{{ bos_token + 'system: Be kind.\n' }}{% endif %}{{ bos_token + m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ bos_token + 'assistant: ' }}{% endif %}"
+        let folder = try ModelFolder("tiny_llama", chatTemplate: source)
+        let tokenizer = try Tokenizer.load(directory: folder.path)
+        let template = try #require(try Template.derived(from: tokenizer))
+        #expect(template.prefix.pieces.isEmpty && template.defaultSystem == "Be kind.")
+        let text = try #require(
+            template.ollamaTemplate(SequenceTokens(bos: tokenizer.bosToken, eos: tokenizer.eosToken)))
+        #expect(text.hasPrefix("{{ if .System }}<|begin_of_text|>system: "), "\(text)")
+    }
+
     /// Every named template that can be written in Jinja is read back from it, or refused; never misread.
     @Test func namedTemplatesComeBackFromTheirOwnJinja() throws {
         var derivedCount = 0
