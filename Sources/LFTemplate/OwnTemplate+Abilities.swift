@@ -21,6 +21,8 @@ extension OwnTemplate {
         var writesToolAnswers = true
         var thoughts = Thoughts.inText
         var keepsEarlierThoughts = false
+        /// An answer is opened behind every conversation, whether it is asked for or not.
+        var alwaysOpensAnswer = false
         /// Calls' arguments are JSON text instead of an object.
         var argumentsAreText = false
         /// The text of a turn that only calls tools is null instead of empty.
@@ -34,6 +36,7 @@ extension OwnTemplate {
                 probe.writes("SystemProbe", [["role": "system", "content": "SystemProbe"], Probe.question])
                 ?? true
             writesTools = probe.writes("toolprobe", [Probe.question], tools: [Probe.tool]) ?? true
+            alwaysOpensAnswer = probe.alwaysOpensAnswer
             findThoughts(probe)
             findCalls(probe)
             let call = Probe.call(argumentsAreText: argumentsAreText, missingTextIsNull: missingTextIsNull)
@@ -121,6 +124,12 @@ extension OwnTemplate {
         /// The rendering; nil where the template refuses the messages.
         func text(_ messages: [JSONValue], tools: JSONValue? = nil) -> String? {
             (try? template.rendering(messages, tools: tools))?.text
+        }
+
+        var alwaysOpensAnswer: Bool {
+            let messages = [Self.question, Self.answer([:])]
+            guard let text = text(messages) else { return false }
+            return (try? template.rendering(messages, opensAnswer: true))?.text == text
         }
 
         /// Whether a word comes out; nil where the template refuses the messages.

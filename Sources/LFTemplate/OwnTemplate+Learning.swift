@@ -93,7 +93,9 @@ extension OwnTemplate {
         let before = conversation.prefix(beforeTurn: turn)
         // Nil where the template refuses the conversation without its answer.
         let prompt = try? rendering(before, tools: conversation.tools, opensAnswer: true).text
-        if let prompt, closed.hasBytePrefix(prompt) { return (closed, prompt.unicodeScalars.count) }
+        if let prompt, closed.hasBytePrefix(prompt) {
+            return (withoutOpening(closed, as: prompt), prompt.unicodeScalars.count)
+        }
         if let prompt, let end = Self.lastTextEnd(of: before, in: prompt),
             Self.sharedCount(prompt, closed) < end
         {
@@ -115,6 +117,17 @@ extension OwnTemplate {
             )
         }
         return (closed, try answerStart(conversation, turn: turn, prompt: prompt, closed: closed))
+    }
+
+    /// A text that ends with an answer, without the next answer's opening that some templates always write: what follows the token that
+    /// ends the answer and ends the prompt, too.
+    private func withoutOpening(_ closed: String, as prompt: String) -> String {
+        guard abilities.alwaysOpensAnswer, let end = endToken else { return closed }
+        let pieces = closed.split(byBytes: end)
+        guard pieces.count > 1, let opening = pieces.last, !opening.isEmpty,
+            prompt.utf8.reversed().starts(with: opening.utf8.reversed())
+        else { return closed }
+        return String(decoding: closed.utf8.dropLast(opening.utf8.count), as: UTF8.self)
     }
 
     /// Where the text of the last message ends, in Unicode scalars; nil where it has none, or the template writes it otherwise.

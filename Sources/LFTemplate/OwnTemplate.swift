@@ -56,6 +56,9 @@ package struct OwnTemplate: Sendable {
     /// Whether what it writes depends on the day.
     package var namesTime: Bool { mentions("strftime_now") }
 
+    /// The tokenizer's end-of-sequence token.
+    var endToken: String? { tokens.first { $0.name == "eos_token" }?.text }
+
     /// Whether a word stands in the template's source.
     func mentions(_ word: String) -> Bool {
         [main, forTools].contains { $0?.text.containsBytes(of: word) ?? false }

@@ -529,6 +529,29 @@ import Testing
         #expect(refusal(reopened, Self.two, system: "S").contains("what comes before an answer"))
     }
 
+    /// A template that opens an answer behind every conversation: the model learns to end, not to begin again.
+    @Test func theNextAnswersOpeningIsNotLearned() throws {
+        let opening =
+            "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '</>' + eos_token }}{% endfor %}{{ '<|im_start|>assistant\n' }}"
+        let end = try #require(
+            Tokenizer.load(directory: "\(TemplateSetupTests.models)/tiny_qwen2").eosToken)
+        let question = "<|im_start|>user\na</>\(end)<|im_start|>assistant\n"
+        #expect(
+            try marked(opening, [Message(.user, "a"), Message(.assistant, "b")])
+                == [question + "⟦b</>\(end)⟧"])
+        #expect(
+            try marked(
+                opening,
+                [
+                    Message(.user, "a"), Message(.assistant, "b"), Message(.user, "c"),
+                    Message(.assistant, "d"),
+                ])
+                == [
+                    question + "⟦b</>\(end)⟧<|im_start|>user\nc</>\(end)<|im_start|>assistant\n"
+                        + "⟦d</>\(end)⟧"
+                ])
+    }
+
     /// Marks that leave an answer out are named as the reason.
     @Test func anUnmarkedAnswerIsRefused() {
         let some = Self.marking.replacing(
