@@ -115,7 +115,7 @@ let package = Package(
                 .linkedLibrary("stdc++"),
             ]),
         // No-torch line: nothing below needs libtorch to build.
-        module("LFReport", ["CCairo", "LFConfig", "LFJSON", "LFDiagnostics", logging]),
+        module("LFReport", ["CCairo", "LFConfig", "LFHTTP", "LFJSON", "LFDiagnostics", logging]),
         module("LFLauncher", ["LFConfig", "LFDiagnostics", logging]),
         module("LFTextMetrics", ["LFDiagnostics"]),
         module(

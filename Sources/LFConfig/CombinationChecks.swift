@@ -325,7 +325,7 @@ private let evaluationRules: [CombinationRule] = [
             "`report_to: \(arguments.names("report_to").first { !knownTrackers.contains($0) } ?? "")` is not supported yet."
         },
         remedy:
-            "Use `tensorboard`, `wandb` (recorded for `wandb sync`), both or `none`; `trainer_log.jsonl` is always there."
+            "Use some of `tensorboard`, `wandb` (recorded for `wandb sync`) and `mlflow` (a server), or `none`; `trainer_log.jsonl` is always there."
     ) { !$0.names("report_to").allSatisfy(knownTrackers.contains) },
     CombinationRule(
         "do_eval", "eval_strategy", "eval_dataset", "val_size",

@@ -42,12 +42,13 @@ private func resolve(
     readDeepSpeed(&arguments)
     readFSDP(&arguments)
     if arguments.processCount > 1 { checkSeveralProcesses(&arguments) }
-    let wandb = use == .training ? readTrackers(environment, &arguments) : nil
+    let trackers = use == .training ? TrackerSettings(environment, &arguments) : nil
     checkCombinations(&arguments, for: use)
     guard arguments.problems.isEmpty else { throw UserErrors(arguments.problems) }
     collectWarnings(&arguments, for: use)
     var config = ResolvedConfig(arguments, for: use)
-    config.training.wandb = wandb
+    config.training.wandb = trackers?.wandb
+    config.training.mlflow = trackers?.mlflow
     return config
 }
 

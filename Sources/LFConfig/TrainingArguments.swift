@@ -87,6 +87,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var hubPush: HubPushArguments?
     /// The run's place in Weights & Biases; nil where it does not report there.
     public var wandb: WandbSettings?
+    /// The run's place on an MLflow server; nil where it does not report there.
+    public var mlflow: MLflowSettings?
     /// Where TensorBoard's files go; nil for a folder of their own in `output_dir`.
     public var loggingDir: String?
     public var saveStrategy = IntervalStrategy.steps

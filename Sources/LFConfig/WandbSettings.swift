@@ -71,24 +71,3 @@ public struct WandbSettings: Sendable, Equatable {
         tags = (value("TAGS") ?? "").split(separator: ",").map { String($0) }
     }
 }
-
-/// Reads the settings of a tracker that the run reports to, and reports those that it would otherwise ignore.
-func readTrackers(_ environment: [String: String], _ arguments: inout ArgumentValues) -> WandbSettings? {
-    guard TrackerName.named(in: arguments).contains(.wandb) else { return nil }
-    do {
-        return try WandbSettings(environment, runName: arguments.optionalString("run_name"))
-    } catch {
-        arguments.report(error)
-        return nil
-    }
-}
-
-/// The trackers that `report_to` names.
-public enum TrackerName: String, Sendable, CaseIterable {
-    case tensorboard, wandb
-
-    static func named(in arguments: ArgumentValues) -> [Self] {
-        let names = arguments.names("report_to")
-        return allCases.filter { names.contains($0.rawValue) || names.contains("all") }
-    }
-}

@@ -9,6 +9,7 @@ import Logging
 final class RunTrackers {
     private let tensorBoard: TensorBoardLog?
     private let wandb: WandbRun?
+    private let mlflow: MLflowRun?
     /// What trackers show beside the curves: the model's configuration, the training arguments, and the others by group.
     private(set) var settings = JSONObject()
 
@@ -20,9 +21,10 @@ final class RunTrackers {
                     outputDir: config.training.outputDir, loggingDir: config.training.loggingDir,
                     resumes: resumes, environment: ProcessInfo.processInfo.environment)) : nil
         wandb = config.training.wandb.map { WandbRun($0) }
+        mlflow = config.training.mlflow.map { MLflowRun($0) }
     }
 
-    var all: [any Tracker] { [tensorBoard as (any Tracker)?, wandb].compactMap { $0 } }
+    var all: [any Tracker] { [tensorBoard as (any Tracker)?, wandb, mlflow].compactMap { $0 } }
 
     /// Fills in what trackers show beside the curves.
     func show(_ config: ResolvedConfig, model: LanguageModel) {

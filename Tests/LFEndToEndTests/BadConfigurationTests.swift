@@ -40,7 +40,8 @@ import Testing
             "no DeepSpeed file", ["deepspeed": "ds.json"], status: 64,
             says: "ds.json: The DeepSpeed configuration file does not exist."),
         BadRun(
-            "tracker", ["report_to": "mlflow"], status: 64, says: "`report_to: mlflow` is not supported yet."),
+            "tracker", ["report_to": "comet_ml"], status: 64,
+            says: "`report_to: comet_ml` is not supported yet."),
         BadRun(
             "two precisions", ["fp16": "true", "bf16": "true"], status: 64,
             says: "`fp16` and `bf16` are both set."),

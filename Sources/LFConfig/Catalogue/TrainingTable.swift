@@ -71,7 +71,7 @@ extension ArgumentCatalogue {
         log_level_replica | choice warning !passive !debug !info !error !critical !detail | warning | yes | How much other processes log.
         log_on_each_node | bool | true | no effect | Whether every node logs. Process 0 does.
         include_num_input_tokens_seen | choice no all non_padding | no | yes | Log the number of tokens read so far (`true` means `all`). There is no padding, so both count the same.
-        report_to | names? | none | yes | Trackers that receive the metrics: `tensorboard`, `wandb` (an offline run in `./wandb`, uploaded by `wandb sync`); `all` means both.
+        report_to | names? | none | yes | Trackers that receive the metrics: `tensorboard`, `wandb` (an offline run in `./wandb`, uploaded by `wandb sync`), `mlflow` (the server of `MLFLOW_TRACKING_URI`); `all` means all, MLflow where its address is set.
         project | string | huggingface | no effect | Project in Trackio, which is not used. Weights & Biases reads `WANDB_PROJECT`.
         trackio_space_id | string? | trackio | no effect | Space of the tracker Trackio, which is not used.
         ## Evaluation

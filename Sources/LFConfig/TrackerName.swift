@@ -1,0 +1,31 @@
+import LFDiagnostics
+
+/// The trackers that `report_to` names.
+public enum TrackerName: String, Sendable, CaseIterable {
+    case tensorboard, wandb, mlflow
+
+    static func named(in arguments: ArgumentValues) -> [Self] {
+        let names = arguments.names("report_to")
+        return allCases.filter { names.contains($0.rawValue) || names.contains("all") }
+    }
+}
+
+/// Where a run is shown, besides its folder.
+struct TrackerSettings {
+    var wandb: WandbSettings?
+    var mlflow: MLflowSettings?
+
+    /// Reads what the trackers that the run reports to find in the environment; reports what they would otherwise ignore.
+    init(_ environment: [String: String], _ arguments: inout ArgumentValues) {
+        let trackers = TrackerName.named(in: arguments)
+        let runName = arguments.optionalString("run_name")
+        do {
+            if trackers.contains(.wandb) { wandb = try WandbSettings(environment, runName: runName) }
+        } catch { arguments.report(error) }
+        // `all` names what is there; MLflow's server is there where its address is set.
+        let isNamed = arguments.names("report_to").contains(TrackerName.mlflow.rawValue)
+        guard isNamed || trackers.contains(.mlflow) && environment["MLFLOW_TRACKING_URI"]?.isEmpty == false
+        else { return }
+        do { mlflow = try MLflowSettings(environment, runName: runName) } catch { arguments.report(error) }
+    }
+}
