@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/GeneratorForPrivateuseone.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <malloc.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -76,6 +77,17 @@ void lf_set_threads(int count) { at::set_num_threads(count); }
 int lf_threads(void) { return at::get_num_threads(); }
 bool lf_cuda_available(void) { return at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0; }
 int lf_cuda_device_count(void) { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
+
+bool lf_free_memory(lf_device_type device, int64_t *bytes) {
+    if (device != LF_CUDA || !lf_cuda_available()) return false;
+    try {
+        *bytes = static_cast<int64_t>(c10::getDeviceAllocator(c10::DeviceType::CUDA)->getMemoryInfo(0).first);
+        return true;
+    } catch (const std::exception &) {
+        return false;
+    }
+}
+
 bool lf_grad_mode(void) { return c10::GradMode::is_enabled(); }
 
 bool lf_grad_mode_set(bool enabled) {

@@ -20,8 +20,11 @@ struct BeamScoring {
     /// The best continuations of a prompt's beams, best first, or as many drawn ones.
     ///
     /// - Parameter logits: `[beams, vocab]`
-    func continuations(_ logits: Tensor, _ search: PromptSearch) throws -> [Continuation] {
+    /// - Returns: nil where the scores are not numbers.
+    func continuations(_ logits: Tensor, _ search: PromptSearch) throws -> [Continuation]? {
         var scores = try logits.to(.float32).logSoftmax(dim: 1)
+        // One score that is not a number makes all of its row so.
+        guard try scores.slice(0..<1, dim: 1).floats().allSatisfy({ !$0.isNaN }) else { return nil }
         if options.repetitionPenalty != 1 {
             let seen = search.beams.map { SeenTokens(search.prompt + $0.ids).ids }
             scores = try LogitsProcessing.repetitionPenalty(

@@ -11,11 +11,11 @@ struct CacheMemory {
     /// For what recurrent layers keep of texts that have ended.
     let stateBytes: Int
 
-    /// What a device other than the CPU is taken to have free.
+    /// What a machine or device is taken to have free that does not say it.
     private static let unknownFree = 16 << 30
 
     init(_ model: LanguageModel, _ room: EngineLimits.Room) {
-        let free = (model.device == .cpu ? FreeMemory.bytes : nil) ?? Self.unknownFree
+        let free = (model.device == .cpu ? FreeMemory.bytes : model.device.freeMemory) ?? Self.unknownFree
         stateBytes = free / 8
         let bytesPerToken = model.caches.reduce(0) { sum, cache in
             guard case .keysValues(let heads, let keyDim, let valueDim) = cache else { return sum }

@@ -1,6 +1,6 @@
 import LFDiagnostics
 package import LFModels
-import LFNN
+package import LFNN
 package import LFTokenizer
 import LFTorch
 
@@ -14,7 +14,7 @@ package final class GenerationEngine {
     package let model: LanguageModel
     let tokenizer: Tokenizer?
     let limits: EngineLimits
-    let cache: KeyValueCache
+    package let cache: KeyValueCache
     let prefixes: PrefixCache
     /// Whether layers keep states, which stand for whole texts.
     private let needsStates: Bool
@@ -43,7 +43,10 @@ package final class GenerationEngine {
         let prefixes = PrefixCache(
             cache, needsStates: needsStates, capacity: memory.keptBlocks, stateBytes: memory.stateBytes)
         self.prefixes = prefixes
-        cache.reclaim = { prefixes.evict(max(1, prefixes.nodeCount / 16)) }
+        // The prefixes hold the cache, so the cache must not hold them.
+        cache.reclaim = { [weak prefixes] in
+            if let prefixes { prefixes.evict(max(1, prefixes.nodeCount / 16)) }
+        }
     }
 
     /// Whether a step would do something.
@@ -75,7 +78,7 @@ package final class GenerationEngine {
         guard needed <= cache.capacity else {
             throw UserError(
                 .failedRun,
-                "\(name) and its answers need room for \(needed * KeyValueStore.blockSize) tokens; there is room for \(cacheUse.capacity).",
+                "\(name) and its answers need room for \(clampedProduct(needed, KeyValueStore.blockSize)) tokens; there is room for \(cacheUse.capacity).",
                 remedy: "Shorten the prompt, lower max_new_tokens, or ask for fewer answers.")
         }
         let id = RequestID(number: nextID)
@@ -125,7 +128,8 @@ package final class GenerationEngine {
         for id in waiting.map(\.id) + beginning.map(\.id) + writing.map(\.id) { cancel(id) }
     }
 
-    /// Drops all requests without a word, after a step that failed.
+    /// Drops all requests without a word, after a step that failed. What ended texts left in the cache stays: a pass writes to blocks that one
+    /// sequence alone holds, and only after it do others get to know them.
     package func abandon() {
         for live in beginning + writing { live.release(cache) }
         (waiting, beginning, writing, pending) = ([], [], [], [])
@@ -164,9 +168,12 @@ package final class GenerationEngine {
         var tokens: [Int32] = [], sequences: [KeyValueCache.Sequence] = []
         for live in writing { live.lastTokens(&tokens, &sequences) }
         let pieces = tokens.indices.map { tokens[$0...$0] }
+        // A pass that fails has changed sequences' blocks all the same.
+        defer {
+            var rest = sequences[...]
+            for live in writing { live.take(&rest) }
+        }
         let hidden = try model.extend(&sequences, by: pieces, cache)
-        var rest = sequences[...]
-        for live in writing { live.take(&rest) }
         return try model.logits(hidden)
     }
 
@@ -229,12 +236,15 @@ package final class GenerationEngine {
         let pieces = group.map { live, count in
             live.request.prompt[live.prompt.length..<live.prompt.length + count]
         }
-        let hidden = try model.extend(&sequences, by: pieces, cache)
+        let hidden: Tensor
+        do {
+            // A pass that fails has changed sequences' blocks all the same.
+            defer { for (piece, sequence) in zip(group, sequences) { piece.live.prompt = sequence } }
+            hidden = try model.extend(&sequences, by: pieces, cache)
+        }
         var lastRows: [Int64] = []
         var row = 0
-        for (index, piece) in group.enumerated() {
-            let (live, count) = piece
-            live.prompt = sequences[index]
+        for (live, count) in group {
             counters.computedPromptTokens += count
             if live.request.scoresPrompt {
                 try scorePrompt(live, hidden.slice(row..<row + count), from: live.prompt.length - count)
@@ -338,7 +348,11 @@ package final class GenerationEngine {
     /// Takes a step of a beam search.
     private func advance(_ live: LiveRequest, _ logits: Tensor, _ events: inout [GenerationEvent]) throws {
         guard var search = live.search else { return }
-        let kept = try BeamScoring(live.options, live.random).continuations(logits, search)
+        guard let kept = try BeamScoring(live.options, live.random).continuations(logits, search) else {
+            events.append(.failed(live.id, TokenSampler.notNumbers))
+            live.release(cache)
+            return
+        }
         counters.generatedTokens += search.beams.count
         search.advance(kept, cache)
         if search.isDone {
@@ -411,9 +425,11 @@ package final class GenerationEngine {
     /// Blocks that a request's sequences may come to hold: the prompt's once, and what each answer adds.
     private func blocksNeeded(for request: GenerationRequest) -> Int {
         let size = KeyValueStore.blockSize
-        let prompt = request.prompt.count
-        let all = prompt + request.options.newTokenLimit(promptLength: prompt) - 1
-        return prompt / size + request.width * ((all + size - 1) / size - prompt / size)
+        let prompt = request.prompt.count, shared = prompt / size
+        // The last token of an answer is never read.
+        let all = clampedSum(prompt, request.options.newTokenLimit(promptLength: prompt) - 1)
+        let own = all / size + (all % size == 0 ? 0 : 1) - shared
+        return clampedSum(shared, clampedProduct(request.width, own))
     }
 
     /// A request's place, unless what runs may yet need the room.
@@ -437,6 +453,17 @@ package final class GenerationEngine {
             prompt: cache.sequence(of: match.blocks, length: match.length, states: match.states),
             reservedBlocks: reserved)
     }
+}
+
+/// Sums and products of counts that somebody else chose: `Int.max` where they are beyond it.
+private func clampedSum(_ a: Int, _ b: Int) -> Int {
+    let (sum, overflows) = a.addingReportingOverflow(b)
+    return overflows ? .max : sum
+}
+
+private func clampedProduct(_ a: Int, _ b: Int) -> Int {
+    let (product, overflows) = a.multipliedReportingOverflow(by: b)
+    return overflows ? .max : product
 }
 
 /// What an engine has done.

@@ -38,6 +38,8 @@ public struct GenerationOptions: Sendable, Equatable {
     /// Whether the text of a stop token belongs to the answer's.
     package var keepsStopToken = false
 
+    static let greatestBeamCount = 4096
+
     public init() {}
 
     /// What the configuration asks for: `max_new_tokens`, where it is positive, goes before `max_length`.
@@ -75,6 +77,10 @@ public struct GenerationOptions: Sendable, Equatable {
             "repetition_penalty must be greater than 0, got \(repetitionPenalty).", "Use 1 for none.")
         require(
             beamCount >= 1, "num_beams must be at least 1, got \(beamCount).", "Use 1 for no beam search.")
+        require(
+            beamCount <= Self.greatestBeamCount,
+            "num_beams must be at most \(Self.greatestBeamCount), got \(beamCount).",
+            "Use fewer: each beam is a text of its own.")
         require(lengthPenalty.isFinite, "length_penalty must be a finite number.", "Use 1.")
         require(
             maxNewTokens.map { $0 > 0 } ?? true, "max_new_tokens must be positive, got \(maxNewTokens ?? 0).",
@@ -127,5 +133,7 @@ package struct TokenLogProb: Sendable, Equatable {
 
 extension GenerationOptions {
     /// Most tokens that may be added to a prompt.
-    func newTokenLimit(promptLength: Int) -> Int { maxNewTokens ?? maxLength - promptLength }
+    func newTokenLimit(promptLength: Int) -> Int {
+        maxNewTokens ?? (maxLength > promptLength ? maxLength - promptLength : 0)
+    }
 }

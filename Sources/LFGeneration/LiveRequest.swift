@@ -134,5 +134,6 @@ final class LiveRequest {
         for row in rows { cache.release(row.sequence) }
         rows = []
         search?.release(cache)
+        search = nil
     }
 }

@@ -30,8 +30,10 @@ public enum LogitsProcessing {
         return try scores.scattered(index, dim: 1, from: changed)
     }
 
+    /// Divides scores. A temperature below 1e-30 counts as 1e-30: quotients stay within float32, and their softmax is the same, as two float32
+    /// scores that differ do so by far more.
     public static func temperature(_ scores: Tensor, _ temperature: Double) throws(TorchError) -> Tensor {
-        try scores / temperature
+        try scores / max(temperature, 1e-30)
     }
 
     /// Keeps scores that are not below the k-th greatest.

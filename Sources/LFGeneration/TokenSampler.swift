@@ -35,7 +35,7 @@ package struct TokenSampler {
     /// - Parameter uniforms: A number in [0, 1) per row where tokens are drawn.
     /// - Returns: nil for a row whose scores are not numbers.
     package func choose(_ scores: Tensor, uniforms: [Double]) throws(TorchError) -> [Int32?] {
-        guard options.doSample else { return try scores.argmax(dim: 1).int64s().map { Int32($0) } }
+        guard options.doSample else { return try likeliest(scores) }
         let (kept, ids) = try candidates(scores)
         let count = kept.dim(1), rows = kept.dim(0)
         let probabilities = try kept.softmax(dim: 1).floats()
@@ -46,6 +46,13 @@ package struct TokenSampler {
         let index = try Tensor(places.map { Int64($0 ?? 0) }, [rows, 1]).to(ids.device)
         let tokens = try ids.gathered(index, dim: 1).int64s()
         return zip(places, tokens).map { $0 == nil ? nil : Int32($1) }
+    }
+
+    /// The greatest score's place in each row; what is not a number counts as the greatest, so a look at that one finds it.
+    private func likeliest(_ scores: Tensor) throws(TorchError) -> [Int32?] {
+        let best = try scores.argmax(dim: 1).reshaped([scores.dim(0), 1])
+        let values = try scores.gathered(best, dim: 1).floats()
+        return zip(try best.int64s(), values).map { $1.isFinite ? Int32($0) : nil }
     }
 
     /// Why a row has no token.

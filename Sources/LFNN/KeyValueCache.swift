@@ -42,7 +42,12 @@ public final class KeyValueCache {
         let size = KeyValueStore.blockSize
         if count > 0, sequence.length % size != 0, let last = sequence.blocks.last, holders[Int(last)] > 1 {
             let own = try newBlock()
-            try store.copyBlock(Int(last), to: Int(own))
+            do {
+                try store.copyBlock(Int(last), to: Int(own))
+            } catch {
+                release(own)
+                throw error
+            }
             holders[Int(last)] -= 1
             sequence.blocks[sequence.blocks.count - 1] = own
         }

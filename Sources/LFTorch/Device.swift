@@ -10,6 +10,12 @@ public enum Device: String, Sendable {
     /// Waits until everything asked of the device is done.
     public func synchronize() throws(TorchError) { try check("synchronize", lf_synchronize(raw)) }
 
+    /// Bytes of its own memory that nobody has asked the driver for; nil for the CPU and where the device does not say.
+    package var freeMemory: Int? {
+        var bytes: Int64 = 0
+        return lf_free_memory(raw, &bytes) ? Int(bytes) : nil
+    }
+
     var raw: lf_device_type { self == .cuda ? LF_CUDA : LF_CPU }
     init(_ raw: lf_device_type) { self = raw == LF_CUDA ? .cuda : .cpu }
 }

@@ -15,6 +15,8 @@ public protocol ExampleScoring: AnyObject {
     var metricNames: [String] { get }
     /// Comes before the first batch of a set.
     func begin() throws
+    /// Comes after the last batch of a set, or after one that failed.
+    func end()
     /// For each example its numbers, in the order of the names.
     ///
     /// - Parameter number: Of the batch in the set. What is drawn depends on it alone, not on what was computed before: processes
@@ -151,6 +153,7 @@ extension Trainer {
         let start = monotonicSeconds()
         try tell(.evaluationBegan(batchCount: batches.count))
         try scoring.begin()
+        defer { scoring.end() }
         var sums = Array(repeating: 0.0, count: scoring.metricNames.count)
         for (index, batch) in batches.enumerated() {
             for scores in try scoring.scores(of: batch.rows.map { examples[$0] }, number: batch.number) {

@@ -19,7 +19,9 @@ final class AnswerPredictor: ExampleScoring {
     /// its batch.
     private(set) var lines: [(number: Int, line: String)] = []
 
-    private let engine: GenerationEngine
+    private let model: LanguageModel
+    /// There while a set is gone through: what it keeps of texts would lie beside the training's memory, and belongs to other weights.
+    private var engine: GenerationEngine?
     private let options: GenerationOptions
     private let tokenizer: Tokenizer
     private let cutter: WordCutter
@@ -32,17 +34,18 @@ final class AnswerPredictor: ExampleScoring {
         try options.validate()
         let folder = try JiebaPackage.folder { logger.info("\($0)") }
         cutter = WordCutter(try WordDictionary(folder: folder))
-        engine = try GenerationEngine(model, tokenizer: tokenizer)
+        self.model = model
         self.tokenizer = tokenizer
         skipsSpecialTokens = config.generating.skipSpecialTokens
         seed = UInt64(bitPattern: Int64(config.training.seed))
     }
 
-    /// The weights may be others than those of the last evaluation.
-    func begin() {
-        engine.forgetPrefixes()
+    func begin() throws {
+        engine = try GenerationEngine(model, tokenizer: tokenizer)
         lines = []
     }
+
+    func end() { engine = nil }
 
     /// Every evaluation draws the same numbers for a batch, whatever was computed before it and by whom.
     func scores(of batch: [Example], number: Int) throws -> [[Double]] {
@@ -52,6 +55,7 @@ final class AnswerPredictor: ExampleScoring {
             }
             return (prompt: prompt, label: label)
         }
+        guard let engine else { preconditionFailure("scores come between begin and end") }
         let answers = try engine.generate(
             pairs.map(\.prompt), options: options,
             generator: Generator(seed: seed &+ UInt64(number)))

@@ -80,7 +80,6 @@ public final class ChatModel {
         var answer = Answer()
         answer.promptLength = prompt.count
         let start = monotonicSeconds()
-        defer { answer.writingTime = monotonicSeconds() - start - answer.readingTime }
         let id = try engine.submit(GenerationRequest(prompt, options: options, random: .stream(random)))
         func show(_ text: String) {
             guard !text.isEmpty else { return }
@@ -108,6 +107,7 @@ public final class ChatModel {
             engine.abandon()
             throw error
         }
+        answer.writingTime = monotonicSeconds() - start - answer.readingTime
         return answer
     }
 }

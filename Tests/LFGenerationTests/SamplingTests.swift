@@ -26,6 +26,20 @@ import Testing
         try expectProbabilities(halved, [0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38])
     }
 
+    /// However small a temperature is, scores stay numbers: the likeliest token is drawn.
+    @Test(arguments: [1e-3, 1e-29, 1e-38, 1e-45, .leastNonzeroMagnitude])
+    func tinyTemperaturesTakeTheLikeliest(_ temperature: Double) throws {
+        let rows = try Tensor([120, 121, -3e4, -2, -1e4, -1] as [Float], [2, 3])
+        let divided = try LogitsProcessing.temperature(rows, temperature)
+        #expect(try divided.softmax(dim: 1).floats() == [0, 1, 0, 0, 0, 1])
+        var options = GenerationOptions()
+        (options.doSample, options.temperature, options.topP, options.minP) = (true, temperature, 0.9, 0.1)
+        for topK in [0, 2] {
+            options.topK = topK
+            #expect(try TokenSampler(options).choose(rows, uniforms: [0.99, 0.99]) == [1, 2])
+        }
+    }
+
     @Test func topKKeepsTheGreatestAndTies() throws {
         try expectProbabilities(
             LogitsProcessing.topK(scores([[0.1, 0.4, 0.2, 0.3], [0.25, 0.25, 0.25, 0.25]]), 2),
@@ -109,6 +123,8 @@ import Testing
         options.doSample = true
         let scores = try Tensor([Float.nan, 1, 2, -.infinity, 0, -.infinity], [2, 3])
         #expect(try TokenSampler(options).choose(scores, uniforms: [0.5, 0.5]) == [nil, 1])
+        options.doSample = false
+        #expect(try TokenSampler(options).choose(scores, uniforms: []) == [nil, 1])
     }
 
     private func choose(_ sampler: TokenSampler, _ rows: Tensor, _ generator: Generator) throws -> [Int32] {

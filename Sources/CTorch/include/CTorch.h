@@ -45,6 +45,8 @@ int lf_threads(void);
 int lf_loop_threads(void);
 bool lf_cuda_available(void);
 int lf_cuda_device_count(void);
+/// The bytes of the first such device's memory that are free; false for the CPU and where the device does not say.
+bool lf_free_memory(lf_device_type device, int64_t *bytes);
 /// Whether float32 products on the CPU go to oneDNN rather than the BLAS that libtorch was built with.
 bool lf_routes_float32_matmul(void);
 void lf_set_routes_float32_matmul(bool routed);

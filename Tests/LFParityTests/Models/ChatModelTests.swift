@@ -35,6 +35,7 @@ import Testing
         #expect(answer.text == tokenizer.decode(answer.ids, skipSpecialTokens: skips))
         #expect(answer.ids.count <= 40 && answer.ending != .cancelled)
         #expect(answer.promptLength == (try model.promptIDs(talk)).count)
+        #expect(answer.readingTime > 0 && answer.writingTime > 0)
     }
 
     /// The prompt of a later turn is the training example of the turns before it.
