@@ -79,7 +79,7 @@ struct AnswerScanner {
     /// The text from here to the end.
     var rest: String { text(position..<bytes.count) }
 
-    private func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
+    func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
 
     /// Where a mark next begins.
     func place(of mark: String) -> Int? {

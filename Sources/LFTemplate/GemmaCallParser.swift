@@ -9,25 +9,33 @@ struct GemmaCallParser {
 
     private static let (opening, closing) = ("<|tool_call>call:", "<tool_call|>")
 
-    /// The calls in an answer, in their order.
-    static func calls(in content: String) -> [FunctionCall] {
-        var calls: [FunctionCall] = []
+    /// The calls in an answer, in their order, and the text between them.
+    static func answer(_ content: String) -> AnswerWithCalls {
+        var calls: [FunctionCall] = [], texts: [String] = []
         var parser = GemmaCallParser(scanner: AnswerScanner(content))
+        /// Where the text begins that belongs to no call.
+        var rest = 0
+        func take(_ call: FunctionCall, from start: Int) {
+            calls.append(call)
+            texts.append(parser.scanner.text(rest..<start - opening.utf8.count))
+            rest = parser.scanner.position
+        }
         while parser.scanner.text(until: opening) != nil {
             let start = parser.scanner.position
             if let call = try? parser.call() {
-                calls.append(call)
+                take(call, from: start)
             } else {
                 parser = GemmaCallParser(scanner: parser.scanner)
                 parser.scanner.position = start
                 if let call = parser.looseCall() {
-                    calls.append(call)
+                    take(call, from: start)
                 } else {
                     parser.scanner.position = start
                 }
             }
         }
-        return calls
+        parser.scanner.position = rest
+        return AnswerWithCalls(calls, texts + [parser.scanner.rest])
     }
 
     private mutating func call() throws -> FunctionCall {

@@ -1,5 +1,4 @@
 import LFJSON
-import LFJinja
 
 extension OwnTemplate {
     /// What a template can write, and in which form it takes it.
@@ -31,110 +30,62 @@ extension OwnTemplate {
         init() {}
 
         init(of template: OwnTemplate) {
-            let probe = Probe(template: template)
+            let probe = TemplateProbe(template)
             writesSystem =
-                probe.writes("SystemProbe", [["role": "system", "content": "SystemProbe"], Probe.question])
+                probe.writes(
+                    "SystemProbe", [["role": "system", "content": "SystemProbe"], TemplateProbe.question])
                 ?? true
-            writesTools = probe.writes("toolprobe", [Probe.question], tools: [Probe.tool]) ?? true
+            writesTools =
+                probe.writes("toolprobe", [TemplateProbe.question], tools: [TemplateProbe.tool]) ?? true
             alwaysOpensAnswer = probe.alwaysOpensAnswer
             findThoughts(probe)
             findCalls(probe)
-            let call = Probe.call(argumentsAreText: argumentsAreText, missingTextIsNull: missingTextIsNull)
+            let call = TemplateProbe.call(
+                argumentsAreText: argumentsAreText, missingTextIsNull: missingTextIsNull)
             writesToolAnswers =
-                probe.writes("ResultProbe", [Probe.question, call, Probe.toolAnswer], tools: [Probe.tool])
+                probe.writes(
+                    "ResultProbe", [TemplateProbe.question, call, TemplateProbe.toolAnswer],
+                    tools: [TemplateProbe.tool])
                 ?? true
         }
 
-        private mutating func findThoughts(_ probe: Probe) {
+        private mutating func findThoughts(_ probe: TemplateProbe) {
             let members = ["reasoning_content", "reasoning", "thinking"]
-            let inText = Probe.answer(["content": "<think>\nThoughtProbe\n</think>\n\nAnswerProbe"])
+            let inText = TemplateProbe.answer(["content": "<think>\nThoughtProbe\n</think>\n\nAnswerProbe"])
             var answer = inText
             if let member = members.first(where: {
-                probe.writes("ThoughtProbe", [Probe.question, Probe.answer([$0: "ThoughtProbe"])]) == true
+                probe.writes(
+                    "ThoughtProbe", [TemplateProbe.question, TemplateProbe.answer([$0: "ThoughtProbe"])])
+                    == true
             }) {
                 thoughts = .member(member)
-                answer = Probe.answer([member: "ThoughtProbe"])
+                answer = TemplateProbe.answer([member: "ThoughtProbe"])
             } else {
                 // A template that does not know the words would hand them on as any other text, and the model with it.
                 thoughts =
                     probe.template.mentions("think>")
-                        && probe.writes("ThoughtProbe", [Probe.question, inText]) == true
+                        && probe.writes("ThoughtProbe", [TemplateProbe.question, inText]) == true
                     ? .inText : .nowhere
             }
             keepsEarlierThoughts =
-                probe.writes("ThoughtProbe", [Probe.question, answer, Probe.laterQuestion]) ?? false
+                probe.writes("ThoughtProbe", [TemplateProbe.question, answer, TemplateProbe.laterQuestion])
+                ?? false
         }
 
         /// The form of a call is the first that comes out whole.
-        private mutating func findCalls(_ probe: Probe) {
+        private mutating func findCalls(_ probe: TemplateProbe) {
             var isRendered = false
             let forms = [(false, false), (false, true), (true, false), (true, true)]
             let form = forms.first { form in
-                let call = Probe.call(argumentsAreText: form.0, missingTextIsNull: form.1)
-                guard let text = probe.text([Probe.question, call], tools: [Probe.tool]) else { return false }
+                let call = TemplateProbe.call(argumentsAreText: form.0, missingTextIsNull: form.1)
+                guard let text = probe.text([TemplateProbe.question, call], tools: [TemplateProbe.tool])
+                else { return false }
                 isRendered = true
                 // Text that is written as JSON once more is not the call.
                 return text.containsBytes(of: "ValueProbe") && !text.containsBytes(of: #"\"place\""#)
             }
             writesCalls = form != nil || !isRendered
             (argumentsAreText, missingTextIsNull) = form ?? (false, false)
-        }
-    }
-
-    /// Renders words that no conversation has, to see whether they come out.
-    private struct Probe {
-        let template: OwnTemplate
-
-        static let question: JSONValue = ["role": "user", "content": "QuestionProbe"]
-        static let laterQuestion: JSONValue = ["role": "user", "content": "LaterProbe"]
-        static let tool: JSONValue = [
-            "type": "function",
-            "function": [
-                "name": "toolprobe", "description": "DescriptionProbe",
-                "parameters": [
-                    "type": "object",
-                    "properties": ["place": ["type": "string", "description": "PlaceProbe"]],
-                ],
-            ],
-        ]
-        static let toolAnswer: JSONValue = [
-            "role": "tool", "content": "ResultProbe", "name": "toolprobe", "tool_call_id": "callprobe",
-        ]
-
-        static func answer(_ members: JSONObject) -> JSONValue {
-            var message: JSONObject = ["role": "assistant", "content": "AnswerProbe"]
-            for (name, value) in members { message[name] = value }
-            return .object(message)
-        }
-
-        static func call(argumentsAreText: Bool, missingTextIsNull: Bool) -> JSONValue {
-            let arguments: JSONValue =
-                argumentsAreText ? #"{"place": "ValueProbe"}"# : ["place": "ValueProbe"]
-            return answer([
-                "content": missingTextIsNull ? .null : "",
-                "tool_calls": [
-                    [
-                        "type": "function", "id": "callprobe",
-                        "function": ["name": "toolprobe", "arguments": arguments],
-                    ]
-                ],
-            ])
-        }
-
-        /// The rendering; nil where the template refuses the messages.
-        func text(_ messages: [JSONValue], tools: JSONValue? = nil) -> String? {
-            (try? template.rendering(messages, tools: tools))?.text
-        }
-
-        var alwaysOpensAnswer: Bool {
-            let messages = [Self.question, Self.answer([:])]
-            guard let text = text(messages) else { return false }
-            return (try? template.rendering(messages, opensAnswer: true))?.text == text
-        }
-
-        /// Whether a word comes out; nil where the template refuses the messages.
-        func writes(_ word: String, _ messages: [JSONValue], tools: JSONValue? = nil) -> Bool? {
-            text(messages, tools: tools).map { $0.containsBytes(of: word) }
         }
     }
 }

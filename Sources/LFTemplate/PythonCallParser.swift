@@ -10,12 +10,16 @@ struct PythonCallParser {
 
     private init(_ text: String) { self.text = Array(text.unicodeScalars) }
 
-    /// The calls between LFM2's tool-call tokens; nil where there are none or they are malformed.
-    static func calls(in content: String) -> [FunctionCall]? {
+    private static let closing = "<|tool_call_end|>"
+
+    /// The calls between LFM2's tool-call tokens and the text around them; nil where there are none or they are malformed.
+    static func answer(_ content: String) -> AnswerWithCalls? {
         guard let start = content.firstRange(ofBytes: "<|tool_call_start|>") else { return nil }
         var parser = PythonCallParser(String(content[start.upperBound...]))
         guard let calls = try? parser.calls(), !calls.isEmpty else { return nil }
-        return calls
+        let rest = parser.text[(parser.position + closing.unicodeScalars.count)...]
+        return AnswerWithCalls(
+            calls, String(content[..<start.lowerBound]), String(String.UnicodeScalarView(rest)))
     }
 
     private mutating func calls() throws -> [FunctionCall] {
@@ -29,7 +33,7 @@ struct PythonCallParser {
             calls.append(try call())
         }
         skipSpace()
-        guard text[position...].starts(with: "<|tool_call_end|>".unicodeScalars) else { throw Malformed() }
+        guard text[position...].starts(with: Self.closing.unicodeScalars) else { throw Malformed() }
         return calls
     }
 

@@ -8,25 +8,27 @@ extension Template {
     package var callFormat: ToolFormat? {
         guard let own else { return toolFormat }
         let call = FunctionCall(name: "toolprobe", arguments: ["place": "ValueProbe"])
-        let tool: JSONValue = [
-            "type": "function",
-            "function": [
-                "name": "toolprobe", "description": "DescriptionProbe",
-                "parameters": [
-                    "type": "object",
-                    "properties": ["place": ["type": "string", "description": "PlaceProbe"]],
-                ],
-            ],
-        ]
+        let tool = TemplateProbe.tool
         let question = Message(.user, "QuestionProbe")
+        // The tool is told of where that can be: a template, or the tokenizer's one for tools, may write calls only then.
+        let tools = own.abilities.writesTools ? JSONValue.array([tool]).serialized() : nil
         guard
-            let asked = try? JinjaConversation([question], system: nil, tools: nil, for: own),
+            let asked = try? JinjaConversation([question], system: nil, tools: tools, for: own),
             let called = try? JinjaConversation(
-                [question, Message(calls: [call])], system: nil, tools: nil, for: own),
-            let prompt = try? own.rendering(asked.messages, opensAnswer: true).text,
-            let whole = try? own.rendering(called.messages).text, whole.hasPrefix(prompt)
+                [question, Message(calls: [call])], system: nil, tools: tools, for: own),
+            let prompt = try? own.rendering(asked.messages, tools: asked.tools, opensAnswer: true).text,
+            let whole = try? own.rendering(called.messages, tools: called.tools).text, whole.hasPrefix(prompt)
         else { return nil }
         var answer = String(whole.dropFirst(prompt.count))
+        // What the template writes behind any answer belongs to no call.
+        let said = Message(.assistant, "AnswerProbe")
+        if let plain = try? JinjaConversation([question, said], system: nil, tools: tools, for: own),
+            let text = try? own.rendering(plain.messages, tools: plain.tools).text,
+            let place = text.firstRange(ofBytes: said.content)
+        {
+            let end = String(text[place.upperBound...])
+            if answer.hasSuffix(end) { answer.removeLast(end.count) }
+        }
         for word in stopWords { answer = answer.replacingAll(word, with: "") }
         let formats = ToolFormat.allCases.filter { $0 != .default } + [.default]
         return formats.first { $0.extract(answer, tools: [tool]) == [call] }

@@ -21,9 +21,9 @@ extension ToolFormat {
     }
 
     /// `<invoke name="…">` with `<parameter name="…">`, between `minimax:tool_call` tags.
-    func invokeCalls(_ content: String, _ schemas: ToolSchemas) -> [FunctionCall]? {
+    func invokeCalls(_ content: String, _ schemas: ToolSchemas) -> AnswerWithCalls? {
         var scanner = AnswerScanner(content)
-        guard scanner.text(until: "<minimax:tool_call>") != nil else { return nil }
+        guard let before = scanner.text(until: "<minimax:tool_call>") else { return nil }
         var calls: [FunctionCall] = []
         while !scanner.skipSpaced("</minimax:tool_call>") {
             guard scanner.text(until: "<invoke name=\"") != nil, let name = scanner.text(until: "\">") else {
@@ -39,7 +39,7 @@ extension ToolFormat {
             }
             calls.append(FunctionCall(name: name.trimmingWhitespace(), arguments: .object(arguments)))
         }
-        return calls
+        return AnswerWithCalls(calls, before, scanner.rest)
     }
 
     /// `<function=…>` with `<parameter=…>`, each call in tags of its own.
@@ -47,19 +47,25 @@ extension ToolFormat {
     /// - Parameter framesValues: Whether a line feed stands before and behind each value.
     func functionCalls(
         _ content: String, tag: String, framesValues: Bool, _ schemas: ToolSchemas
-    ) -> [FunctionCall]? {
-        var calls: [FunctionCall] = []
+    ) -> AnswerWithCalls? {
+        var calls: [FunctionCall] = [], texts: [String] = []
         var scanner = AnswerScanner(content)
+        /// Where the text begins that belongs to no call.
+        var start = 0
         while scanner.text(until: "<\(tag)>") != nil {
+            let mark = scanner.position - tag.utf8.count - 2
             var ahead = scanner
             guard ahead.skipSpaced("<function="),
                 let call = parameters(&ahead, framesValues: framesValues, schemas),
                 ahead.skipSpaced("</\(tag)>")
             else { continue }
             calls.append(call)
+            texts.append(scanner.text(start..<mark))
             scanner = ahead
+            start = scanner.position
         }
-        return calls
+        scanner.position = start
+        return AnswerWithCalls(calls, texts + [scanner.rest])
     }
 
     /// A call from its name to `</function>`; LLaMA-Factory's Seed-OSS calls have no `>` behind the name.

@@ -150,7 +150,7 @@ indirect enum Decoder: Sendable {
     }
 
     /// The byte that `<0x..>` stands for.
-    fileprivate static func fallbackByte(_ token: UnsafeBufferPointer<UInt8>) -> UInt8? {
+    static func fallbackByte(_ token: UnsafeBufferPointer<UInt8>) -> UInt8? {
         guard token.count == 6, token.starts(with: "<0x".utf8), token[5] == UInt8(ascii: ">") else {
             return nil
         }

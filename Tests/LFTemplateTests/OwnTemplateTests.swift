@@ -335,6 +335,36 @@ import Testing
         #expect(try own.learnedTexts(Self.two, tools: Self.tools)[0].text.hasPrefix("<tools>tide"))
     }
 
+    /// The format of calls is found in templates that write them only where tools are told of, and in the one for tools.
+    @Test func callFormatsAreFoundWhereToolsAreToldOf() throws {
+        func chatML(_ calls: String) -> String {
+            "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + (m.content or '') }}\(calls){{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+        }
+        let call =
+            #"{% for c in m.tool_calls or [] %}{{ '<tool_call>\n{"name": "' + c.function.name + '", "arguments": ' + (c.function.arguments | tojson) + '}\n</tool_call>' }}{% endfor %}"#
+        let telling = "{% if tools %}{{ tools | tojson }}{% endif %}"
+        func reads(_ folder: ModelFolder) throws -> Bool {
+            let answer = #"<tool_call>{"name": "tide", "arguments": {"at": 9}}</tool_call>"#
+            let format = try folder.setup().template.callFormat
+            return format?.extract(answer) == [FunctionCall(name: "tide", arguments: ["at": 9])]
+        }
+        #expect(try reads(ModelFolder(telling + chatML(call))))
+        #expect(try reads(ModelFolder(telling + chatML("{% if tools %}\(call){% endif %}"))))
+        #expect(try !reads(ModelFolder(chatML(""))))
+        let folder = try ModelFolder("")
+        try FileManager.default.removeItem(atPath: folder.path + "/chat_template.jinja")
+        let path = folder.path + "/tokenizer_config.json"
+        var config = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: path)))
+                as? [String: Any])
+        config["chat_template"] = [
+            ["name": "default", "template": chatML("")],
+            ["name": "tool_use", "template": telling + chatML(call)],
+        ]
+        try JSONSerialization.data(withJSONObject: config).write(to: URL(fileURLWithPath: path))
+        #expect(try reads(folder))
+    }
+
     // MARK: Comparison
 
     @Test func namedTemplatesAreComparedInAllThatRowsHave() throws {

@@ -211,7 +211,9 @@ import Testing
             where answer.hasSuffix(end) {
                 answer.removeLast(end.count)
             }
-            #expect(given.format.extract(answer, tools: tools) == calls, "\(round): \(answer)")
+            let read = given.format.answer(answer, tools: tools)
+            #expect(read?.calls == calls, "\(round): \(answer)")
+            #expect(read?.text == said, "\(round): \(answer)")
         }
     }
 

@@ -40,6 +40,25 @@ import Testing
         #expect(pieces.filter { !$0.isEmpty } == ["a", "\u{1F9FF}", "b"])
     }
 
+    /// Tokens one by one have the bytes of their text, spaces and halves of characters included.
+    @Test(arguments: ["llama3", "qwen2", "llama2", "gemma"])
+    func bytesOfTokensMakeTheText(kind: String) throws {
+        let tokenizer = try Tokenizer.load(directory: "\(golden)/tokenizers/\(kind)")
+        for text in ["The ferry leaves, a tide a. ", "\u{1F9FF} Löwe 渡し船", "<0x41> b", "x"] {
+            let ids = try tokenizer.encode(text, addSpecialTokens: false)
+            let bytes = ids.flatMap { tokenizer.bytes(of: $0) }
+            // SentencePiece puts a space before a text.
+            #expect(bytes == Array(text.utf8) || bytes == Array((" " + text).utf8), "\(kind) \(text)")
+        }
+        let halves = try tokenizer.encode("\u{1F9FF}", addSpecialTokens: false).map {
+            tokenizer.spelling(of: $0)
+        }
+        let spelled = halves.joined().replacingOccurrences(of: " ", with: "").replacingOccurrences(
+            of: "▁", with: "")
+        #expect(spelled == #"\xf0\x9f\xa7\xbf"# || halves.last == "\u{1F9FF}", "\(halves)")
+        #expect(tokenizer.bytes(of: -1).isEmpty && tokenizer.bytes(of: 1_000_000).isEmpty)
+    }
+
     @Test func stopsAtTheFirstStopString() {
         var stops = StopStrings(["</s>", "\nUser", ""])
         #expect(stops.append("Hello <") == "Hello ")
