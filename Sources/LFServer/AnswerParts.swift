@@ -1,15 +1,16 @@
 import LFGeneration
-import LFJSON
-import LFTemplate
+package import LFJSON
+package import LFTemplate
 import LFTokenizer
 import LFWorkflows
 
 /// What an answer says, in the parts of the API.
-struct AnswerParts {
+package struct AnswerParts {
     var thought = ""
-    var content = ""
-    var calls: [FunctionCall] = []
-    var reason: String
+    package var content: String
+    package var calls: [FunctionCall] = []
+    /// Why it ended, in the API's words.
+    package var reason: String
 
     /// - Parameter text: All of the answer, with what it was made to begin with.
     init(
@@ -26,14 +27,23 @@ struct AnswerParts {
         content: String, _ reason: GeneratedSequence.FinishReason, _ request: ChatRequest,
         _ format: ChatFormat
     ) {
-        self.content = content
-        self.reason = Self.name(reason)
-        guard !request.tools.isEmpty,
-            let calls = format.callFormat?.extract(content, tools: request.tools)
-        else { return }
-        self.calls = calls
-        self.content = ""
-        if self.reason == "stop" { self.reason = "tool_calls" }
+        self.init(
+            content: content, reason: Self.name(reason), tools: request.tools, callsOnce: request.callsOnce,
+            format.callFormat)
+    }
+
+    /// - Parameters:
+    ///   - content: The answer without its thought.
+    ///   - tools: Those that the model was told of; without them nothing is a call.
+    ///   - callsOnce: Whether calls after the first are left out.
+    package init(
+        content: String, reason: String, tools: [JSONValue], callsOnce: Bool, _ format: ToolFormat?
+    ) {
+        (self.content, self.reason) = (content, reason)
+        guard !tools.isEmpty, let answer = format?.answer(content, tools: tools) else { return }
+        calls = callsOnce ? Array(answer.calls.prefix(1)) : answer.calls
+        self.content = answer.text
+        if reason == "stop" { self.reason = "tool_calls" }
     }
 
     static func name(_ reason: GeneratedSequence.FinishReason) -> String {
@@ -74,13 +84,17 @@ func identifier(_ length: Int) -> String {
     return String((0..<length).compactMap { _ in letters.randomElement() })
 }
 
+extension Float {
+    /// A log-probability as JSON; that of a token that cannot come is -9999, as OpenAI's API has it.
+    var logProbJSON: JSONValue { .double(Swift.max(Double(self), -9999)) }
+}
+
 extension Tokenizer {
     /// A token with its log-probability, as the API's chat has it.
     func logProbEntry(_ id: Int32, _ logProb: Float?) -> JSONObject {
-        let text = decode([id])
-        return [
-            "token": .string(text), "logprob": .double(Double(logProb ?? 0)),
-            "bytes": .array(text.utf8.map { .int(Int64($0)) }),
+        [
+            "token": .string(spelling(of: id)), "logprob": (logProb ?? 0).logProbJSON,
+            "bytes": .array(bytes(of: id).map { .int(Int64($0)) }),
         ]
     }
 

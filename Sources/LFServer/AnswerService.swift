@@ -28,9 +28,16 @@ final class AnswerService: Sendable {
     }
 
     private enum Command: Sendable {
-        case submit(Int, @Sendable () -> GenerationRequest, AsyncStream<ServiceEvent>.Continuation)
+        case submit(Submission)
         case cancel(Int)
         case stop
+    }
+
+    private struct Submission: Sendable {
+        let number: Int
+        let request: @Sendable () -> GenerationRequest
+        let continuation: AsyncStream<ServiceEvent>.Continuation
+        let time = ContinuousClock.now
     }
 
     private struct State: Sendable {
@@ -44,13 +51,16 @@ final class AnswerService: Sendable {
     private let state = Mutex(State())
     private let signal = DispatchSemaphore(value: 0)
     private let queueLimit: Int
+    private let metrics: ServerMetrics
 
     /// - Parameters:
     ///   - engine: Nobody else uses it or its model afterwards.
     ///   - queueLimit: Requests that may wait for their first token.
+    ///   - metrics: Hears how long requests take.
     ///   - threads: Threads that computing uses; nil leaves it to libtorch.
-    init(_ engine: sending GenerationEngine, queueLimit: Int, threads: Int?) {
+    init(_ engine: sending GenerationEngine, queueLimit: Int, metrics: ServerMetrics, threads: Int?) {
         self.queueLimit = queueLimit
+        self.metrics = metrics
         // The thread below is the only one that touches the engine from here on.
         nonisolated(unsafe) let engine = engine
         let thread = Thread { [self] in
@@ -70,25 +80,35 @@ final class AnswerService: Sendable {
         }
     }
 
-    /// Takes a request.
+    /// Takes requests, all of them or none.
     ///
     /// - Throws: `APIError.busy` when too many wait.
-    func submit(_ request: @escaping @Sendable () -> GenerationRequest) throws(APIError) -> Ticket {
-        let (events, continuation) = AsyncStream<ServiceEvent>.makeStream()
-        let number: Int? = state.withLock { state in
-            guard state.queued < queueLimit else { return nil }
-            state.queued += 1
-            state.nextNumber += 1
-            state.inbox.append(.submit(state.nextNumber, request, continuation))
-            return state.nextNumber
+    func submit(_ requests: [@Sendable () -> GenerationRequest]) throws(APIError) -> [Ticket] {
+        let streams = requests.map { _ in AsyncStream<ServiceEvent>.makeStream() }
+        let first: Int? = state.withLock { state in
+            guard requests.count <= queueLimit - state.queued else { return nil }
+            let first = state.nextNumber
+            for (index, request) in requests.enumerated() {
+                state.inbox.append(
+                    .submit(
+                        Submission(
+                            number: first + index, request: request,
+                            continuation: streams[index].continuation)))
+            }
+            state.queued += requests.count
+            state.nextNumber += requests.count
+            return first
         }
-        guard let number else { throw .busy }
-        // A reader that goes away takes its request with it.
-        continuation.onTermination = { [weak self] reason in
-            if case .cancelled = reason { self?.cancel(number) }
-        }
+        guard let first else { throw .busy }
         signal.signal()
-        return Ticket(number: number, events: events)
+        return streams.enumerated().map { index, stream in
+            let number = first + index
+            // A reader that goes away takes its request with it.
+            stream.continuation.onTermination = { [weak self] reason in
+                if case .cancelled = reason { self?.cancel(number) }
+            }
+            return Ticket(number: number, events: stream.stream)
+        }
     }
 
     func cancel(_ number: Int) {
@@ -107,6 +127,7 @@ final class AnswerService: Sendable {
         struct Listener {
             let number: Int
             let continuation: AsyncStream<ServiceEvent>.Continuation
+            let time: ContinuousClock.Instant
             var answersLeft: Int
             var isQueued = true
         }
@@ -131,8 +152,7 @@ final class AnswerService: Sendable {
                 }
                 for command in commands {
                     switch command {
-                    case .submit(let number, let request, let continuation):
-                        worker.submit(number, request(), continuation)
+                    case .submit(let submission): worker.submit(submission)
                     case .cancel(let number):
                         if let id = worker.ids[number] { engine.cancel(id) }
                     case .stop:
@@ -150,19 +170,18 @@ final class AnswerService: Sendable {
             }
         }
 
-        private mutating func submit(
-            _ number: Int, _ request: GenerationRequest,
-            _ continuation: AsyncStream<ServiceEvent>.Continuation
-        ) {
+        private mutating func submit(_ submission: Submission) {
+            let request = submission.request()
             do {
                 let id = try engine.submit(request)
                 listeners[id] = Listener(
-                    number: number, continuation: continuation, answersLeft: request.samples)
-                ids[number] = id
+                    number: submission.number, continuation: submission.continuation, time: submission.time,
+                    answersLeft: request.samples)
+                ids[submission.number] = id
             } catch {
                 service.state.withLock { $0.queued -= 1 }
-                continuation.yield(.failed(APIError(error)))
-                continuation.finish()
+                submission.continuation.yield(.failed(APIError(error)))
+                submission.continuation.finish()
             }
         }
 
@@ -171,11 +190,19 @@ final class AnswerService: Sendable {
             switch event {
             case .began(let of, _, _):
                 id = of
+                // The first token comes with the same step.
+                if let listener = listeners[id] {
+                    service.metrics.addFirstToken(after: listener.time.secondsAgo)
+                }
                 leaveQueue(id)
             case .token(let of, _, _): id = of
-            case .finished(let of, _, _):
+            case .finished(let of, _, let answer):
                 id = of
                 listeners[id]?.answersLeft -= 1
+                if let listener = listeners[id], listener.answersLeft == 0, answer.finishReason != .cancelled
+                {
+                    service.metrics.addAnswer(after: listener.time.secondsAgo)
+                }
             case .failed(let of, let error):
                 listeners[of]?.continuation.yield(
                     .failed(APIError(500, "\(error.problem) \(error.remedy)", code: "internal_error")))

@@ -12,35 +12,30 @@ struct ChatEndpoint: Sendable {
 
     func answer(_ body: [UInt8], _ watch: ClientWatch) async throws -> Response {
         let format = try context.chatFormat()
-        let request = try ChatRequest(body, format)
-        let ticket = try context.answerService().submit { request.generation }
+        let request = try ChatRequest(body, format, context.settings)
+        let ticket = try context.answerService().submit([{ request.generation }])[0]
         watch.follow(ticket)
         let head = ChatHead(model: context.settings.modelName)
         guard request.sampling.streams else { return try await whole(request, format, ticket, head) }
-        let metrics = context.metrics
         return EventStream.response { stream in
             var answer = ChatStream(request, format, head, stream)
-            try await answer.write(ticket, metrics)
+            try await answer.write(ticket)
         }
     }
 
     private func whole(
         _ request: ChatRequest, _ format: ChatFormat, _ ticket: Ticket, _ head: ChatHead
     ) async throws -> Response {
-        let start = ContinuousClock.now
         var usage = Usage(promptTokens: request.prompt.count)
         var answers: [Int: GeneratedSequence] = [:]
         for await event in ticket.events {
             switch event {
             case .failed(let error): throw error
-            case .generation(.began(_, let cached, _)):
-                usage.cachedTokens = cached
-                context.metrics.addFirstToken(after: start.secondsAgo)
+            case .generation(.began(_, let cached, _)): usage.cachedTokens = cached
             case .generation(.finished(_, let sample, let answer)): answers[sample] = answer
             case .generation: break
             }
         }
-        context.metrics.addAnswer(after: start.secondsAgo)
         guard answers.count == request.sampling.samples else { throw APIError.stopping }
         let choices = answers.sorted { $0.key < $1.key }.map { sample, answer -> JSONValue in
             usage.completionTokens += answer.ids.count
@@ -111,15 +106,13 @@ struct ChatStream {
         usage = Usage(promptTokens: request.prompt.count)
     }
 
-    mutating func write(_ ticket: Ticket, _ metrics: ServerMetrics) async throws {
-        let start = ContinuousClock.now
+    mutating func write(_ ticket: Ticket) async throws {
         for await event in TimedEvents.stream(ticket) {
             switch event {
             case .beat: try await stream.beat()
             case .service(.failed(let error)): throw error
             case .service(.generation(.began(_, let cached, _))):
                 usage.cachedTokens = cached
-                metrics.addFirstToken(after: start.secondsAgo)
                 for sample in answers.indices {
                     try await send(sample, ["role": "assistant", "content": ""])
                 }
@@ -128,7 +121,6 @@ struct ChatStream {
             case .service(.generation(.failed)): break
             }
         }
-        metrics.addAnswer(after: start.secondsAgo)
         if request.sampling.includesUsage {
             try await stream.send(
                 head.object("chat.completion.chunk", [("choices", []), ("usage", usage.json)]))
@@ -161,10 +153,8 @@ struct ChatStream {
         if !request.tools.isEmpty, !answers[sample].held.isEmpty {
             let parts = AnswerParts(content: answers[sample].held, answer.finishReason, request, format)
             reason = parts.reason
-            try await send(
-                sample,
-                parts.calls.isEmpty
-                    ? ["content": .string(parts.content)] : ["tool_calls": parts.callDeltas])
+            if !parts.content.isEmpty { try await send(sample, ["content": .string(parts.content)]) }
+            if !parts.calls.isEmpty { try await send(sample, ["tool_calls": parts.callDeltas]) }
         }
         try await send(sample, .object(JSONObject()), reason: reason)
     }

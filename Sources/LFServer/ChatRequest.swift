@@ -12,23 +12,25 @@ struct ChatRequest: Sendable {
     var opening = ""
     /// The tools that the model was told of.
     var tools: [JSONValue] = []
+    /// Whether an answer may hold one call at most (`parallel_tool_calls: false`).
+    var callsOnce: Bool
     /// Whether the answer begins inside of a thought that the prompt has opened.
     var beginsInThought: Bool
 
-    init(_ body: [UInt8], _ format: ChatFormat) throws {
+    init(_ body: [UInt8], _ format: ChatFormat, _ settings: ServerSettings) throws {
         var fields = try RequestFields(body)
         fields.accept("model")
         guard let list = try fields.list("messages") else {
             throw APIError.invalid("messages", "`messages` is missing.")
         }
         let conversation = try ChatMessages(list)
-        sampling = try SamplingFields(&fields, format.options)
+        sampling = try SamplingFields(&fields, format.options, settings)
         let limits = (
             try fields.int("max_completion_tokens", 1...Int.max), try fields.int("max_tokens", 1...Int.max)
         )
         try Self.readLogProbs(&fields, &sampling.options)
         let choice = try ToolChoice(&fields)
-        tools = choice.tools
+        (tools, callsOnce) = (choice.tools, choice.callsOnce)
         if let format = fields.value("response_format"), format["type"]?.string != "text" {
             throw APIError.unsupported(
                 "response_format",
@@ -77,11 +79,16 @@ struct ChatRequest: Sendable {
 struct ToolChoice {
     private enum Mode { case auto, required(name: String?) }
 
+    /// How deep a tool's values may lie: templates write them indented, so that their length grows with its square.
+    private static let greatestDepth = 64
+
     private(set) var tools: [JSONValue]
+    let callsOnce: Bool
     private var mode = Mode.auto
 
     init(_ fields: inout RequestFields) throws(APIError) {
         tools = try fields.list("tools") ?? []
+        callsOnce = try fields.bool("parallel_tool_calls") == false
         for (index, tool) in tools.enumerated() {
             guard tool["type"]?.string ?? "function" == "function", tool["function"]?["name"]?.string != nil
             else {
@@ -89,8 +96,18 @@ struct ToolChoice {
                     "tools[\(index)]",
                     "`tools[\(index)]` must be {\"type\": \"function\", \"function\": {\"name\": …}}.")
             }
+            guard tool.depth <= Self.greatestDepth else {
+                throw .invalid(
+                    "tools[\(index)]",
+                    "`tools[\(index)]` has values within values more than \(Self.greatestDepth) deep.")
+            }
+            if let strict = tool["function"]?["strict"], !strict.isNull, strict != false {
+                throw .unsupported(
+                    "tools[\(index)].function.strict",
+                    "`tools[\(index)].function.strict` may only be false: constrained answers are not supported yet."
+                )
+            }
         }
-        _ = try fields.bool("parallel_tool_calls")
         guard let choice = fields.value("tool_choice") else { return }
         if let word = choice.string {
             switch word {
@@ -126,5 +143,16 @@ struct ToolChoice {
                 "`tool_choice` may only be auto or none with this template, whose calls cannot be begun.")
         }
         return opening
+    }
+}
+
+extension JSONValue {
+    /// How many lists and objects lie within one another.
+    fileprivate var depth: Int {
+        switch self {
+        case .array(let elements): 1 + (elements.map(\.depth).max() ?? 0)
+        case .object(let members): 1 + (members.map(\.value.depth).max() ?? 0)
+        default: 0
+        }
     }
 }

@@ -32,30 +32,21 @@ struct CompletionEndpoint: Sendable {
 
     func answer(_ body: [UInt8], _ watch: ClientWatch) async throws -> Response {
         let format = try context.chatFormat()
-        let request = try CompletionRequest(body, format)
-        let service = try context.answerService()
-        var tickets: [Ticket] = []
-        for index in request.prompts.indices {
-            do {
-                tickets.append(try service.submit { request.generation(index) })
-            } catch {
-                for ticket in tickets { service.cancel(ticket.number) }
-                throw error
-            }
-            watch.follow(tickets[index])
-        }
+        let request = try CompletionRequest(body, format, context.settings)
+        let tickets = try context.answerService().submit(
+            request.prompts.indices.map { index in { request.generation(index) } })
+        for ticket in tickets { watch.follow(ticket) }
         let head = Head(model: context.settings.modelName)
         guard request.streams else { return try await whole(request, format.tokenizer, tickets, head) }
-        let (ticket, metrics) = (tickets[0], context.metrics)
+        let ticket = tickets[0]
         return EventStream.response { stream in
-            try await Self.write(request, format.tokenizer, ticket, head, metrics, &stream)
+            try await Self.write(request, format.tokenizer, ticket, head, &stream)
         }
     }
 
     private func whole(
         _ request: CompletionRequest, _ tokenizer: Tokenizer, _ tickets: [Ticket], _ head: Head
     ) async throws -> Response {
-        let start = ContinuousClock.now
         var usage = Usage(promptTokens: request.prompts.reduce(0) { $0 + $1.ids.count })
         var choices: [JSONValue] = []
         for (index, ticket) in tickets.enumerated() {
@@ -66,7 +57,6 @@ struct CompletionEndpoint: Sendable {
                 case .generation(.began(_, let cached, let scores)):
                     usage.cachedTokens += cached
                     outcome.scores = scores
-                    context.metrics.addFirstToken(after: start.secondsAgo)
                 case .generation(.finished(_, let sample, let answer)): outcome.answers[sample] = answer
                 case .generation: break
                 }
@@ -78,7 +68,6 @@ struct CompletionEndpoint: Sendable {
                     choice(request, tokenizer, index, sample, answer, outcome.scores))
             }
         }
-        context.metrics.addAnswer(after: start.secondsAgo)
         return .json(head.object(choices, usage: usage.json))
     }
 
@@ -88,12 +77,13 @@ struct CompletionEndpoint: Sendable {
     ) -> JSONValue {
         let (ids, sampling) = request.prompts[prompt]
         var text = request.writesNothing ? "" : answer.text ?? ""
-        var table = LogProbTable(tokenizer)
+        var table = LogProbTable(tokenizer, sampling.options)
         if request.echoes {
             text = tokenizer.decode(ids, skipSpecialTokens: sampling.options.skipsSpecialTokens) + text
             if request.logProbs != nil {
                 table.add(GeneratedToken(id: ids[0]))
                 for token in scores { table.add(token) }
+                table.beginAnswer()
             }
         }
         if request.logProbs != nil, !request.writesNothing, let logProbs = answer.logProbs {
@@ -113,12 +103,11 @@ struct CompletionEndpoint: Sendable {
 
     private static func write(
         _ request: CompletionRequest, _ tokenizer: Tokenizer, _ ticket: Ticket, _ head: Head,
-        _ metrics: ServerMetrics, _ stream: inout EventStream
+        _ stream: inout EventStream
     ) async throws {
-        let start = ContinuousClock.now
         let (ids, sampling) = request.prompts[0]
         var usage = Usage(promptTokens: ids.count)
-        var tables = Array(repeating: LogProbTable(tokenizer), count: sampling.samples)
+        var tables = Array(repeating: LogProbTable(tokenizer, sampling.options), count: sampling.samples)
         func chunk(_ sample: Int, _ text: String, reason: String?) -> JSONValue {
             defer { tables[sample].clear() }
             let choice: JSONValue = [
@@ -132,12 +121,12 @@ struct CompletionEndpoint: Sendable {
             switch event {
             case .beat: try await stream.beat()
             case .service(.failed(let error)): throw error
-            case .service(.generation(.began(_, let cached, _))):
-                usage.cachedTokens = cached
-                metrics.addFirstToken(after: start.secondsAgo)
+            case .service(.generation(.began(_, let cached, _))): usage.cachedTokens = cached
             case .service(.generation(.token(_, let sample, let token))):
                 usage.completionTokens += 1
-                if !sampling.options.stopTokens.contains(token.id) { tables[sample].add(token) }
+                if request.logProbs != nil, !sampling.options.stopTokens.contains(token.id) {
+                    tables[sample].add(token)
+                }
                 guard !token.text.isEmpty else { break }
                 try await stream.send(chunk(sample, token.text, reason: nil))
             case .service(.generation(.finished(_, let sample, let answer))):
@@ -146,7 +135,6 @@ struct CompletionEndpoint: Sendable {
             case .service(.generation(.failed)): break
             }
         }
-        metrics.addAnswer(after: start.secondsAgo)
         if sampling.includesUsage { try await stream.send(head.object([], usage: usage.json)) }
     }
 }
@@ -154,29 +142,56 @@ struct CompletionEndpoint: Sendable {
 /// Log-probabilities as `/v1/completions` has them: lists side by side.
 private struct LogProbTable {
     private let tokenizer: Tokenizer
+    private let skipsSpecialTokens: Bool
+    /// Tells how much of the text a token completes.
+    private var decoder: StreamingDecoder
     private var tokens: [JSONValue] = []
     private var logProbs: [JSONValue] = []
     private var alternatives: [JSONValue] = []
     private var offsets: [JSONValue] = []
+    /// Code points of the text so far.
     private var length = 0
 
-    init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+    init(_ tokenizer: Tokenizer, _ options: GenerationOptions) {
+        self.tokenizer = tokenizer
+        skipsSpecialTokens = options.skipsSpecialTokens
+        decoder = StreamingDecoder(tokenizer, skipSpecialTokens: skipsSpecialTokens)
+    }
 
     var isEmpty: Bool { tokens.isEmpty }
 
     mutating func add(_ token: GeneratedToken) {
-        let text = tokenizer.decode([token.id])
+        let text = name(token.id)
         tokens.append(.string(text))
-        logProbs.append(token.logProb.map { .double(Double($0)) } ?? .null)
+        logProbs.append(token.logProb?.logProbJSON ?? .null)
         var best = JSONObject()
-        for entry in token.alternatives where best[tokenizer.decode([entry.id])] == nil {
-            best[tokenizer.decode([entry.id])] = .double(Double(entry.logProb))
+        for entry in token.alternatives where best[name(entry.id)] == nil {
+            best[name(entry.id)] = entry.logProb.logProbJSON
         }
         // The token itself is there, however unlikely it was.
-        if let logProb = token.logProb, best[text] == nil { best[text] = .double(Double(logProb)) }
+        if let logProb = token.logProb, best[text] == nil { best[text] = logProb.logProbJSON }
         alternatives.append(token.logProb == nil ? .null : .object(best))
-        offsets.append(.int(Int64(length)))
-        length += text.unicodeScalars.count
+        var before = length
+        if tokenizer.bytes(of: token.id).first.map({ $0 & 0xC0 != 0x80 }) ?? false {
+            // What is kept of a character before it will not become one.
+            var kept = decoder
+            before += kept.finish().unicodeScalars.count
+        }
+        offsets.append(.int(Int64(before)))
+        length += decoder.append(token.id).unicodeScalars.count
+    }
+
+    /// A token's text; bytes of half a character are spelled out, as OpenAI's API does it here.
+    private func name(_ id: Int32) -> String {
+        let spelling = tokenizer.spelling(of: id)
+        return String(validating: tokenizer.bytes(of: id), as: UTF8.self) == nil
+            ? "bytes:" + spelling : spelling
+    }
+
+    /// Ends the prompt, which is decoded apart from the answer.
+    mutating func beginAnswer() {
+        length += decoder.finish().unicodeScalars.count
+        decoder = StreamingDecoder(tokenizer, skipSpecialTokens: skipsSpecialTokens)
     }
 
     /// Begins a new chunk; offsets go on.

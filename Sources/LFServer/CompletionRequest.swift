@@ -19,10 +19,10 @@ struct CompletionRequest: Sendable {
     var streams: Bool { prompts[0].sampling.streams }
     var samples: Int { prompts[0].sampling.samples }
 
-    init(_ body: [UInt8], _ format: ChatFormat) throws {
+    init(_ body: [UInt8], _ format: ChatFormat, _ settings: ServerSettings) throws {
         var fields = try RequestFields(body)
         fields.accept("model")
-        var sampling = try SamplingFields(&fields, format.options)
+        var sampling = try SamplingFields(&fields, format.options, settings)
         sampling.options.stopTokens = format.tokenizer.eosID.map { [$0] } ?? []
         echoes = try fields.bool("echo") ?? false
         logProbs = try fields.int("logprobs", 0...20)
@@ -38,6 +38,12 @@ struct CompletionRequest: Sendable {
             "response_format", unless: [["type": "text"]], "Constrained answers are not supported yet.")
         let texts = try Self.prompts(&fields, format)
         try fields.finish()
+        guard texts.count <= settings.queueLimit else {
+            throw APIError.invalid(
+                "prompt",
+                "`prompt` holds \(texts.count) texts; the server's queue takes \(settings.queueLimit) (API_QUEUE_SIZE)."
+            )
+        }
         guard !writesNothing || echoes else {
             throw APIError.invalid("max_tokens", "`max_tokens` may only be 0 with `echo`.")
         }

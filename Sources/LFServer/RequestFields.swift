@@ -1,8 +1,10 @@
 import LFJSON
 
-/// The fields of a request's body, each read once; what nobody reads is refused.
+/// The fields of a request's body, or of an object in it, each read once; what nobody reads is refused.
 struct RequestFields {
     private let object: JSONObject
+    /// What errors write before a field's name.
+    private let prefix: String
     private var read: Set<String> = []
 
     /// - Throws: `APIError` for a body that is not a JSON object.
@@ -13,7 +15,13 @@ struct RequestFields {
         guard let object = value.object else {
             throw .invalid(nil, "The body must be a JSON object, got \(value.kind).")
         }
+        self.init(object)
+    }
+
+    /// - Parameter place: The field whose value the object is.
+    init(_ object: JSONObject, under place: String? = nil) {
         self.object = object
+        prefix = place.map { $0 + "." } ?? ""
     }
 
     /// A field's value; nil where it is left out or null.
@@ -47,7 +55,7 @@ struct RequestFields {
             let bounds =
                 range.upperBound == .max
                 ? "at least \(range.lowerBound)" : "between \(range.lowerBound) and \(range.upperBound)"
-            throw .invalid(name, "`\(name)` must be \(bounds), got \(number).")
+            throw .invalid(prefix + name, "`\(prefix)\(name)` must be \(bounds), got \(number).")
         }
         return number
     }
@@ -57,8 +65,9 @@ struct RequestFields {
         guard let number = value.double, number.isFinite else { throw wrong(name, "a number", value) }
         guard range.contains(number) else {
             throw .invalid(
-                name,
-                "`\(name)` must be between \(range.lowerBound) and \(range.upperBound), got \(number).")
+                prefix + name,
+                "`\(prefix)\(name)` must be between \(range.lowerBound) and \(range.upperBound), got \(number)."
+            )
         }
         return number
     }
@@ -73,16 +82,17 @@ struct RequestFields {
     mutating func refuse(_ name: String, unless harmless: [JSONValue] = [], _ remedy: String) throws(APIError)
     {
         guard let value = value(name), !harmless.contains(where: { $0 == value }) else { return }
-        throw .unsupported(name, "`\(name)` is not supported. \(remedy)")
+        throw .unsupported(prefix + name, "`\(prefix)\(name)` is not supported. \(remedy)")
     }
 
     /// - Throws: `APIError` naming a field that was not read.
     func finish() throws(APIError) {
         guard let unknown = object.keys.first(where: { !read.contains($0) }) else { return }
-        throw .invalid(unknown, "Unknown field `\(unknown)`.", code: "unknown_parameter")
+        throw .invalid(
+            prefix + unknown, "Unknown field `\(prefix)\(unknown)`.", code: "unknown_parameter")
     }
 
     private func wrong(_ name: String, _ wanted: String, _ value: JSONValue) -> APIError {
-        .invalid(name, "`\(name)` must be \(wanted), got \(value.kind).")
+        .invalid(prefix + name, "`\(prefix)\(name)` must be \(wanted), got \(value.kind).")
     }
 }

@@ -24,8 +24,10 @@ struct Routes: Sendable {
                 body: .init(byteBuffer: ByteBuffer(string: context.metrics.text(context.status))))
         }
         router.get("v1/models") { _, _ in Response.json(["object": "list", "data": [model]]) }
-        router.get("v1/models/:name") { [context] _, request in
-            guard request.parameters.get("name") == context.settings.modelName else {
+        // A model's name may hold slashes.
+        router.get("v1/models/**") { [context] _, request in
+            let name = request.parameters.getCatchAll().joined(separator: "/")
+            guard (name.removingPercentEncoding ?? name) == context.settings.modelName else {
                 throw APIError(404, "There is no such model.", code: "model_not_found")
             }
             return Response.json(model)
@@ -65,9 +67,9 @@ struct Routes: Sendable {
                 throw APIError(413, "The body is larger than \(limit) bytes.", code: "body_too_large")
             }
             if context.settings.isVerbose {
+                let beginning = String(decoding: bytes.prefix(2000), as: UTF8.self)
                 context.logger.info(
-                    "POST \(path) \(String(decoding: bytes.prefix(2000), as: UTF8.self))\(bytes.count > 2000 ? "…" : "")"
-                )
+                    "POST \(path.onOneLine) \(beginning.onOneLine)\(bytes.count > 2000 ? "…" : "")")
             }
             // A stream finds out itself whether its reader is there.
             defer { watch.release() }
@@ -85,7 +87,13 @@ struct Routes: Sendable {
         guard let list = try fields.list("messages"), !list.isEmpty else {
             throw APIError.invalid("messages", "`messages` must be a list of texts.")
         }
-        let longest = try fields.int("max_length", 1...Int.max) ?? format.contextLength
+        guard list.count <= ScoreService.greatestTextCount else {
+            throw APIError.invalid(
+                "messages",
+                "`messages` may hold at most \(ScoreService.greatestTextCount) texts, got \(list.count).")
+        }
+        let longest =
+            try fields.int("max_length", 1...max(1, format.contextLength)) ?? format.contextLength
         try fields.finish()
         let texts = try list.enumerated().map { index, value in
             guard let text = value.string, !text.isEmpty else {
@@ -102,15 +110,29 @@ struct Routes: Sendable {
     }
 }
 
+extension String {
+    /// The text as a log may hold it that others' text is written to: without line ends and what else steers a terminal or the direction
+    /// of writing, which is spelled out.
+    package var onOneLine: String {
+        var line = ""
+        for scalar in unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator:
+                line += "\\u{" + String(scalar.value, radix: 16) + "}"
+            default: line.unicodeScalars.append(scalar)
+            }
+        }
+        return line
+    }
+}
+
 /// Lets in who shows the key, makes errors answers, and counts them.
 struct AnswerForErrors: RouterMiddleware {
     typealias Context = BasicRequestContext
     let context: ServerContext
 
-    private static let paths: Set = [
-        "/health", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions",
-        "/v1/score/evaluation",
-    ]
+    /// The paths that are open to all, as the router knows them; it leaves out what is doubled in `//v1/models`.
+    private static let openPaths: Set = ["/health", "/metrics"]
 
     func handle(
         _ request: Request, context requestContext: BasicRequestContext,
@@ -121,7 +143,7 @@ struct AnswerForErrors: RouterMiddleware {
             if request.method == .options {
                 response = Self.preflight
             } else {
-                try check(request)
+                try check(request, path: requestContext.endpointPath)
                 response = try await next(request, requestContext)
             }
         } catch {
@@ -130,8 +152,7 @@ struct AnswerForErrors: RouterMiddleware {
         response.headers[.accessControlAllowOrigin] = "*"
         // Watching for clients that leave uses the connection up.
         if request.method == .post { response.headers[.connection] = "close" }
-        let path = Self.paths.contains(request.uri.path) ? request.uri.path : "other"
-        context.metrics.count(path, response.status.code)
+        context.metrics.count(requestContext.endpointPath ?? "other", response.status.code)
         return response
     }
 
@@ -143,8 +164,9 @@ struct AnswerForErrors: RouterMiddleware {
             .accessControlMaxAge: "86400",
         ])
 
-    private func check(_ request: Request) throws(APIError) {
-        guard let key = context.settings.key, request.uri.path.hasPrefix("/v1") else { return }
+    /// - Parameter path: The one that the router has found; nil for none.
+    private func check(_ request: Request, path: String?) throws(APIError) {
+        guard let key = context.settings.key, !Self.openPaths.contains(path ?? "") else { return }
         let shown = request.headers[.authorization] ?? ""
         guard shown.lowercased().hasPrefix("bearer "), isEqual(String(shown.dropFirst(7)), key) else {
             throw APIError(401, "Invalid API key.", code: "invalid_api_key")
@@ -167,7 +189,9 @@ struct AnswerForErrors: RouterMiddleware {
             problem = APIError(error.status.code, error.body ?? error.status.reasonPhrase)
         default: problem = APIError(error)
         }
-        if problem.status >= 500 { context.logger.error("\(request.uri.path): \(problem.message)") }
+        if problem.status >= 500 {
+            context.logger.error("\(request.uri.path.onOneLine): \(problem.message.onOneLine)")
+        }
         var response = Response.json(problem.json, status: problem.status)
         if let seconds = problem.retryAfter { response.headers[.retryAfter] = "\(seconds)" }
         if problem.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }

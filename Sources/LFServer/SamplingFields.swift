@@ -16,34 +16,49 @@ struct SamplingFields: Sendable {
 
     /// - Parameters:
     ///   - defaults: How the configuration wants answers to be generated.
-    init(_ fields: inout RequestFields, _ defaults: GenerationOptions) throws(APIError) {
+    init(
+        _ fields: inout RequestFields, _ defaults: GenerationOptions, _ settings: ServerSettings
+    ) throws(APIError) {
         options = defaults
         options.writesText = true
         options.stopStrings += try Self.stops(&fields)
         samples = try fields.int("n", 1...Self.greatestSampleCount) ?? 1
+        guard samples <= settings.concurrentAnswers else {
+            throw .invalid(
+                "n",
+                "`n` may be at most \(settings.concurrentAnswers), the answers that this server writes at once (MAX_CONCURRENT), got \(samples)."
+            )
+        }
         seed =
             try fields.int("seed", .min ... .max).map { UInt64(bitPattern: Int64($0)) }
             ?? .random(in: .min ... .max)
         streams = try fields.bool("stream") ?? false
-        includesUsage = false
-        if let stream = fields.value("stream_options") {
-            guard let object = stream.object else {
-                throw .invalid("stream_options", "`stream_options` must be an object, got \(stream.kind).")
-            }
-            guard streams else {
-                throw .invalid("stream_options", "`stream_options` is only allowed when `stream` is true.")
-            }
-            if let unknown = object.keys.first(where: { $0 != "include_usage" && $0 != "include_obfuscation" }
-            ) {
-                throw .invalid("stream_options", "Unknown field `stream_options.\(unknown)`.")
-            }
-            includesUsage = object["include_usage"]?.bool ?? false
-        }
+        includesUsage = try Self.includesUsage(&fields, streams: streams)
         try readSampling(&fields)
         try fields.refuse("presence_penalty", unless: [0, 0.0], "Use `repetition_penalty`.")
         try fields.refuse("frequency_penalty", unless: [0, 0.0], "Use `repetition_penalty`.")
         try fields.refuse("logit_bias", unless: [.object(JSONObject())], "Leave it out.")
-        fields.accept("user", "metadata", "safety_identifier", "prompt_cache_key", "store", "service_tier")
+        try fields.refuse("store", unless: [false], "Answers are not stored.")
+        try fields.refuse("service_tier", unless: ["auto", "default"], "There is one tier only.")
+        // They say who asks, and change no answer.
+        fields.accept("user", "metadata", "safety_identifier", "prompt_cache_key")
+    }
+
+    private static func includesUsage(
+        _ fields: inout RequestFields, streams: Bool
+    ) throws(APIError) -> Bool {
+        guard let value = fields.value("stream_options") else { return false }
+        guard let object = value.object else {
+            throw .invalid("stream_options", "`stream_options` must be an object, got \(value.kind).")
+        }
+        guard streams else {
+            throw .invalid("stream_options", "`stream_options` is only allowed when `stream` is true.")
+        }
+        var options = RequestFields(object, under: "stream_options")
+        let includesUsage = try options.bool("include_usage") ?? false
+        try options.refuse("include_obfuscation", unless: [false], "Leave it out.")
+        try options.finish()
+        return includesUsage
     }
 
     private mutating func readSampling(_ fields: inout RequestFields) throws(APIError) {
@@ -93,13 +108,15 @@ struct SamplingFields: Sendable {
                 "The prompt has \(promptLength) tokens; the model takes \(context), the answer included.",
                 code: "context_length_exceeded")
         }
-        if let asked, promptLength + asked > context {
+        if let asked, asked > context - promptLength {
             throw .invalid(
                 parameter,
                 "The prompt has \(promptLength) tokens and `\(parameter)` is \(asked); the model takes \(context) in all.",
                 code: "context_length_exceeded")
         }
-        let most = asked ?? options.maxNewTokens ?? options.maxLength - promptLength
+        let most =
+            asked ?? options.maxNewTokens
+            ?? (options.maxLength > promptLength ? options.maxLength - promptLength : 1)
         options.maxNewTokens = max(1, min(most, context - promptLength))
     }
 }

@@ -24,23 +24,32 @@ package struct Server: Sendable {
         let logger = Logger(label: "llamafactory.server")
         let loaded = try AnsweringModel(config, label: "llamafactory.server")
         var answers: AnswerService?, scores: ScoreService?
+        let metrics = ServerMetrics()
         let format = loaded.format, threads = loaded.threads
         if let scorer = loaded.scorer {
             // From here on its thread alone uses the model.
             nonisolated(unsafe) let scorer = scorer
-            scores = ScoreService(scorer, threads: threads)
+            scores = ScoreService(scorer, queueLimit: settings.queueLimit, threads: threads)
         } else {
+            guard format.options.beamCount <= settings.concurrentAnswers else {
+                throw UserError(
+                    .configuration,
+                    "num_beams is \(format.options.beamCount), and MAX_CONCURRENT allows \(settings.concurrentAnswers) answers at once.",
+                    remedy: "Lower num_beams, or raise MAX_CONCURRENT.")
+            }
             var limits = EngineLimits()
             limits.concurrentSequences = settings.concurrentAnswers
             limits.prefillTokensPerStep = 1024
             limits.room = .halfOfFreeMemory
             nonisolated(unsafe) let engine = try GenerationEngine(
                 loaded.model, tokenizer: format.tokenizer, limits: limits)
-            answers = AnswerService(engine, queueLimit: settings.queueLimit, threads: threads)
+            answers = AnswerService(
+                engine, queueLimit: settings.queueLimit, metrics: metrics, threads: threads)
         }
         self.settings = settings
         self.logger = logger
-        context = ServerContext(settings, format, answers: answers, scores: scores, logger: logger)
+        context = ServerContext(
+            settings, format, answers: answers, scores: scores, metrics: metrics, logger: logger)
     }
 
     /// Serves until the process is asked to end, and then finishes what runs.

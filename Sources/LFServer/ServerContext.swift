@@ -8,7 +8,7 @@ import Synchronization
 /// What all endpoints share.
 final class ServerContext: Sendable {
     let settings: ServerSettings
-    let metrics = ServerMetrics()
+    let metrics: ServerMetrics
     let logger: Logger
     private let format: ChatFormat
     private let answers: AnswerService?
@@ -19,12 +19,13 @@ final class ServerContext: Sendable {
     ///   - scores: nil for a model that answers.
     init(
         _ settings: ServerSettings, _ format: ChatFormat, answers: AnswerService?, scores: ScoreService?,
-        logger: Logger
+        metrics: ServerMetrics, logger: Logger
     ) {
         self.settings = settings
         self.format = format
         self.answers = answers
         self.scores = scores
+        self.metrics = metrics
         self.logger = logger
     }
 

@@ -93,8 +93,9 @@ final class ServerMetrics: Sendable {
                 "llamafactory_http_requests_total{path=\"\(key.path)\",status=\"\(key.status)\"} \(count)")
         }
         lines += state.firstTokens.lines(
-            "llamafactory_first_token_seconds", "Time to a request's first token.")
-        lines += state.durations.lines("llamafactory_request_seconds", "Time to a request's last token.")
+            "llamafactory_first_token_seconds", "Time from a prompt's arrival to its first token.")
+        lines += state.durations.lines(
+            "llamafactory_request_seconds", "Time from a prompt's arrival to the end of its last answer.")
         return lines.joined(separator: "\n") + "\n"
     }
 }

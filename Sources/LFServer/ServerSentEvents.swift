@@ -42,7 +42,7 @@ struct EventStream {
     }
 }
 
-/// The events of a ticket, with a beat where none comes for long.
+/// The events of a ticket, and a beat at regular intervals.
 struct TimedEvents {
     enum Event: Sendable {
         case service(ServiceEvent)
