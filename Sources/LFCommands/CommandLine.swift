@@ -1,7 +1,6 @@
 import Foundation
 import LFConfig
 import LFDiagnostics
-import LFJSON
 import LFLauncher
 import LFTorch
 import LFWorkflows
@@ -36,91 +35,55 @@ public func runCommand(_ arguments: [String]) -> Int32 {
 private func dispatch(_ arguments: [String]) throws -> Int32 {
     let rest = Array(arguments.dropFirst())
     switch arguments.first {
-    case nil, "help", "-h", "--help":
-        print(usage)
-        return 0
-    case "version", "--version":
-        print(versionText)
-        return 0
-    case "env":
-        print(environmentText)
-        return 0
-    case "train":
-        if rest.contains("-h") || rest.contains("--help") {
-            print(argumentHelp())
-            return 0
-        }
-        return try runTrain(rest)
-    case "export":
-        if rest.contains("-h") || rest.contains("--help") {
-            print(exportUsage)
-            return 0
-        }
-        signal(SIGPIPE, SIG_IGN)
-        return try exportModel(resolveConfig(arguments: rest, for: .export)) ? 0 : 130
+    case nil, "help", "-h", "--help": return printed(usage)
+    case "version", "--version": return printed(versionText)
+    case "env": return printed(environmentText)
+    case "train": return asksForHelp(rest) ? printed(argumentHelp()) : try runTrain(rest)
+    case "export": return asksForHelp(rest) ? printed(exportUsage) : try runExport(rest)
     case "chat": return try runChat(rest)
     case "api": return try runServer(rest)
-    case "arguments":
-        print(argumentReference(), terminator: "")
-        return 0
-    case "bench-generate":
-        // For Benchmarks/generation only.
-        guard rest.count == 5, let tokens = Int(rest[2]), tokens > 0, let threads = Int(rest[4]), threads > 0
-        else {
-            throw UserError(
-                .configuration,
-                "bench-generate takes a model, prompts, new tokens, fp32 or bf16, and threads.",
-                remedy: "See Benchmarks/generation/README.md.")
-        }
-        let report = try generationBenchmark(
-            model: rest[0], prompts: rest[1], newTokens: tokens, precision: rest[3], threads: threads)
-        print(report.serialized())
-        return 0
-    case "bench-experts":
-        // For Benchmarks/experts only.
-        let sizes = rest.compactMap { Int($0) }.filter { $0 > 0 }
-        guard rest.count == 7, sizes.count == 7 else {
-            throw UserError(
-                .configuration,
-                "bench-experts takes the hidden size, the inner size, experts, experts per token, tokens per expert, rounds and threads.",
-                remedy: "See Benchmarks/README.md.")
-        }
-        let report = try expertBenchmark(
-            hidden: sizes[0], inner: sizes[1], experts: sizes[2], chosen: sizes[3], tokensPerExpert: sizes[4],
-            rounds: sizes[5], threads: sizes[6])
-        print(report.serialized())
-        return 0
-    case "logits":
-        // For Tools/models only.
-        guard rest.count >= 3 else {
-            throw UserError(
-                .configuration, "logits takes a model, a file of token ids, a file to write and adapters.",
-                remedy: "See Tools/models/check_models.py.")
-        }
-        try writeLogits(model: rest[0], adapters: Array(rest.dropFirst(3)), sequences: rest[1], to: rest[2])
-        return 0
     case "tokenize": return try runTokenize(rest)
     case "preview": return try runPreview(rest)
     case "render": return try runRender(rest)
     case "templates": return try runTemplates(rest)
     case "models": return try runModels(rest)
+    case "arguments":
+        print(argumentReference(), terminator: "")
+        return 0
     case let command?:
-        let known = [
-            "train", "export", "chat", "api", "preview", "tokenize", "render", "templates", "models",
-            "version",
-            "env", "help", "arguments",
-        ]
-        let planned = ["eval", "webchat", "webui"]
-        if planned.contains(command) {
-            throw UserError(
-                .configuration, "The command \"\(command)\" is not supported yet.",
-                remedy: "Supported are \(known.joined(separator: ", ")).")
-        }
-        let hint = nearestName(to: command, among: known).map { "Did you mean \"\($0)\"?" }
-        throw UserError(
-            .configuration, "Unknown command: \(command).",
-            remedy: hint ?? "Supported are \(known.joined(separator: ", ")).")
+        if let status = try runDeveloperCommand(command, rest) { return status }
+        throw unknownCommand(command)
     }
+}
+
+private func asksForHelp(_ arguments: [String]) -> Bool {
+    arguments.contains("-h") || arguments.contains("--help")
+}
+
+private func printed(_ text: String) -> Int32 {
+    print(text)
+    return 0
+}
+
+private func runExport(_ arguments: [String]) throws -> Int32 {
+    signal(SIGPIPE, SIG_IGN)
+    return try exportModel(resolveConfig(arguments: arguments, for: .export)) ? 0 : 130
+}
+
+private func unknownCommand(_ command: String) -> UserError {
+    let known = [
+        "train", "export", "chat", "api", "preview", "tokenize", "render", "templates", "models", "version",
+        "env", "help", "arguments",
+    ]
+    if ["eval", "webchat", "webui"].contains(command) {
+        return UserError(
+            .configuration, "The command \"\(command)\" is not supported yet.",
+            remedy: "Supported are \(known.joined(separator: ", ")).")
+    }
+    let hint = nearestName(to: command, among: known).map { "Did you mean \"\($0)\"?" }
+    return UserError(
+        .configuration, "Unknown command: \(command).",
+        remedy: hint ?? "Supported are \(known.joined(separator: ", ")).")
 }
 
 /// Writes a line to standard error.
