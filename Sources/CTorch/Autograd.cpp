@@ -59,9 +59,11 @@ namespace {
 /// What a recomputed region needs: the callback and its context, released with the graph.
 struct Region : torch::CustomClassHolder {
     lf_checkpoint_body body;
+    lf_status (*after)(void *);
     void *context;
     void (*release)(void *);
-    Region(lf_checkpoint_body body, void *context, void (*release)(void *)) : body(body), context(context), release(release) {}
+    Region(lf_checkpoint_body body, lf_status (*after)(void *), void *context, void (*release)(void *))
+        : body(body), after(after), context(context), release(release) {}
     ~Region() override { release(context); }
 
     variable_list run(const at::Tensor &input) {
@@ -74,9 +76,17 @@ struct Region : torch::CustomClassHolder {
             values.push_back(result->value);
             delete result;
         }
+        require(status);
+        return values;
+    }
+
+    void finish() {
+        if (after) require(after(context));
+    }
+
+    static void require(lf_status status) {
         TORCH_CHECK_WITH(OutOfMemoryError, status != LF_OUT_OF_MEMORY, lf_last_error());
         if (status != LF_OK) throw std::runtime_error(lf_last_error());
-        return values;
     }
 };
 
@@ -95,15 +105,18 @@ struct Recomputed : Function<Recomputed> {
         auto input = saved[0].detach();
         input.set_requires_grad(true);
         run_backward(region->run(input), grads);
+        region->finish();
         return {input.grad(), at::Tensor()};
     }
 };
 
 }  // namespace
 
-lf_status lf_checkpoint(lf_tensor_t input, lf_checkpoint_body body, void *context, void (*release)(void *), lf_tensor_t *outs) {
+lf_status lf_checkpoint(
+    lf_tensor_t input, lf_checkpoint_body body, lf_status (*after)(void *), void *context, void (*release)(void *),
+    lf_tensor_t *outs) {
     return guarded([&] {
-        auto region = c10::make_intrusive<Region>(body, context, release);
+        auto region = c10::make_intrusive<Region>(body, after, context, release);
         // The graph must reach this node even when only the region's own parameters are trained.
         at::Tensor source = input->value;
         if (!source.requires_grad() && c10::GradMode::is_enabled()) source = source.detach().set_requires_grad(true);

@@ -2,6 +2,7 @@
 #define USE_C10D_GLOO 1
 #include "Internal.hpp"
 
+#include <functional>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <thread>
@@ -61,19 +62,23 @@ c10::intrusive_ptr<c10d::Backend> gloo_backend(
     return c10::make_intrusive<Gloo>(store, place.rank, place.size, options);
 }
 
-/// Adds up a list of tensors of one type over all processes: copied into messages, sent, copied back.
-void sum_of_one_type(c10d::ProcessGroup &group, const std::vector<at::Tensor> &tensors) {
-    struct Message {
-        std::vector<at::Tensor> flat;
-        std::vector<at::Tensor> parts;
-        c10::intrusive_ptr<c10d::Work> work;
-    };
-    std::vector<Message> messages;
+/// Tensors of one type that travel in one flat message.
+struct Message {
+    std::vector<at::Tensor> flat;
+    std::vector<at::Tensor> parts;
+    c10::intrusive_ptr<c10d::Work> work;
+};
+
+/// Carries tensors of one type in messages of about `bucket_bytes`, all in flight at once, and copies what has arrived back into them.
+void carry(
+    const std::vector<at::Tensor> &tensors,
+    const std::function<c10::intrusive_ptr<c10d::Work>(std::vector<at::Tensor> &)> &start,
+    std::vector<Message> &messages) {
     auto send = [&](std::vector<at::Tensor> parts) {
         std::vector<at::Tensor> rows;
         for (const auto &part : parts) rows.push_back(part.reshape({-1}));
         Message message{{rows.size() == 1 && parts[0].is_contiguous() ? rows[0] : at::cat(rows)}, std::move(parts), {}};
-        message.work = group.allreduce(message.flat);
+        message.work = start(message.flat);
         messages.push_back(std::move(message));
     };
     std::vector<at::Tensor> waiting;
@@ -87,15 +92,55 @@ void sum_of_one_type(c10d::ProcessGroup &group, const std::vector<at::Tensor> &t
         bytes += tensor.nbytes();
     }
     if (!waiting.empty()) send(std::move(waiting));
-    for (auto &message : messages) {
+}
+
+/// Waits for messages; what has arrived goes back into the tensors where `takes`.
+void settle(std::vector<Message> &messages, const std::function<bool(size_t)> &takes) {
+    for (size_t index = 0; index < messages.size(); ++index) {
+        auto &message = messages[index];
         message.work->wait();
+        if (!takes(index)) continue;
         int64_t start = 0;
         for (auto &part : message.parts) {
-            auto sum = message.flat[0].narrow(0, start, part.numel());
+            auto values = message.flat[0].narrow(0, start, part.numel());
             start += part.numel();
-            if (sum.data_ptr() != part.data_ptr()) part.copy_(sum.view(part.sizes()));
+            if (values.data_ptr() != part.data_ptr()) part.copy_(values.view(part.sizes()));
         }
     }
+}
+
+/// Tensors that can share messages: of one type and, where each has a process of its own, of one process.
+struct Kind {
+    at::ScalarType type;
+    int root;
+    std::vector<at::Tensor> tensors;
+};
+
+std::vector<Kind> kinds_of(const lf_tensor_t *tensors, const int32_t *roots, size_t count) {
+    std::vector<Kind> kinds;
+    auto all = list(tensors, count);
+    for (size_t index = 0; index < count; ++index) {
+        auto plain = all[index].detach();
+        auto type = plain.scalar_type();
+        int root = roots ? roots[index] : 0;
+        auto place = std::find_if(
+            kinds.begin(), kinds.end(), [&](auto &kind) { return kind.type == type && kind.root == root; });
+        if (place == kinds.end()) place = kinds.insert(kinds.end(), {type, root, {}});
+        place->tensors.push_back(plain);
+    }
+    return kinds;
+}
+
+/// Sends all kinds and waits for them; `takes(root)` says whether what has arrived is wanted here.
+template <typename Start, typename Takes>
+void carry_kinds(const std::vector<Kind> &kinds, Start start, Takes takes) {
+    std::vector<Message> messages;
+    std::vector<int> roots;
+    for (const auto &kind : kinds) {
+        carry(kind.tensors, [&](std::vector<at::Tensor> &flat) { return start(flat, kind.root); }, messages);
+        roots.resize(messages.size(), kind.root);
+    }
+    settle(messages, [&](size_t index) { return takes(roots[index]); });
 }
 
 }  // namespace
@@ -128,27 +173,41 @@ void lf_process_group_free(lf_process_group_t group) { delete group; }
 lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tensors, size_t count) {
     return guarded([&] {
         WithoutGrad scope;
-        std::vector<std::pair<at::ScalarType, std::vector<at::Tensor>>> kinds;
-        for (auto &tensor : list(tensors, count)) {
-            auto plain = tensor.detach();
-            auto type = plain.scalar_type();
-            auto place = std::find_if(kinds.begin(), kinds.end(), [&](auto &kind) { return kind.first == type; });
-            if (place == kinds.end()) place = kinds.insert(kinds.end(), {type, {}});
-            place->second.push_back(plain);
-        }
-        for (auto &kind : kinds) sum_of_one_type(*group->value, kind.second);
+        carry_kinds(
+            kinds_of(tensors, nullptr, count),
+            [&](std::vector<at::Tensor> &flat, int) { return group->value->allreduce(flat); },
+            [](int) { return true; });
     });
 }
 
-lf_status lf_process_group_broadcast(lf_process_group_t group, lf_tensor_t tensor, int root) {
+lf_status lf_process_group_reduce(
+    lf_process_group_t group, const lf_tensor_t *tensors, const int32_t *roots, size_t count) {
     return guarded([&] {
         WithoutGrad scope;
-        auto plain = tensor->value.detach();
-        std::vector<at::Tensor> message{plain.contiguous()};
-        c10d::BroadcastOptions options;
-        options.rootRank = root;
-        group->value->broadcast(message, options)->wait();
-        if (message[0].data_ptr() != plain.data_ptr()) plain.copy_(message[0]);
+        carry_kinds(
+            kinds_of(tensors, roots, count),
+            [&](std::vector<at::Tensor> &flat, int root) {
+                c10d::ReduceOptions options;
+                options.rootRank = root;
+                return group->value->reduce(flat, options);
+            },
+            [&](int root) { return root == group->value->getRank(); });
+    });
+}
+
+lf_status lf_process_group_broadcast(
+    lf_process_group_t group, const lf_tensor_t *tensors, const int32_t *roots, size_t count) {
+    return guarded([&] {
+        WithoutGrad scope;
+        carry_kinds(
+            kinds_of(tensors, roots, count),
+            [&](std::vector<at::Tensor> &flat, int root) {
+                c10d::BroadcastOptions options;
+                options.rootRank = root;
+                return group->value->broadcast(flat, options);
+            },
+            // The sender's own may lie on a mapped file, which is never written.
+            [&](int root) { return root != group->value->getRank(); });
     });
 }
 

@@ -8,8 +8,10 @@ public protocol Communicator: AnyObject {
     var size: Int { get }
     /// Replaces each tensor by its sum over all processes; every process gets the same bits.
     func sum(_ tensors: [Tensor]) throws(TorchError)
-    /// Replaces the tensor by that of process `root`.
-    func broadcast(_ tensor: Tensor, from root: Int) throws(TorchError)
+    /// Sums each tensor over all processes for process `roots[i]`; what the others hold in it afterwards is undefined.
+    func reduce(_ tensors: [Tensor], to roots: [Int]) throws(TorchError)
+    /// Replaces each tensor by that of process `roots[i]`, whose own is only read.
+    func broadcast(_ tensors: [Tensor], from roots: [Int]) throws(TorchError)
     /// The tensors of all processes: `[…]` gives `[size, …]`.
     func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor
     /// Waits until all processes are here, at most as long as an exchange may take.
@@ -17,9 +19,18 @@ public protocol Communicator: AnyObject {
     /// Waits until all processes have met under this name, however long one of them takes: for work whose length differs, such as
     /// tokenizing. A name serves once.
     func meet(_ name: String) throws(TorchError)
+    /// The loss of a connection that happened where it could not be told, within a backward pass.
+    var failure: TorchError? { get }
 }
 
 extension Communicator {
+    public var failure: TorchError? { nil }
+
+    /// Replaces the tensor by that of process `root`.
+    public func broadcast(_ tensor: Tensor, from root: Int) throws(TorchError) {
+        try broadcast([tensor], from: [root])
+    }
+
     /// Whether this process writes files and the console.
     public var isMain: Bool { rank == 0 }
 
@@ -77,7 +88,8 @@ public final class SingleProcess: Communicator {
 
     public init() {}
     public func sum(_ tensors: [Tensor]) {}
-    public func broadcast(_ tensor: Tensor, from root: Int) {}
+    public func reduce(_ tensors: [Tensor], to roots: [Int]) {}
+    public func broadcast(_ tensors: [Tensor], from roots: [Int]) {}
     public func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor {
         try tensor.detached().reshaped([1] + tensor.shape)
     }

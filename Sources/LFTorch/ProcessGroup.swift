@@ -76,8 +76,32 @@ public final class ProcessGroup: Communicator {
             handles.withUnsafeBufferPointer { lf_process_group_sum(handle, $0.baseAddress, $0.count) })
     }
 
-    public func broadcast(_ tensor: Tensor, from root: Int) throws(TorchError) {
-        try checkExchange("broadcast", lf_process_group_broadcast(handle, tensor.handle, Int32(root)))
+    public func broadcast(_ tensors: [Tensor], from roots: [Int]) throws(TorchError) {
+        try exchange("broadcast", tensors, roots, lf_process_group_broadcast)
+    }
+
+    public func reduce(_ tensors: [Tensor], to roots: [Int]) throws(TorchError) {
+        try exchange("sum to a process", tensors, roots, lf_process_group_reduce)
+    }
+
+    private func exchange(
+        _ name: String, _ tensors: [Tensor], _ roots: [Int],
+        _ operation: (
+            lf_process_group_t?, UnsafePointer<lf_tensor_t?>?, UnsafePointer<Int32>?, Int
+        ) -> lf_status
+    ) throws(TorchError) {
+        precondition(tensors.count == roots.count, "each tensor has one process")
+        guard !tensors.isEmpty else { return }
+        let handles: [lf_tensor_t?] = tensors.map(\.handle)
+        let ranks = roots.map { Int32($0) }
+        let status = withExtendedLifetime(tensors) {
+            handles.withUnsafeBufferPointer { handles in
+                ranks.withUnsafeBufferPointer {
+                    operation(handle, handles.baseAddress, $0.baseAddress, handles.count)
+                }
+            }
+        }
+        try checkExchange(name, status)
     }
 
     public func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor {

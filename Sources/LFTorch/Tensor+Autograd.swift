@@ -65,11 +65,14 @@ extension Tensor {
 ///
 /// Both runs must compute the same: no random draws inside.
 ///
-/// - Parameter body: Returns 1 to 8 tensors, each with its gradient.
+/// - Parameters:
+///   - afterBackward: Runs when the gradients of what `body` closes over are there.
+///   - body: Returns 1 to 8 tensors, each with its gradient.
 public func recomputed(
-    _ input: Tensor, _ body: @escaping (Tensor) throws(TorchError) -> [Tensor]
+    _ input: Tensor, afterBackward: (() throws(TorchError) -> Void)? = nil,
+    _ body: @escaping (Tensor) throws(TorchError) -> [Tensor]
 ) throws(TorchError) -> [Tensor] {
-    let region = Unmanaged.passRetained(Region(body))
+    let region = Unmanaged.passRetained(Region(body, afterBackward))
     var results = [lf_tensor_t?](repeating: nil, count: regionOutputs)
     try check(
         "recomputed region",
@@ -78,6 +81,10 @@ public func recomputed(
             { context, input, outs in
                 guard let context, let input, let outs else { return LF_INTERNAL }
                 return Unmanaged<Region>.fromOpaque(context).takeUnretainedValue().run(input, outs)
+            },
+            { context in
+                guard let context else { return LF_INTERNAL }
+                return Unmanaged<Region>.fromOpaque(context).takeUnretainedValue().finish()
             }, region.toOpaque(),
             { context in if let context { Unmanaged<Region>.fromOpaque(context).release() } }, &results))
     return results.compactMap { $0.map { Tensor(adopting: $0) } }
@@ -97,7 +104,26 @@ private let regionOutputs = LF_REGION_OUTPUTS
 
 private final class Region {
     let body: (Tensor) throws(TorchError) -> [Tensor]
-    init(_ body: @escaping (Tensor) throws(TorchError) -> [Tensor]) { self.body = body }
+    private let afterBackward: (() throws(TorchError) -> Void)?
+
+    init(
+        _ body: @escaping (Tensor) throws(TorchError) -> [Tensor],
+        _ afterBackward: (() throws(TorchError) -> Void)?
+    ) {
+        self.body = body
+        self.afterBackward = afterBackward
+    }
+
+    func finish() -> lf_status {
+        do throws(TorchError) {
+            try afterBackward?()
+            return LF_OK
+        } catch { return Self.failed(error) }
+    }
+
+    private static func failed(_ error: TorchError) -> lf_status {
+        lf_fail_with(error.kind == .outOfMemory ? LF_OUT_OF_MEMORY : LF_INTERNAL, error.description)
+    }
 
     func run(_ input: lf_tensor_t, _ outs: UnsafeMutablePointer<lf_tensor_t?>) -> lf_status {
         do throws(TorchError) {
@@ -109,9 +135,6 @@ private final class Region {
                 guard status == LF_OK else { return status }
             }
             return LF_OK
-        } catch {
-            return lf_fail_with(
-                error.kind == .outOfMemory ? LF_OUT_OF_MEMORY : LF_INTERNAL, error.description)
-        }
+        } catch { return Self.failed(error) }
     }
 }

@@ -68,6 +68,34 @@ import Testing
         }
     }
 
+    /// A sum reaches its process alone, and a tensor leaves it for all; many small ones and one of several messages' size.
+    @Test func sumsAndTensorsHaveProcessesOfTheirOwn() throws {
+        let results = try Self.members(3) { group in
+            let rank = Float(group.rank)
+            let summed = try (0..<6).map { try Tensor([rank + Float($0), 1]) }
+            let large = try Tensor.zeros([9_000_000]) + Double(rank)
+            try group.reduce(summed + [large], to: [0, 1, 2, 0, 1, 2, 1])
+            let sent = try (0..<4).map { try Tensor([rank * 10 + Float($0)]) }
+            let turned = try Tensor([rank, 1, 2, 3, 4, 5], [2, 3]).transposed()
+            let half = try Tensor([rank, -rank]).to(.bfloat16)
+            try group.broadcast(sent + [turned, half], from: [0, 1, 2, 2, 1, 0])
+            return try (
+                summed.map { try $0.floats() }, large.max().item(), sent.map { try $0.floats()[0] },
+                turned.contiguous().floats(), half.to(.float32).floats()
+            )
+        }
+        for (rank, result) in results.enumerated() {
+            let (summed, large, sent, turned, half) = try result.get()
+            for index in 0..<6 where index % 3 == rank {
+                #expect(summed[index] == [3 + 3 * Float(index), 3])
+            }
+            if rank == 1 { #expect(large == 3) }
+            #expect(sent == [0, 11, 22, 23])
+            #expect(turned == [1, 3, 1, 4, 2, 5])
+            #expect(half == [0, 0])
+        }
+    }
+
     /// More than one message's worth, in both floating-point types.
     @Test func largeTensorsTravelInPieces() throws {
         let results = try Self.members(2) { group in

@@ -76,8 +76,12 @@ lf_status lf_process_group_join(const lf_process_place *place, lf_process_group_
 void lf_process_group_free(lf_process_group_t group);
 /// Replaces each tensor by its sum over all processes. All processes pass tensors of the same types and shapes in the same order.
 lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tensors, size_t count);
-/// Replaces the tensor by that of process `root`.
-lf_status lf_process_group_broadcast(lf_process_group_t group, lf_tensor_t tensor, int root);
+/// The same for process `roots[i]` of each tensor alone; what the others hold in it afterwards is undefined.
+lf_status lf_process_group_reduce(
+    lf_process_group_t group, const lf_tensor_t *tensors, const int32_t *roots, size_t count);
+/// Replaces each tensor by that of process `roots[i]`, whose own is only read.
+lf_status lf_process_group_broadcast(
+    lf_process_group_t group, const lf_tensor_t *tensors, const int32_t *roots, size_t count);
 /// The tensors of all processes, which have one shape: `[…]` gives `[size, …]`.
 lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, lf_tensor_t *out);
 /// Waits until all processes are here.
@@ -149,8 +153,11 @@ enum { LF_REGION_OUTPUTS = 8 };
 /// Writes the region's results into `outs`, which has LF_REGION_OUTPUTS places, all NULL.
 typedef lf_status (*lf_checkpoint_body)(void *context, lf_tensor_t input, lf_tensor_t *outs);
 /// Runs `body(input)` without keeping its activations; the backward runs it again, gradients of what `body` closes over included.
-/// `release(context)` runs when the graph is gone. `outs` has LF_REGION_OUTPUTS places; those without a result become NULL.
-lf_status lf_checkpoint(lf_tensor_t input, lf_checkpoint_body body, void *context, void (*release)(void *), lf_tensor_t *outs);
+/// `after(context)`, which may be NULL, runs when the region's own backward is done, and `release(context)` when the graph is gone.
+/// `outs` has LF_REGION_OUTPUTS places; those without a result become NULL.
+lf_status lf_checkpoint(
+    lf_tensor_t input, lf_checkpoint_body body, lf_status (*after)(void *), void *context, void (*release)(void *),
+    lf_tensor_t *outs);
 
 // --- operations ------------------------------------------------------------------------------------------------------
 
