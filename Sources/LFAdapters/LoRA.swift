@@ -79,12 +79,12 @@ extension LanguageModel {
         }
         var replacements: [NamedTensor] = []
         for parameter in parameters where parameter.control != nil {
-            replacements.append((parameter.name, try parameter.tensor.detached()))
+            replacements.append((parameter.name, try parameter.whole().detached()))
         }
         if includingEmbeddings {
             for (name, parameter) in zip(embeddingNames, [embedTokens.weight, headWeight])
             where !replacements.contains(where: { $0.name == name }) {
-                replacements.append((name, try parameter.tensor.detached()))
+                replacements.append((name, try parameter.whole().detached()))
             }
         }
         return LoRAAdapterFiles(config: config, matrices: matrices, replacements: replacements)

@@ -15,6 +15,8 @@ public final class LanguageModel {
     public let adapters = AdapterSwitch()
     /// How many blocks, from the first, are computed again in the backward pass instead of being kept.
     public var recomputedLayers = 0
+    /// Brings the blocks' weights where other processes keep them; then all blocks are computed again in the backward pass.
+    public var blockSource: (any BlockSource)?
 
     /// Up to which length of a sequence its tokens are computed the same whatever that length is, as far as passes have shown.
     package private(set) var stableLength = Int.max
@@ -88,9 +90,7 @@ public final class LanguageModel {
         var routerLogits: [Tensor] = []
         let tokens = stream.tokenCount
         for (index, block) in parts.blocks.enumerated() {
-            let output =
-                index < recomputedLayers && recordsGrad
-                ? try again(block, x, pass) : try block(x, pass)
+            let output = try compute(index, block, x, pass)
             x = output.hidden
             if let logits = output.routerLogits {
                 routerLogits.append(logits.dim(0) == tokens ? logits : try logits.slice(0..<tokens))
@@ -103,16 +103,52 @@ public final class LanguageModel {
         return Output(hidden: x.dim(0) == tokens ? x : try x.slice(0..<tokens), routerLogits: routerLogits)
     }
 
-    /// A block whose activations are not kept.
-    private func again(_ block: any Block, _ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
+    private func compute(
+        _ index: Int, _ block: any Block, _ x: Tensor, _ pass: Pass
+    ) throws(TorchError) -> LayerOutput {
+        guard let source = blockSource else {
+            return index < recomputedLayers && recordsGrad ? try again(block, x, pass) : try block(x, pass)
+        }
+        if recordsGrad, x.requiresGrad || source.learns(index) {
+            return try again(block, x, pass, weights: (source, index))
+        }
+        try source.bring(index)
+        defer { source.dismiss(index) }
+        return try block(x, pass)
+    }
+
+    /// A block whose activations are not kept, nor its weights where they come from elsewhere.
+    private func again(
+        _ block: any Block, _ x: Tensor, _ pass: Pass,
+        weights: (source: any BlockSource, index: Int)? = nil
+    ) throws(TorchError) -> LayerOutput {
         let replay = adapters.replayedDropout()
-        let results = try recomputed(x) { (input: Tensor) throws(TorchError) -> [Tensor] in
-            try replay { () throws(TorchError) -> [Tensor] in
+        let body = { (input: Tensor) throws(TorchError) -> [Tensor] in
+            if let (source, index) = weights { try source.bring(index) }
+            // The second time, with gradients recorded, they stay until these have been passed on.
+            let isForward = !recordsGrad
+            defer { if isForward, let (source, index) = weights { source.dismiss(index) } }
+            return try replay { () throws(TorchError) -> [Tensor] in
                 let output = try block(input, pass)
                 return [output.hidden] + (output.routerLogits.map { [$0] } ?? [])
             }
         }
+        let results = try recomputed(
+            x,
+            afterBackward: { () throws(TorchError) in
+                guard let (source, index) = weights else { return }
+                try source.passGradients(of: index)
+                source.dismiss(index)
+            }, body)
         return LayerOutput(results[0], routerLogits: results.count > 1 ? results[1] : nil)
+    }
+
+    /// Keeps all weights here while `body` runs: text is written token by token.
+    public func holdingWeights<Result>(_ body: () throws -> Result) throws -> Result {
+        guard let source = blockSource else { return try body() }
+        try source.holdAll()
+        defer { source.releaseAll() }
+        return try body()
     }
 
     /// What each block keeps while text is generated.

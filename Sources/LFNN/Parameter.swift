@@ -73,6 +73,15 @@ public final class Parameter {
     /// Decides between the trained weight and the one it started from; nil when only one is kept.
     public private(set) var control: AdapterSwitch?
 
+    /// The process that keeps the value where several share a model's weights; nil where each has its own.
+    public private(set) var owner: Int?
+    /// Whether this process keeps the value; else `tensor` is an outline without memory, except while one is lent.
+    public private(set) var isHere = true
+    /// Fetches the value from the process that keeps it.
+    private var fetch: (() throws(TorchError) -> Tensor)?
+    /// A value that has come from another process, for as long as a pass needs it.
+    private var lent: Tensor?
+
     private var current: Tensor
     private var original: Tensor?
     /// What was loaded, where that is another type: training starts from it rather than from its rounded image.
@@ -98,6 +107,7 @@ public final class Parameter {
 
     /// The weight that layers multiply with. Frozen ones may lie on a mapped file: never write them in place.
     public var tensor: Tensor {
+        if let lent { return lent }
         if let control, let original, !control.isEnabled { return original }
         return current
     }
@@ -126,8 +136,10 @@ public final class Parameter {
     /// Lets go of the loaded tensor when this parameter will not be trained.
     public func forgetLoaded() { loaded = nil }
 
-    /// Copies saved values into a trained parameter.
-    public func load(_ values: Tensor) throws(TorchError) { try current.copyInPlace(values) }
+    /// Copies saved values into a trained parameter, in the process that keeps it.
+    public func load(_ values: Tensor) throws(TorchError) {
+        if isHere { try current.copyInPlace(values) }
+    }
 
     /// Puts another tensor of the same shape in place, frozen.
     public func replace(with tensor: Tensor) {
@@ -137,4 +149,43 @@ public final class Parameter {
 
     /// Makes the trained value the only one.
     public func keepTrained() { (control, original) = (nil, nil) }
+
+    // MARK: Kept by one of several processes
+
+    /// Leaves the value to one of several processes.
+    ///
+    /// - Parameter fetch: Brings it here from there.
+    public func share(
+        ownedBy owner: Int, isHere: Bool, fetch: @escaping () throws(TorchError) -> Tensor
+    ) throws(TorchError) {
+        (self.owner, self.isHere, self.fetch) = (owner, isHere, fetch)
+        loaded = nil
+        guard !isHere else { return }
+        current = try Self.outline(of: current)
+        original = try original.map { (tensor) throws(TorchError) in try Self.outline(of: tensor) }
+    }
+
+    /// The value wherever it is kept. Where that is another process, every process must be taking part.
+    public func whole() throws(TorchError) -> Tensor {
+        guard lent == nil, let fetch else { return tensor }
+        return try fetch()
+    }
+
+    /// Whether passes multiply with the value that training started from.
+    public var usesOriginal: Bool { original != nil && control?.isEnabled == false }
+
+    /// The value that this process keeps, or its outline.
+    ///
+    /// - Parameter original: The one that training started from.
+    public func kept(original wantsOriginal: Bool) -> Tensor {
+        wantsOriginal ? original ?? current : current
+    }
+
+    /// Has passes multiply with a value that has come from elsewhere; nil ends that.
+    public func lend(_ value: Tensor?) { lent = value }
+
+    /// Zeros of the same shape and type that take no memory.
+    private static func outline(of tensor: Tensor) throws(TorchError) -> Tensor {
+        try Tensor.zeros(tensor.shape.map { _ in 1 }, tensor.dtype, on: tensor.device).expanded(tensor.shape)
+    }
 }

@@ -32,6 +32,8 @@ public final class FeedbackObjective: Objective {
         try outcome(batch) { (values) throws(TorchError) in try values.mean() }
     }
 
+    public var frozenModels: [LanguageModel] { reference.models }
+
     public func join(_ communicator: any Communicator) { self.communicator = communicator }
 
     public func attendBatchOfOthers() throws(TorchError) { _ = try communicator.sum([0, 0]) }

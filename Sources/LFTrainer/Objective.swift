@@ -1,3 +1,4 @@
+public import LFModels
 public import LFNN
 public import LFStream
 public import LFTorch
@@ -90,6 +91,9 @@ public protocol Objective: AnyObject {
     /// Random streams of its own, which a checkpoint must hold.
     var generators: [(name: String, generator: Generator)] { get }
 
+    /// Models besides the trained one that it computes with.
+    var frozenModels: [LanguageModel] { get }
+
     /// Comes before the first step: from then on training losses may ask the other processes what they have measured.
     func join(_ communicator: any Communicator)
 
@@ -101,6 +105,8 @@ extension Objective {
     public var learnable: LearnableExamples { .withToken }
 
     public var bufferedUpdates: Int { 1 }
+
+    public var frozenModels: [LanguageModel] { [] }
 
     public func join(_ communicator: any Communicator) {}
 

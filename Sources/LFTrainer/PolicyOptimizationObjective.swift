@@ -76,6 +76,8 @@ public final class PolicyOptimizationObjective: Objective {
         preconditionFailure("the configuration refuses evaluation sets for PPO")
     }
 
+    public var frozenModels: [LanguageModel] { reference.models + rewardModel.frozenModels }
+
     public func join(_ communicator: any Communicator) { self.communicator = communicator }
 
     public var generators: [(name: String, generator: Generator)] { [("rollout", rolloutGenerator)] }
@@ -125,9 +127,11 @@ public final class PolicyOptimizationObjective: Objective {
             }
             return prompt
         }
-        let answers = try GenerationEngine(model).generate(
-            prompts, options: options, generator: rolloutGenerator
-        ).map(\.ids)
+        let answers = try model.holdingWeights {
+            try GenerationEngine(model).generate(
+                prompts, options: options, generator: rolloutGenerator
+            ).map(\.ids)
+        }
         let sequences = zip(prompts, answers).map { prompt, answer in
             LabeledSequence(
                 inputIDs: prompt + answer,

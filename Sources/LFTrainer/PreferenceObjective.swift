@@ -82,6 +82,8 @@ public final class PreferenceObjective: Objective {
             loss: try total.mean(), metrics: try metrics(result, policy, likelihood, hidden, batch))
     }
 
+    public var frozenModels: [LanguageModel] { reference.models }
+
     public func join(_ communicator: any Communicator) { self.communicator = communicator }
 
     public func attendBatchOfOthers() throws(TorchError) {

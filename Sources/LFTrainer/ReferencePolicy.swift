@@ -14,6 +14,9 @@ public enum ReferencePolicy {
     /// The model itself, when it is only evaluated: all rewards are 0.
     case itself
 
+    /// The other model, where the reference is one.
+    var models: [LanguageModel] { if case .model(let other) = self { [other] } else { [] } }
+
     /// Runs `body` on the reference's weights, without recording.
     ///
     /// - Returns: nil when there is no reference.

@@ -10,6 +10,12 @@ public protocol AnswerScoring {
     ///
     /// - Parameter texts: Prompts with their answers; token ids, at least one each.
     func scores(of texts: [[Int32]]) throws -> [Double]
+    /// Models of its own that it computes with.
+    var frozenModels: [LanguageModel] { get }
+}
+
+extension AnswerScoring {
+    public var frozenModels: [LanguageModel] { [] }
 }
 
 /// What scores answers for PPO: a model, or an adapter of the policy's, with a value head.
@@ -26,6 +32,8 @@ public final class RewardModel: AnswerScoring {
         self.head = head
         self.adapters = adapters
     }
+
+    public var frozenModels: [LanguageModel] { adapters == nil ? [model] : [] }
 
     /// The head on the last token of each text.
     ///

@@ -2,15 +2,17 @@ import LFNN
 import LFOptimizers
 import LFTorch
 
-/// ZeRO's first stage (Rajbhandari et al. 2020, arXiv 1910.02054, section 5.1): each process keeps the optimizer's state of its share
-/// of the weights alone, updates these, and takes the others from the processes that have updated them.
+/// ZeRO's optimizer (Rajbhandari et al. 2020, arXiv 1910.02054, section 5): each process keeps the optimizer's state of its share of the
+/// weights alone, updates these, and takes the others from the processes that have updated them.
 ///
-/// A step gives the weights that the whole optimizer would give: no optimizer's step of one weight looks at another's.
+/// Shares are whole weights, so a step gives the weights that the whole optimizer would give: no optimizer's step of one weight looks
+/// at another's.
 final class ShardedOptimizer: Optimizer {
     /// All weights; the state is there for this process's share.
     let parameters: [NamedParameter]
+    /// Whose each weight is.
+    let owners: [Int]
     private let own: any Optimizer
-    private let others: [NamedParameter]
     private let communicator: any Communicator
 
     /// - Parameter make: Makes the optimizer of a share.
@@ -20,36 +22,18 @@ final class ShardedOptimizer: Optimizer {
     ) throws {
         self.parameters = parameters
         self.communicator = communicator
-        let owners = Self.owners(of: parameters.map(\.tensor.count), among: communicator.size)
-        var shares: (own: [NamedParameter], others: [NamedParameter]) = ([], [])
-        for (parameter, owner) in zip(parameters, owners) {
-            if owner == communicator.rank {
-                shares.own.append(parameter)
-            } else {
-                shares.others.append(parameter)
-            }
-        }
-        others = shares.others
-        own = try make(shares.own)
-    }
-
-    /// Whose each weight is: the largest first, each to the process that has least.
-    static func owners(of sizes: [Int], among processes: Int) -> [Int] {
-        var owners = Array(repeating: 0, count: sizes.count)
-        var loads = Array(repeating: 0, count: processes)
-        for index in sizes.indices.sorted(by: { (sizes[$1], $0) < (sizes[$0], $1) }) {
-            let owner = loads.indices.min { (loads[$0], $0) < (loads[$1], $1) } ?? 0
-            owners[index] = owner
-            loads[owner] += sizes[index]
-        }
-        return owners
+        owners = balancedOwners(
+            of: parameters.map(\.tensor.count), among: communicator.size,
+            given: parameters.map(\.parameter.owner))
+        own = try make(zip(parameters, owners).filter { $0.1 == communicator.rank }.map(\.0))
     }
 
     func step(learningRate: Double) throws(TorchError) {
         if !own.parameters.isEmpty { try own.step(learningRate: learningRate) }
-        // Of each weight one process has the new value and the others 0: the sum is the new value, exactly.
-        for parameter in others { try parameter.tensor.fillInPlace(0) }
-        try communicator.sum(parameters.map(\.tensor))
+        // Weights that their owners alone keep are fetched when they are needed.
+        let common = parameters.indices.filter { parameters[$0].parameter.owner == nil }
+        try communicator.broadcast(
+            common.map { parameters[$0].tensor }, from: common.map { owners[$0] })
     }
 
     func state() -> [(name: String, tensor: Tensor)] { own.state() }
@@ -90,4 +74,21 @@ final class ShardedOptimizer: Optimizer {
                 names.contains(entry.name) || !foreign.contains { entry.name.hasPrefix($0 + ".") }
             })
     }
+}
+
+/// Whose each of some weights is: the largest first, each to the process that has least.
+///
+/// - Parameters:
+///   - sizes: Elements of each.
+///   - given: Where an owner is known already.
+func balancedOwners(of sizes: [Int], among processes: Int, given: [Int?]? = nil) -> [Int] {
+    var owners = given ?? Array(repeating: nil, count: sizes.count)
+    var loads = Array(repeating: 0, count: processes)
+    for (owner, size) in zip(owners, sizes) { if let owner { loads[owner] += size } }
+    for index in sizes.indices.sorted(by: { (sizes[$1], $0) < (sizes[$0], $1) }) where owners[index] == nil {
+        let owner = loads.indices.min { (loads[$0], $0) < (loads[$1], $1) } ?? 0
+        owners[index] = owner
+        loads[owner] += sizes[index]
+    }
+    return owners.map { $0 ?? 0 }
 }

@@ -30,25 +30,27 @@ protocol StepExecutor: AnyObject {
     func step(_ updates: [Update], learningRate: Double, stopIsRequested: Bool) throws -> StepOutcome
 }
 
-/// Every process holds the whole model and optimizer, and learns from its own batches: the loss of a step is the sum over processes
-/// divided by the sum of their divisors, and so are its gradients. One process is the case without others.
-final class ReplicatedExecutor: StepExecutor {
+/// Every process learns from its own batches: the loss of a step is the sum over processes divided by the sum of their divisors, and so
+/// are its gradients. One process is the case without others.
+final class DataParallelExecutor: StepExecutor {
     private let device: Device
     private let optimizer: any Optimizer
     private let maxGradNorm: Double
     private let communicator: any Communicator
+    private let gradients: GradientExchange
     /// Takes part in what the others exchange in a batch that this process does not have.
     private let attendBatchOfOthers: () throws -> Void
 
     init(
         on device: Device, optimizer: any Optimizer, maxGradNorm: Double, communicator: any Communicator,
-        attendBatchOfOthers: @escaping () throws -> Void
+        zeroStage: Int, attendBatchOfOthers: @escaping () throws -> Void
     ) {
         self.attendBatchOfOthers = attendBatchOfOthers
         self.device = device
         self.optimizer = optimizer
         self.maxGradNorm = maxGradNorm
         self.communicator = communicator
+        gradients = GradientExchange(optimizer, communicator, zeroStage: zeroStage)
     }
 
     func step(_ updates: [Update], learningRate: Double, stopIsRequested: Bool) throws -> StepOutcome {
@@ -79,13 +81,13 @@ final class ReplicatedExecutor: StepExecutor {
         for (stream, loss) in update.batches {
             let result = try loss(DeviceStream(stream, on: device))
             let loss = try result.loss / divisor
-            if loss.requiresGrad { try loss.backward() }
+            if loss.requiresGrad { try passBack(loss) }
             losses.append(try loss.detached().to(.float32))
             outcome.metrics += result.metrics
         }
         for _ in update.batches.count..<max(mostBatches, update.batches.count) { try attendBatchOfOthers() }
-        if communicator.size > 1 { losses = [try shareGradients(losses)] }
-        let norm = try clipGradients(optimizer.parameters, maxNorm: maxGradNorm)
+        if communicator.size > 1 { losses = [try gradients.share(losses, on: device)] }
+        let norm = try gradients.clip(maxNorm: maxGradNorm)
         // Losses and norm are read together: the device is waited for once.
         let values = try Tensor.stacked(losses + [norm.to(.float32).to(device)]).doubles()
         outcome.losses += values.dropLast().map { share * $0 }
@@ -97,35 +99,7 @@ final class ReplicatedExecutor: StepExecutor {
         try optimizer.zeroGrad()
     }
 
-    /// Adds gradients and losses up over the processes.
-    ///
-    /// A weight that no process has a gradient for keeps none: optimizers leave it as it is.
-    ///
-    /// - Returns: The loss of all, `[]` float32.
-    private func shareGradients(_ losses: [Tensor]) throws -> Tensor {
-        var gradients: [Tensor] = []
-        var isOwn: [Float] = []
-        for parameter in optimizer.parameters {
-            if let gradient = try parameter.tensor.grad() {
-                gradients.append(gradient)
-                isOwn.append(1)
-            } else {
-                let zeros = try withoutGrad { () throws(TorchError) in
-                    try parameter.tensor.detached().zerosLike()
-                }
-                try parameter.tensor.setGrad(zeros)
-                gradients.append(try parameter.tensor.grad() ?? zeros)
-                isOwn.append(0)
-            }
-        }
-        let loss =
-            losses.isEmpty
-            ? try Tensor.scalar(0, on: device) : try Tensor.stacked(losses).sum()
-        let owners = try Tensor(isOwn).to(device)
-        try communicator.sum(gradients + [loss, owners])
-        for (parameter, count) in zip(optimizer.parameters, try owners.floats()) where count == 0 {
-            try parameter.tensor.setGrad(nil)
-        }
-        return loss
+    private func passBack(_ loss: Tensor) throws {
+        do throws(TorchError) { try loss.backward() } catch { throw communicator.failure ?? error }
     }
 }

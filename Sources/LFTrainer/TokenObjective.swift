@@ -43,6 +43,8 @@ public final class TokenObjective: Objective {
         self.reportsPerplexity = reportsPerplexity
     }
 
+    public var frozenModels: [LanguageModel] { reference.models }
+
     /// All labelled tokens of the step, so that every token counts the same.
     public func lossDivisor(of batches: [TokenStream]) -> Double {
         Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))

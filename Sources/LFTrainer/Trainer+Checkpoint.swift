@@ -138,52 +138,64 @@ extension Trainer {
 
     /// Gives all processes the first one's trained weights: processors that differ may have drawn or read others.
     func equalizeWeights() throws {
-        guard communicator.size > 1 else { return }
-        for entry in trainable.entries { try communicator.broadcast(entry.parameter.tensor, from: 0) }
+        let tensors = trainable.entries.filter { $0.parameter.owner == nil }.map(\.tensor)
+        try communicator.broadcast(tensors, from: tensors.map { _ in 0 })
     }
 
     /// Goes back to the weights of the best checkpoint; without one the last weights stay, with a warning.
     func loadBest() throws {
-        if communicator.isMain { try readBest() }
-        try equalizeWeights()
+        let read = communicator.isMain ? try readBest() : nil
+        guard try communicator.agree(read != nil) else { return }
+        for (index, entry) in trainable.entries.enumerated() {
+            let shape = entry.tensor
+            let value = try read?[index].to(shape.dtype).to(shape.device) ?? shape.detached().cloned()
+            try communicator.broadcast(value, from: 0)
+            try entry.parameter.load(value)
+        }
     }
 
-    private func readBest() throws {
+    /// The trained weights of the best checkpoint; nil where the last ones stay.
+    private func readBest() throws -> [Tensor]? {
         guard let path = state.bestModelCheckpoint else {
             logger.warning(
                 "No checkpoint has a finite score: load_best_model_at_end keeps the last weights.")
-            return
+            return nil
         }
         do {
-            try loadWeights(from: TrainingCheckpoint(path: path).path)
+            let weights = try savedWeights(in: TrainingCheckpoint(path: path).path)
+            logger.info("Loaded the best model from \(path) (score \(state.bestMetric ?? .nan))")
+            return weights
         } catch let error as UserError {
             logger.warning("\(error) The last weights are kept instead of the best.")
-            return
+            return nil
         }
-        logger.info("Loaded the best model from \(path) (score \(state.bestMetric ?? .nan))")
     }
 
     /// Copies the trained weights out of a checkpoint folder.
     private func loadWeights(from path: String) throws {
+        for (entry, source) in zip(trainable.entries, try savedWeights(in: path)) {
+            try entry.parameter.load(source)
+        }
+    }
+
+    /// The trained weights in a checkpoint folder, in the order of `trainable`.
+    private func savedWeights(in path: String) throws -> [Tensor] {
         let stores = try weightStores(of: path)
-        var sources: [Tensor] = []
-        for entry in trainable.entries {
+        return try trainable.entries.map { entry in
             let shape = entry.parameter.tensor.shape
             let layout = entry.name == entry.parameter.name ? entry.parameter.layout : .tensor(entry.name)
-            sources.append(
-                try layout.assemble(shape) { name, shape in
-                    guard let store = stores.first(where: { $0.shape(of: name) == shape }) else {
-                        throw UserError(
-                            .failedRun,
-                            "The checkpoint does not hold the trained tensor \"\(name)\" in this run's shape.",
-                            at: path,
-                            remedy: "Resume with the settings of the first run, or choose another output_dir."
-                        )
-                    }
-                    return try store.tensor(name)
-                })
+            return try layout.assemble(shape) { name, shape in
+                guard let store = stores.first(where: { $0.shape(of: name) == shape }) else {
+                    throw UserError(
+                        .failedRun,
+                        "The checkpoint does not hold the trained tensor \"\(name)\" in this run's shape.",
+                        at: path,
+                        remedy: "Resume with the settings of the first run, or choose another output_dir."
+                    )
+                }
+                return try store.tensor(name)
+            }
         }
-        for (entry, source) in zip(trainable.entries, sources) { try entry.parameter.load(source) }
     }
 
     /// The files that hold trained weights: the adapter or the model, and a head of its own.

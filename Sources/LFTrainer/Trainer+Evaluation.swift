@@ -177,7 +177,7 @@ extension Trainer {
     /// A loss of NaN or infinity comes from the weights, which ends the run, or from an overflow, which is worth a warning.
     private func checkFinite(_ loss: Double) throws {
         guard !loss.isFinite else { return }
-        if let weight = try model.firstNonFiniteWeight(trainable) {
+        if let weight = try nonFiniteWeight() {
             throw UserError(
                 .failedRun, "The evaluation loss is infinite or NaN.", at: arguments.outputDir,
                 remedy: "Load another model: the weight \(weight) contains NaN or infinity.")

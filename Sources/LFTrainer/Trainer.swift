@@ -102,9 +102,10 @@ public final class Trainer {
             processes: communicator.size)
         try equalizeWeights()
         let optimizer = try makeRunOptimizer()
-        let executor = ReplicatedExecutor(
+        let executor = DataParallelExecutor(
             on: model.device, optimizer: optimizer, maxGradNorm: arguments.maxGradNorm,
-            communicator: communicator, attendBatchOfOthers: objective.attendBatchOfOthers)
+            communicator: communicator, zeroStage: arguments.zeroStage ?? 0,
+            attendBatchOfOthers: objective.attendBatchOfOthers)
         objective.join(communicator)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
         prepareState(plan)
@@ -157,7 +158,7 @@ public final class Trainer {
         let make = { (entries: [NamedParameter]) in
             try makeOptimizer(entries, self.arguments, headDim: self.model.config.headDim)
         }
-        guard communicator.size > 1, arguments.zeroStage == 1 else { return try make(trainable.entries) }
+        guard communicator.size > 1, arguments.zeroStage ?? 0 > 0 else { return try make(trainable.entries) }
         return try ShardedOptimizer(trainable.entries, over: communicator, make)
     }
 
@@ -286,10 +287,17 @@ public final class Trainer {
         return outcome.gradNorm
     }
 
+    /// The name of a weight that contains infinity or NaN, in whichever process keeps it.
+    func nonFiniteWeight() throws -> String? {
+        let own = try model.firstNonFiniteWeight(trainable) ?? ""
+        return try communicator.gatheredBytes(Array(own.utf8)).first { !$0.isEmpty }
+            .map { String(decoding: $0, as: UTF8.self) }
+    }
+
     private func explained(_ failure: NonFiniteStep) throws -> UserError {
         let what = failure.isLoss ? "loss" : "gradient"
         let problem = "The \(what) became infinite or NaN at step \(state.globalStep + 1)."
-        if let weight = try model.firstNonFiniteWeight(trainable) {
+        if let weight = try nonFiniteWeight() {
             return UserError(
                 .failedRun, problem, at: arguments.outputDir,
                 remedy: state.globalStep == 0
@@ -425,6 +433,10 @@ public final class Trainer {
     }
 
     private func planActivations() {
+        guard model.blockSource == nil else {
+            model.recomputedLayers = model.config.layerCount
+            return
+        }
         guard !keepsActivations else {
             model.recomputedLayers = 0
             return

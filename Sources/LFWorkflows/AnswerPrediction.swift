@@ -56,9 +56,11 @@ final class AnswerPredictor: ExampleScoring {
             return (prompt: prompt, label: label)
         }
         guard let engine else { preconditionFailure("scores come between begin and end") }
-        let answers = try engine.generate(
-            pairs.map(\.prompt), options: options,
-            generator: Generator(seed: seed &+ UInt64(number)))
+        let answers = try model.holdingWeights {
+            try engine.generate(
+                pairs.map(\.prompt), options: options,
+                generator: Generator(seed: seed &+ UInt64(number)))
+        }
         return zip(pairs, answers).map { pair, answer in
             let (prompt, label) = pair
             let line: JSONValue = [

@@ -64,10 +64,23 @@ extension ComputePlan {
             notes.append(
                 "fp16: float16 is for GPUs; on the CPU this run computes in float32, as the original does.")
         }
-        if let stage = config.training.zeroStage, processes == 1 {
+        guard let stage = config.training.zeroStage else { return notes }
+        guard processes > 1 else {
             notes.append(
                 "Sharding (ZeRO stage \(stage)): one process trains, so there is nothing to shard or offload."
             )
+            return notes
+        }
+        switch stage {
+        case 1: notes.append("ZeRO stage 1: each process keeps a share of the optimizer's state.")
+        case 2:
+            notes.append(
+                "ZeRO stage 2: each process keeps a share of the gradients and the optimizer's state.")
+        case 3:
+            notes.append(
+                "ZeRO stage 3: each process keeps a share of the weights, the gradients and the optimizer's state; the backward pass computes every layer again while its weights are there."
+            )
+        default: break
         }
         return notes
     }

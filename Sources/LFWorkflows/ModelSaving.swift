@@ -26,8 +26,8 @@ struct ModelSaver {
             try prepared.model.adapterFiles(adapter, includingEmbeddings: prepared.hasNewTokens).write(
                 to: folder)
         } else {
-            let tensors = try prepared.model.parameters.flatMap { try $0.fileTensors() }
-            try writeShardedSafetensors(tensors, shardSize: Self.shardSize, to: folder)
+            try writeShardedSafetensors(
+                pendingTensors(of: prepared.model), shardSize: Self.shardSize, to: folder)
             try ModelConfigurations(
                 prepared.model, dtype: prepared.model.parameters.first?.tensor.dtype, config.model,
                 setup.tokenizer
@@ -39,6 +39,25 @@ struct ModelSaver {
         }
         try setup.tokenizer.save(to: folder, chatTemplate: setup.chatTemplate)
         try config.save(in: folder)
+    }
+
+    /// The files' tensors, each made when its turn comes: a weight that another process keeps is here only while it is written.
+    private func pendingTensors(of model: LanguageModel) -> [PendingTensor] {
+        // Parts of one weight, such as experts, take turns with those of its block's others.
+        var block: Int?
+        var values: [ObjectIdentifier: Tensor] = [:]
+        return model.parameters.flatMap { parameter in
+            let parts = parameter.fileParts
+            return parts.map { part in
+                PendingTensor(name: part.name, shape: part.shape, dtype: parameter.tensor.dtype) {
+                    if block != parameter.place?.block { (block, values) = (parameter.place?.block, [:]) }
+                    let key = ObjectIdentifier(parameter)
+                    let value = try values[key] ?? parameter.whole().detached()
+                    if parts.count > 1 { values[key] = value }
+                    return try part.extract(value)
+                }
+            }
+        }
     }
 }
 

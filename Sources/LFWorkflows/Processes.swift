@@ -1,8 +1,10 @@
 import Dispatch
 import Foundation
+import LFAdapters
 import LFCheckpoint
 import LFConfig
 import LFDiagnostics
+import LFModels
 import LFTorch
 import LFTrainer
 import Logging
@@ -12,6 +14,8 @@ import Synchronization
 struct Processes {
     let role: ProcessRole
     let communicator: any Communicator
+    /// The same one where the processes share the weights (ZeRO's third stage).
+    private let sharing: WeightSharing?
     /// Whether one process prepares files for all machines, not one on each.
     private let sharesFileSystem: Bool
 
@@ -26,6 +30,7 @@ struct Processes {
         sharesFileSystem = config.training.sharesFileSystem
         guard role.size > 1 else {
             communicator = SingleProcess()
+            sharing = nil
             return
         }
         if Device.hasCUDA, !config.training.useCPU {
@@ -43,7 +48,9 @@ struct Processes {
             "Waiting for all \(role.size) processes at \(role.masterAddress):\(role.masterPort)")
         defer { patience.end() }
         do throws(TorchError) {
-            communicator = try ProcessGroup(joining: place)
+            let group = try ProcessGroup(joining: place)
+            sharing = config.training.zeroStage == 3 ? WeightSharing(over: group) : nil
+            communicator = sharing ?? group
         } catch {
             guard error.kind == .communication else { throw error }
             let reason = error.message.split(separator: "\n").first ?? ""
@@ -85,6 +92,13 @@ struct Processes {
                 error.code, "Process \(role.rank): \(error.problem)", at: error.location,
                 remedy: "Put output_dir where all machines see it: \(error.remedy)")
         }
+    }
+
+    /// Leaves the weights of the models' layers to one process each, if they are to be shared.
+    ///
+    /// - Parameter trainable: Of the first model; its values are the owners'.
+    func share(_ models: [LanguageModel], trainable: TrainableWeights) throws {
+        try sharing?.share(models, trainable: trainable)
     }
 
     /// Waits until all are done: process 0 serves the others to their end.

@@ -123,6 +123,8 @@ private struct TrainingRun {
         try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
 
         let stage = try Stage(config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer)
+        try processes.share(
+            [prepared.model] + stage.objective.frozenModels, trainable: prepared.trainable)
         let saver = ModelSaver(prepared: prepared, setup: setup, config: config)
         let trainer = Trainer(
             TrainingSubject(

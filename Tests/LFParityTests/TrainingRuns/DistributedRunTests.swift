@@ -1,6 +1,11 @@
 import Foundation
+import LFAdapters
 import LFConfig
+import LFModels
+import LFNN
 import LFReport
+import LFTorch
+import LFTrainer
 import LFWorkflows
 import Synchronization
 import Testing
@@ -80,14 +85,28 @@ import Testing
         }
     }
 
-    /// ZeRO's first stage: the same curve and weights, and a checkpoint that one process goes on with.
-    @Test(arguments: ["sft_full", "sft_adam_mini", "seed_sft_lora"].map { RecordedRun(name: $0) })
-    func sharedOptimizersFollowTheRecordedRun(_ run: RecordedRun) throws {
+    /// A recorded run that shares as a stage of ZeRO says.
+    struct SharedRun: CustomTestStringConvertible {
+        var stage: Int
+        var run: RecordedRun
+        var testDescription: String { "ZeRO \(stage): \(run.name)" }
+    }
+
+    static func shared(_ stage: Int, _ names: [String]) -> [SharedRun] {
+        names.map { SharedRun(stage: stage, run: RecordedRun(name: $0)) }
+    }
+
+    /// ZeRO: the same curve and weights, and a checkpoint that one process goes on with.
+    @Test(
+        arguments: shared(1, ["sft_full", "sft_adam_mini"]) + shared(2, ["seed_sft_lora", "sft_muon"])
+            + shared(3, ["sft_full", "seed_sft_lora"]))
+    func sharedOptimizersFollowTheRecordedRun(_ shared: SharedRun) throws {
+        let run = shared.run
         let output = try ScratchFolder()
         var config = try run.config(output: output.path)
         let size = config.training.perDeviceTrainBatchSize
         config.training.perDeviceTrainBatchSize = size / 2
-        config.training.zeroStage = 1
+        config.training.zeroStage = shared.stage
         config.training.saveSteps = 10
         try Self.train(config, processes: 2)
         let log = try TrainerState.load(from: output.path).logHistory
@@ -103,8 +122,100 @@ import Testing
         try expectWeights(in: output.path, of: run)
     }
 
+    /// Stages, ways of training and optimizers under each sharing; `make test-distributed` goes through all.
+    static let sharedRuns: [SharedRun] = {
+        guard isThorough else {
+            return shared(2, ["sft_adafactor"])
+                + shared(3, ["dpo_full_ref", "kto_lora", "sft_freeze", "sft_dora", "sft_lora_eval"])
+        }
+        return [1, 2, 3].flatMap { stage in halved.map { SharedRun(stage: stage, run: $0) } }
+    }()
+
+    @Test(arguments: sharedRuns) func sharingFollowsTheRecordedRun(_ shared: SharedRun) throws {
+        let run = shared.run
+        let output = try ScratchFolder()
+        var config = try run.config(output: output.path)
+        let size = config.training.perDeviceTrainBatchSize
+        guard size % 2 == 0 else { return }
+        config.training.perDeviceTrainBatchSize = size / 2
+        config.training.zeroStage = shared.stage
+        try Self.train(config, processes: 2)
+        let log = try TrainerState.load(from: output.path).logHistory
+        try TrainingRunTests.expectCurve(
+            log, of: run, distanceCount: config.training.gradientAccumulationSteps)
+        if FileManager.default.fileExists(atPath: run.folder + "/final.json") {
+            try expectWeights(in: output.path, of: run)
+        }
+    }
+
+    /// Epochs that leave one process without a batch, and losses that ask the other one: who has nothing to do serves the others.
+    @Test(
+        arguments: shared(3, ["ddp2_seed_sft_epochs", "ddp2_kto_lora"]) + shared(2, ["ddp2_seed_sft_epochs"]))
+    func sharingFollowsWhatTwoProcessesRecorded(_ shared: SharedRun) throws {
+        let output = try ScratchFolder()
+        var config = try shared.run.config(output: output.path)
+        config.training.zeroStage = shared.stage
+        try Self.train(config, processes: 2)
+        let log = try TrainerState.load(from: output.path).logHistory
+        let isMixedUp = config.finetuning.stage == .kto
+        try TrainingRunTests.expectCurve(log, of: shared.run, distanceCount: 1) { name in
+            TrainingRunTests.isComparable(name) && !(isMixedUp && (name.contains("/") || name == "kl"))
+        }
+    }
+
+    /// Weights that four processes share, and what two steps of accumulation took.
+    @Test func fourProcessesShareWeights() throws {
+        let run = RecordedRun(name: "sft_full")
+        let output = try ScratchFolder()
+        var config = try run.config(output: output.path)
+        let examples =
+            config.training.perDeviceTrainBatchSize * config.training.gradientAccumulationSteps
+        try #require(examples == 4)
+        config.training.perDeviceTrainBatchSize = 1
+        config.training.gradientAccumulationSteps = 1
+        config.training.zeroStage = 3
+        try Self.train(config, processes: 4)
+        let log = try TrainerState.load(from: output.path).logHistory
+        try TrainingRunTests.expectCurve(log, of: run, distanceCount: 1)
+        try expectWeights(in: output.path, of: run)
+    }
+
+    /// Of four processes each keeps its part of the layers' matrices, about as much as any other, and outlines of the rest.
+    @Test func sharesAreEven() throws {
+        let counts = try (0..<4).map { rank in
+            let model = try loadModel(Golden.training + "/models/tiny_llama")
+            let trainable = try model.trainAll(dtype: .float32)
+            let parameters = model.parameters
+            let whole = parameters.filter { $0.place != nil && $0.tensor.rank > 1 }
+            let shapes = parameters.map(\.tensor.shape)
+            let sharing = WeightSharing(over: Onlooker(rank: rank, size: 4))
+            try sharing.share([model], trainable: trainable)
+            #expect(parameters.map(\.tensor.shape) == shapes)
+            #expect(parameters.count { $0.owner != nil } == whole.count)
+            return (
+                kept: whole.filter(\.isHere).reduce(0) { $0 + $1.tensor.count },
+                all: whole.reduce(0) { $0 + $1.tensor.count }
+            )
+        }
+        #expect(counts.reduce(0) { $0 + $1.kept } == counts[0].all)
+        for count in counts { #expect(Double(count.kept) < 0.3 * Double(count.all)) }
+    }
+
+    /// A process that nobody answers.
+    private final class Onlooker: Communicator {
+        let rank: Int
+        let size: Int
+        init(rank: Int, size: Int) { (self.rank, self.size) = (rank, size) }
+        func sum(_ tensors: [Tensor]) {}
+        func reduce(_ tensors: [Tensor], to roots: [Int]) {}
+        func broadcast(_ tensors: [Tensor], from roots: [Int]) {}
+        func gathered(_ tensor: Tensor) -> Tensor { tensor }
+        func barrier() {}
+        func meet(_ name: String) {}
+    }
+
     /// PPO's answers, scores and losses are those of one process with the whole batch, its buffer and whitening included.
-    @Test func policyOptimizationIsThatOfOneProcess() throws {
+    @Test(arguments: [0, 3]) func policyOptimizationIsThatOfOneProcess(_ zeroStage: Int) throws {
         let run = PolicyOptimizationRunTests.run
         var logs: [[LogEntry]] = []
         for processes in [1, 2] {
@@ -113,6 +224,7 @@ import Testing
             config.training.perDeviceTrainBatchSize = 4 / processes
             config.training.gradientAccumulationSteps = 1
             config.training.maxSteps = 2
+            config.training.zeroStage = zeroStage
             config.finetuning.policyOptimization.bufferSize = 2
             config.finetuning.policyOptimization.normalizesScores = true
             config.finetuning.policyOptimization.whitensRewards = true

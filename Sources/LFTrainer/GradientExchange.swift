@@ -1,0 +1,89 @@
+import LFNN
+import LFOptimizers
+import LFTorch
+
+/// How the processes of a step add their gradients up, and what clipping measures.
+struct GradientExchange {
+    private let optimizer: any Optimizer
+    private let communicator: any Communicator
+    /// Whose each gradient is from the end of a step's backward passes on (ZeRO's second stage); nil where every process gets all.
+    private let owners: [Int]?
+
+    /// - Parameter zeroStage: From 2 on a gradient goes to the process that updates its weight, and is freed everywhere else.
+    init(_ optimizer: any Optimizer, _ communicator: any Communicator, zeroStage: Int) {
+        self.optimizer = optimizer
+        self.communicator = communicator
+        owners = zeroStage > 1 ? (optimizer as? ShardedOptimizer)?.owners : nil
+    }
+
+    /// Bytes of gradients that are on their way at once; those of others are freed before the next.
+    private static let bucketBytes = 64 << 20
+
+    /// Adds gradients and losses up over the processes.
+    ///
+    /// A weight that no process has a gradient for keeps none: optimizers leave it as it is.
+    ///
+    /// - Returns: The loss of all, `[]` float32.
+    func share(_ losses: [Tensor], on device: Device) throws -> Tensor {
+        // Gradients of weights that their owners alone keep went there with their blocks.
+        let common = optimizer.parameters.indices.filter {
+            optimizer.parameters[$0].parameter.owner == nil
+        }
+        let parameters = common.map { optimizer.parameters[$0].tensor }
+        var isOwn: [Float] = []
+        for parameter in parameters { isOwn.append(try parameter.grad() == nil ? 0 : 1) }
+        let loss =
+            losses.isEmpty ? try Tensor.scalar(0, on: device) : try Tensor.stacked(losses).sum()
+        let holders = try Tensor(isOwn).to(device)
+        try communicator.sum([loss] + (isOwn.isEmpty ? [] : [holders]))
+        let learned = zip(common.indices, try holders.floats()).filter { $0.1 > 0 }.map(\.0)
+        guard let owners else {
+            try communicator.sum(learned.map { try gradient(of: parameters[$0]) })
+            return loss
+        }
+        var rest = learned[...]
+        while !rest.isEmpty {
+            var bytes = 0
+            let bucket = rest.prefix { index in
+                defer { bytes += parameters[index].count * parameters[index].dtype.size }
+                return bytes < Self.bucketBytes
+            }
+            rest = rest.dropFirst(bucket.count)
+            try communicator.reduce(
+                bucket.map { try gradient(of: parameters[$0]) }, to: bucket.map { owners[common[$0]] })
+            for index in bucket where owners[common[index]] != communicator.rank {
+                try parameters[index].setGrad(nil)
+            }
+        }
+        return loss
+    }
+
+    /// The gradient of a weight that some process has one for; zeros where it is not this one.
+    private func gradient(of parameter: Tensor) throws -> Tensor {
+        if let gradient = try parameter.grad() { return gradient }
+        let zeros = try withoutGrad { () throws(TorchError) in try parameter.detached().zerosLike() }
+        try parameter.setGrad(zeros)
+        return try parameter.grad() ?? zeros
+    }
+
+    /// Scales all gradients down so that their norm over all processes is at most `maxNorm`.
+    ///
+    /// - Returns: The norm before, `[]` float32, the same bits in all processes.
+    func clip(maxNorm: Double) throws -> Tensor {
+        guard let owners else { return try clipGradients(optimizer.parameters, maxNorm: maxNorm) }
+        var gradients: [Tensor] = []
+        for (parameter, owner) in zip(optimizer.parameters, owners) where owner == communicator.rank {
+            if let gradient = try parameter.tensor.grad() { gradients.append(gradient) }
+        }
+        // Float64 holds the square of any float32.
+        let square = try totalNorm(gradients).to(.float64).squared()
+        try communicator.sum([square])
+        let norm = try square.sqrt()
+        if maxNorm > 0, !gradients.isEmpty {
+            let one = try Tensor.scalar(1, .float64, on: norm.device)
+            let factor = try (one / (norm + 1e-6) * maxNorm).clamped(max: 1)
+            try scaleInPlace(gradients, by: factor.to(.float32))
+        }
+        return try norm.to(.float32)
+    }
+}
