@@ -136,6 +136,87 @@ import Testing
         #expect(error.description.contains(message), "\(error)")
     }
 
+    /// The settings of upstream's `examples/accelerate`, within accelerate's file as they stand there, and by themselves.
+    @Test(
+        arguments: [
+            ("fsdp_sharding_strategy: FULL_SHARD\n  fsdp_offload_params: true", 3),
+            ("fsdp_sharding_strategy: SHARD_GRAD_OP\n  fsdp_use_orig_params: true", 2),
+            ("fsdp_sharding_strategy: 3\n  fsdp_backward_prefetch: BACKWARD_PRE", 0),
+            ("fsdp_version: 2\n  fsdp_reshard_after_forward: true", 3),
+            ("fsdp_version: 2\n  fsdp_reshard_after_forward: false", 2),
+            ("fsdp_transformer_layer_cls_to_wrap: A,B\n  fsdp_sharding_strategy: HYBRID_SHARD_ZERO2", 2),
+        ] as [(String, Int)])
+    func readsAcceleratesFile(_ settings: String, _ stage: Int) throws {
+        let file = """
+            compute_environment: LOCAL_MACHINE
+            debug: false
+            distributed_type: FSDP
+            downcast_bf16: 'no'
+            fsdp_config:
+              fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+              fsdp_state_dict_type: FULL_STATE_DICT
+              \(settings)
+            machine_rank: 0
+            main_training_function: main
+            main_process_ip: 192.168.0.1
+            mixed_precision: bf16  # or fp16
+            num_machines: 1
+            num_processes: 2
+            rdzv_backend: static
+            tpu_env: []
+            use_cpu: false
+            """
+        let path = FileManager.default.temporaryDirectory.path + "/fsdp-\(UUID().uuidString).yaml"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try file.write(toFile: path, atomically: true, encoding: .utf8)
+        for processes in ["1", "2"] {
+            let config = try Self.resolve(
+                ["bf16=true", "fsdp_config=\(path)"], environment: ["NPROC_PER_NODE": processes])
+            #expect(config.training.zeroStage == stage)
+            let offloads = config.warnings.contains { $0.contains("`fsdp_offload_params` moves nothing") }
+            #expect(offloads == (processes == "2" && settings.contains("offload_params: true")))
+        }
+        let inner = settings.replacing("\n  ", with: ", ").replacing("A,B", with: "A")
+        #expect(
+            try Self.resolve(["fsdp_config={\(inner)}"]).training.zeroStage == stage)
+        let other = try #require(throws: UserErrors.self) { try Self.resolve(["fsdp_config=\(path)"]) }
+        #expect(other.description.contains(":13: mixed_precision is bf16, but the arguments ask for none"))
+    }
+
+    /// What would change the run or its files is named with its place.
+    @Test(
+        arguments: [
+            (
+                ["fsdp=full_shard", "fsdp_config={sharding_strategy: SHARD_GRAD_OP}"],
+                "is ZeRO stage 2, but `fsdp`"
+            ),
+            (
+                ["fsdp_config={sharding_strategy: FULL_SHARD, reshard_after_forward: false}"],
+                "but another setting asks for stage 3"
+            ),
+            (["fsdp_config={sharding_strategy: HALF}"], "sharding_strategy is \"HALF\", which is not"),
+            (["fsdp=full_shard", "fsdp_config={xla: true}"], "xla is for TPUs"),
+            (["fsdp_config={fsdp_config: {version: 2}, distributed_type: MULTI_GPU}"], "distributed_type is"),
+            (["fsdp_config={fsdp_config: {version: 2}, num_process: 2}"], "Did you mean \"num_processes\"?"),
+        ] as [([String], String)])
+    func namesShardingThatContradicts(_ arguments: [String], _ message: String) throws {
+        let error = try #require(throws: UserErrors.self) { try Self.resolve(arguments) }
+        #expect(error.description.contains(message), "\(error)")
+    }
+
+    /// What several processes take differently from DeepSpeed is said in a line.
+    @Test func saysWhatOffloadingAndTensorParallelismAreHere() throws {
+        let file = Self.example(
+            stage: 3, extra: #", "tensor_parallel": {"autotp_size": 2}"#,
+            zero: #", "offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "none"}"#)
+        #expect(try !Self.resolve([], file: file).warnings.contains { $0.contains("moves nothing") })
+        let config = try Self.resolve([], file: file, environment: ["NPROC_PER_NODE": "2"])
+        #expect(config.training.zeroStage == 3)
+        #expect(
+            config.warnings.contains { $0.contains("`zero_optimization.offload_optimizer` moves nothing") })
+        #expect(config.warnings.contains { $0.contains("tensor_parallel.autotp_size is 2") })
+    }
+
     /// A variable that would be ignored is refused.
     @Test(
         arguments: [
@@ -150,8 +231,6 @@ import Testing
     /// The stage of a file counts from two processes on; the batch of all is compared with its own.
     @Test(
         arguments: [
-            (["deepspeed={zero_optimization: {stage: 2}}"], "Sharding (ZeRO stage 2) in 2 processes"),
-            (["fsdp=full_shard"], "Sharding (ZeRO stage 3) in 2 processes"),
             (["average_tokens_across_devices=false"], "`average_tokens_across_devices: false` in 2"),
             (["ddp_backend=nccl"], "`ddp_backend: nccl` in 2 processes"),
             (["save_on_each_node=true"], "`save_on_each_node: true` in 2 processes"),

@@ -35,8 +35,11 @@ import Testing
     }
 
     /// One process with the whole batch leaves the same files, and the same numbers in them.
-    @Test func twoProcessesLeaveTheFilesOfOne() throws {
+    @Test(arguments: [nil, "2", "3"])
+    func twoProcessesLeaveTheFilesOfOne(_ zeroStage: String?) throws {
         let settings = Self.settings.with([
+            "deepspeed": zeroStage.map { "{zero_optimization: {stage: \($0)}}" },
+            "finetuning_type": zeroStage == "3" ? "full" : "lora",
             "val_size": "8", "eval_strategy": "steps", "eval_steps": "6", "plot_loss": "true",
             "load_best_model_at_end": "true", "save_steps": "6", "report_to": "tensorboard",
             "logging_dir": "out/board", "do_eval": "true",
@@ -69,12 +72,17 @@ import Testing
     }
 
     /// Whichever process dies: all are gone within seconds, and one sentence says why.
-    @Test(arguments: [0, 1]) func theDeathOfOneEndsAll(_ rank: Int) throws {
+    ///
+    /// Under ZeRO's third stage most exchanges happen within a pass.
+    @Test(arguments: [(0, 0), (1, 0), (0, 3), (1, 3)])
+    func theDeathOfOneEndsAll(_ rank: Int, _ zeroStage: Int) throws {
         let workplace = try Workplace()
         let mark = UUID().uuidString
         let start = Date()
         let outcome = try workplace.train(
-            Self.settings.with(["max_steps": "3000"]),
+            Self.settings.with([
+                "max_steps": "3000", "deepspeed": "{zero_optimization: {stage: \(zeroStage)}}",
+            ]),
             environment: Self.two.merging(["LF_TEST": mark]) { $1 },
             stop: Self.killing(rank: rank, mark: mark, in: workplace, whenLines: 2))
         #expect(outcome.status == 137, "\(outcome.log)")
@@ -132,7 +140,7 @@ import Testing
     }
 
     /// Answers and scores come out as those of one process, in the order of the data.
-    @Test func predictionsAreThoseOfOneProcess() throws {
+    @Test(arguments: [nil, "3"]) func predictionsAreThoseOfOneProcess(_ zeroStage: String?) throws {
         for settings in [
             shortRun.with([
                 "do_train": nil, "do_predict": "true", "predict_with_generate": "true", "max_steps": nil,
@@ -152,7 +160,8 @@ import Testing
             #expect(one.status == 0, "\(one.log)")
             let together = try Workplace()
             let both = try together.train(
-                settings, environment: dictionary.merging(Self.two) { $1 })
+                settings.with(["deepspeed": zeroStage.map { "{zero_optimization: {stage: \($0)}}" }]),
+                environment: dictionary.merging(Self.two) { $1 })
             #expect(both.status == 0, "\(both.log)")
             let file = "out/generated_predictions.jsonl"
             #expect(try together.bytes(file) == alone.bytes(file))

@@ -28,6 +28,23 @@ func readDeepSpeed(_ arguments: inout ArgumentValues) {
     for entry in entries where !entry.name.hasPrefix("_") { reader.read(entry.name, entry.value) }
     for problem in reader.problems { arguments.report(problem) }
     if let stage = reader.stage { arguments.zeroStage = stage }
+    // One process is told that it has nothing to share.
+    guard arguments.processCount > 1 else { return }
+    if let name = reader.offloads { arguments.warnOfOffloading(name) }
+    if let size = reader.tensorParallelSize {
+        arguments.warn(
+            "tensor_parallel.autotp_size is \(size), but processes share batches, not matrices: each of the \(arguments.processCount) processes learns from batches of its own."
+        )
+    }
+}
+
+extension ArgumentValues {
+    /// Says that a wish to save the memory of one device by that of another changes nothing.
+    mutating func warnOfOffloading(_ name: String) {
+        warn(
+            "`\(name)` moves nothing: weights, gradients and the optimizer's state stay in the memory of the processes that keep them."
+        )
+    }
 }
 
 private let deepSpeedAdvice = #"Write DeepSpeed's settings, such as {"zero_optimization": {"stage": 2}}."#
@@ -37,10 +54,14 @@ private struct DeepSpeedReader {
     let arguments: ArgumentValues
     var problems: [UserError] = []
     var stage: Int? = 0
+    /// The key that asks for offloading.
+    var offloads: String?
+    /// Among how many processes single matrices would be divided, where that is several.
+    var tensorParallelSize: Int?
 
     mutating func read(_ path: String, _ node: ConfigurationNode) {
         switch DeepSpeedRule.table[path] {
-        case .idle, .idleSection: return
+        case .idle, .idleSection: note(path, node)
         case .equals(let name): compare(path, node, with: name)
         case .anyOf(let choices):
             let value = spelled(node)
@@ -61,6 +82,23 @@ private struct DeepSpeedReader {
                 DeepSpeedRule.table.keys.contains(where: { $0.hasPrefix(path + ".") })
             else { return unknown(path, node) }
             for pair in pairs { read("\(path).\(pair.key)", pair.value) }
+        }
+    }
+
+    /// Keeps what changes no number, but is worth a line.
+    private mutating func note(_ path: String, _ node: ConfigurationNode) {
+        func value(of key: String) -> String? {
+            guard case .mapping(let pairs) = node.content else { return nil }
+            return pairs.last { $0.key == key }.map { spelled($0.value) }
+        }
+        switch path {
+        case "zero_optimization.offload_optimizer", "zero_optimization.offload_param":
+            if let device = value(of: "device"), device != "none" { offloads = offloads ?? path }
+        case "zero_optimization.cpu_offload", "zero_optimization.cpu_offload_param":
+            if spelled(node) == "true" { offloads = offloads ?? path }
+        case "tensor_parallel":
+            tensorParallelSize = value(of: "autotp_size").flatMap { Int($0) }.flatMap { $0 > 1 ? $0 : nil }
+        default: break
         }
     }
 

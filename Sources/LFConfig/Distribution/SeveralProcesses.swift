@@ -6,12 +6,6 @@ func checkSeveralProcesses(_ arguments: inout ArgumentValues) {
     func report(_ name: String, _ what: String, _ remedy: String) {
         arguments.report("\(what) in \(count) processes is not supported yet.", at: [name], remedy: remedy)
     }
-    if let stage = arguments.zeroStage, stage > 1 {
-        report(
-            arguments.isNull("deepspeed") ? "fsdp" : "deepspeed", "Sharding (ZeRO stage \(stage))",
-            "Set the stage to 1, which shares the optimizer's state, or to 0 (fsdp: no_shard), or train in one process."
-        )
-    }
     if !arguments.bool("average_tokens_across_devices") {
         report(
             "average_tokens_across_devices", "`average_tokens_across_devices: false`",
