@@ -321,9 +321,11 @@ import Testing
                 })
         let openMPI = [
             "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "1",
-            "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "MASTER_PORT": "4000",
+            "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "MASTER_PORT": "4000", "PMIX_NAMESPACE": "job@1",
         ]
-        #expect(try launchPlan(openMPI) == Self.member(1, of: 2, local: (1, 2)) { $0.masterPort = 4000 })
+        #expect(
+            try launchPlan(openMPI)
+                == Self.member(1, of: 2, local: (1, 2)) { ($0.masterPort, $0.runName) = (4000, "job@1") })
         let slurm = [
             "SLURM_STEP_NUM_TASKS": "6", "SLURM_PROCID": "5", "SLURM_LOCALID": "1",
             "SLURM_STEP_TASKS_PER_NODE": "2(x3)", "SLURM_STEP_NODELIST": "gpu[07-09]",
@@ -334,16 +336,53 @@ import Testing
                 == Self.member(5, of: 6, local: (1, 2)) {
                     ($0.masterAddress, $0.masterPort) = ("gpu07", 4000)
                 })
-        guard
-            case .member(let first) = try launchPlan(
-                slurm.merging(["MASTER_PORT": "", "SLURM_JOB_ID": "81"]) { $1 }),
-            case .member(let second) = try launchPlan(
-                slurm.merging(["MASTER_PORT": "", "SLURM_JOB_ID": "81", "SLURM_PROCID": "2"]) { $1 })
-        else {
-            Issue.record("Slurm has started several")
-            return
+    }
+
+    /// `srun` sets PMI's counts too, and a `mpirun` within a job is started by `srun`.
+    @Test func launchersWithinOneAnotherAreToldApart() throws {
+        let step = [
+            "SLURM_STEP_NUM_TASKS": "5", "SLURM_PROCID": "4", "SLURM_LOCALID": "0", "SLURM_NODEID": "2",
+            "SLURM_STEP_TASKS_PER_NODE": "2(x2),1", "SLURM_STEP_NODELIST": "gpu[07-09]",
+            "SLURM_JOB_ID": "81", "SLURM_STEP_ID": "3", "MASTER_PORT": "4000",
+        ]
+        let ofSlurm = Self.member(4, of: 5, local: (0, 1)) {
+            ($0.masterAddress, $0.masterPort, $0.runName) = ("gpu07", 4000, "slurm.81.3")
         }
-        #expect(first.masterPort == second.masterPort && (20_000..<40_000).contains(first.masterPort))
+        #expect(try launchPlan(step) == ofSlurm)
+        #expect(try launchPlan(step.merging(["PMI_SIZE": "5", "PMI_RANK": "4"]) { $1 }) == ofSlurm)
+        let hydra = [
+            "PMI_SIZE": "6", "PMI_RANK": "5", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2",
+            "MASTER_ADDR": "gpu07",
+        ]
+        #expect(
+            try launchPlan(step.merging(hydra) { $1 })
+                == Self.member(5, of: 6, local: (1, 2)) {
+                    ($0.masterAddress, $0.masterPort, $0.runName) = ("gpu07", 4000, "slurm.81")
+                })
+        let cray = [
+            "PMI_SIZE": "4", "PMI_RANK": "3", "PMI_LOCAL_RANK": "3", "PMI_LOCAL_SIZE": "4",
+            "PMI_JOBID": "9", "MASTER_PORT": "4000",
+        ]
+        #expect(
+            try launchPlan(cray)
+                == Self.member(3, of: 4, local: (3, 4)) { ($0.masterPort, $0.runName) = (4000, "9") })
+    }
+
+    /// The same for all processes of a step, other for another step; below the ports that the system gives away.
+    @Test func aJobHasAPortOfItsOwn() throws {
+        func port(_ step: String, _ rank: String) throws -> Int {
+            let plan = try launchPlan([
+                "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": rank, "SLURM_LOCALID": rank,
+                "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_JOB_ID": "81", "SLURM_STEP_ID": step,
+                "PMI_ID": rank,
+            ])
+            guard case .member(let role) = plan else { throw CocoaError(.featureUnsupported) }
+            return role.masterPort
+        }
+        let ports = try (0..<20).map { try port("\($0)", "0") }
+        #expect(Set(ports).count == 20)
+        #expect(ports.allSatisfy { (20_000..<32_000).contains($0) })
+        #expect(try port("7", "1") == ports[7])
     }
 
     @Test(
@@ -365,8 +404,25 @@ import Testing
             (["NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "a"], "MASTER_PORT is not set"),
             (
                 ["NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "70000"],
-                "MASTER_PORT must be a whole number of 1 or more and at most 65535"
+                "MASTER_PORT must be a whole number from 1 to 65535, got \"70000\""
             ),
+            (["NPROC_PER_NODE": "2", "NODE_RANK": "1"], "NODE_RANK is 1, but NNODES is 1"),
+            (["FORCE_TORCHRUN": "1", "NODE_RANK": "1"], "NODE_RANK is 1, but NNODES is 1"),
+            (
+                ["WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_PORT": "65536"],
+                "MASTER_PORT must be a whole number from 1 to 65535"
+            ),
+            (
+                ["OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0", "MASTER_PORT": "0"],
+                "MASTER_PORT must be a whole number from 1 to 65535"
+            ),
+            (
+                [
+                    "PMI_SIZE": "2", "PMI_RANK": "1", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2",
+                    "PMI_ID": "1",
+                ], "MASTER_PORT is not set, and the launcher does not say which job this is"
+            ),
+            (["PMI_SIZE": "2", "PMI_RANK": "1", "MASTER_PORT": "4000"], "MASTER_ADDR is not set"),
             (["NPROC_PER_NODE": "2", "FORCE_TORCHRUN": "0"], "but FORCE_TORCHRUN is 0"),
             (["WORLD_SIZE": "2"], "it lacks RANK or LOCAL_RANK"),
             (["WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"], "RANK is 2, but WORLD_SIZE is 2"),

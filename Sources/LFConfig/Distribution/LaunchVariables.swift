@@ -37,7 +37,7 @@ func isEnabled(_ variable: String?) -> Bool {
 ///
 /// A process that torchrun or this program's launcher has started knows its place by `RANK`, `LOCAL_RANK` and `WORLD_SIZE`. Else
 /// upstream's launch variables ask for processes (`FORCE_TORCHRUN`, `NNODES`, `NPROC_PER_NODE`, …; its `launcher.py`). Else Open MPI,
-/// MPICH and Slurm say what they have started.
+/// MPICH (Hydra), Slurm and other launchers of PMI say what they have started.
 ///
 /// - Throws: `UserErrors` naming variables that are wrong, missing, or not supported.
 public func launchPlan(_ environment: [String: String]) throws(UserErrors) -> LaunchPlan {
@@ -78,42 +78,83 @@ private struct LaunchReader {
             rank: rank, size: size, localRank: number("LOCAL_RANK", least: 0) ?? 0,
             localSize: number("LOCAL_WORLD_SIZE", least: 1) ?? 1,
             masterAddress: environment["MASTER_ADDR"] ?? "127.0.0.1",
-            masterPort: number("MASTER_PORT", least: 1) ?? 29500,
+            masterPort: masterPort() ?? 29500,
             servesStore: environment["TORCHELASTIC_USE_AGENT_STORE"] != "True",
             runName: "run \(environment["TORCHELASTIC_RUN_ID"] ?? "none") attempt \(attempt)",
             networkInterface: environment["GLOO_SOCKET_IFNAME"])
     }
 
-    /// What Open MPI, MPICH (Hydra) or Slurm say of this process; nil where none of them has started several.
-    private mutating func startedByScheduler() -> ProcessRole? {
-        let names: [(size: String, rank: String, localRank: String, localSize: String)] = [
-            (
-                "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
-                "OMPI_COMM_WORLD_LOCAL_SIZE"
-            ),
-            ("PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
-            ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),
+    /// The variables in which a launcher says what it has started.
+    private struct Scheduler {
+        var size, rank, localRank: String
+        /// How many processes this machine has; nil where that is not said.
+        var localSize: Int?
+        var isSlurm = false
+    }
+
+    /// Launchers in the order in which they are believed.
+    ///
+    /// A `mpirun` in a Slurm job starts its helpers by `srun`, whose counts are theirs, so it comes first. Slurm itself also sets PMI's
+    /// counts, but never Hydra's places on a machine: PMI alone comes last.
+    private var schedulers: [Scheduler] {
+        func local(_ name: String) -> Int? { environment[name].flatMap { Int($0) } }
+        let hydra = Scheduler(
+            size: "PMI_SIZE", rank: "PMI_RANK", localRank: "MPI_LOCALRANKID",
+            localSize: local("MPI_LOCALNRANKS"))
+        return [
+            Scheduler(
+                size: "OMPI_COMM_WORLD_SIZE", rank: "OMPI_COMM_WORLD_RANK",
+                localRank: "OMPI_COMM_WORLD_LOCAL_RANK", localSize: local("OMPI_COMM_WORLD_LOCAL_SIZE"))
+        ] + (environment["MPI_LOCALRANKID"] == nil ? [] : [hydra]) + [
+            Scheduler(
+                size: "SLURM_STEP_NUM_TASKS", rank: "SLURM_PROCID", localRank: "SLURM_LOCALID",
+                localSize: slurmTasksHere, isSlurm: true),
+            Scheduler(
+                size: "PMI_SIZE", rank: "PMI_RANK", localRank: "PMI_LOCAL_RANK",
+                localSize: local("PMI_LOCAL_SIZE")),
         ]
-        for name in names {
-            guard let size = number(name.size, least: 1), size > 1 else { continue }
-            guard let rank = number(name.rank, least: 0) else {
+    }
+
+    /// What a launcher of several processes says of this one; nil where none has started several.
+    private mutating func startedByScheduler() -> ProcessRole? {
+        for scheduler in schedulers {
+            guard let size = number(scheduler.size, least: 1), size > 1 else { continue }
+            guard let rank = number(scheduler.rank, least: 0) else {
                 report(
-                    "The environment asks for several processes (\(name.size)=\(size)), but it lacks \(name.rank).",
-                    "Unset \(name.size), or start the processes with mpirun or srun.")
+                    "The environment asks for several processes (\(scheduler.size)=\(size)), but it lacks \(scheduler.rank).",
+                    "Unset \(scheduler.size), or start the processes with mpirun or srun.")
                 return nil
             }
-            let isSlurm = name.size.hasPrefix("SLURM")
-            // Slurm writes "2(x3)" for three machines of two tasks each.
-            let perNode = environment[name.localSize].flatMap { Int($0.prefix { $0.isNumber }) }
-            let localSize = perNode ?? (isSlurm ? 1 : size)
+            let localSize = scheduler.localSize ?? 1
+            let address = masterAddress(isSlurm: scheduler.isSlurm, isOneHost: localSize == size)
+            let job = job(isSlurm: scheduler.isSlurm)
+            let port = masterPort()
+            if port == nil, job == nil {
+                report(
+                    "MASTER_PORT is not set, and the launcher does not say which job this is.",
+                    "Set MASTER_PORT to a free port of the machine of process 0, and pass it on to all processes."
+                )
+            }
             return ProcessRole(
-                rank: rank, size: size, localRank: number(name.localRank, least: 0) ?? rank % localSize,
-                localSize: localSize,
-                masterAddress: masterAddress(isSlurm: isSlurm, isOneHost: localSize == size),
-                masterPort: number("MASTER_PORT", least: 1) ?? jobPort(),
+                rank: rank, size: size,
+                localRank: number(scheduler.localRank, least: 0) ?? rank % localSize, localSize: localSize,
+                masterAddress: address, masterPort: port ?? jobPort(job ?? ""), runName: job ?? "run",
                 networkInterface: environment["GLOO_SOCKET_IFNAME"])
         }
         return nil
+    }
+
+    /// How many of the step's tasks Slurm has started on this machine: `4,2(x3)` are four machines, of which `SLURM_NODEID` tells one.
+    private var slurmTasksHere: Int? {
+        guard let list = environment["SLURM_STEP_TASKS_PER_NODE"] else { return nil }
+        var counts: [Int] = []
+        for part in list.split(separator: ",") {
+            let numbers = part.split { !$0.isNumber }.compactMap { Int($0) }
+            guard let count = numbers.first, numbers.count <= 2 else { return nil }
+            counts += Array(repeating: count, count: min(numbers.count > 1 ? numbers[1] : 1, 1 << 20))
+        }
+        let node = environment["SLURM_NODEID"].flatMap { Int($0) } ?? 0
+        return counts.indices.contains(node) ? counts[node] : counts.first
     }
 
     private mutating func masterAddress(isSlurm: Bool, isOneHost: Bool) -> String {
@@ -121,7 +162,7 @@ private struct LaunchReader {
         if isOneHost { return "127.0.0.1" }
         if isSlurm, let list = environment["SLURM_STEP_NODELIST"] { return firstHost(of: list) }
         report(
-            "The processes are on several machines, and MASTER_ADDR is not set.",
+            "The processes may be on several machines, and MASTER_ADDR is not set.",
             "Set MASTER_ADDR to the address of the machine of process 0, and pass it on to all processes.")
         return ""
     }
@@ -135,12 +176,26 @@ private struct LaunchReader {
         return String(list[..<bracket] + first)
     }
 
-    /// A port that all processes of a job compute alike, and two jobs of a machine seldom.
-    private func jobPort() -> Int {
-        let job = ["PMIX_NAMESPACE", "SLURM_JOB_ID", "PMI_ID"].compactMap { environment[$0] }.first ?? ""
-        let hash = job.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
-        return 20_000 + Int(hash % 20_000)
+    /// What names the job alike in all its processes, and no other job.
+    ///
+    /// - Parameter isSlurm: Whether Slurm itself has started the processes. A job may have several steps at a time; under `mpirun`
+    ///   the step is that of its helpers, which not every process may see.
+    private func job(isSlurm: Bool) -> String? {
+        if let name = environment["PMIX_NAMESPACE"] { return name }
+        if let job = environment["SLURM_JOB_ID"] {
+            let step = isSlurm ? environment["SLURM_STEP_ID"].map { "." + $0 } : nil
+            return "slurm.\(job)\(step ?? "")"
+        }
+        return environment["PMI_JOBID"]
     }
+
+    /// A port that all processes of a job compute alike, and two jobs of a machine seldom: below those that the system gives to others.
+    private func jobPort(_ job: String) -> Int {
+        let hash = job.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
+        return 20_000 + Int(hash % 12_000)
+    }
+
+    private mutating func masterPort() -> Int? { number("MASTER_PORT", least: 1, most: 65_535) }
 
     // MARK: To be started by this program
 
@@ -158,8 +213,14 @@ private struct LaunchReader {
         request.nodeRank = number("NODE_RANK", least: 0) ?? 0
         request.maxRestarts = number("MAX_RESTARTS", least: 0) ?? 0
         request.masterAddress = environment["MASTER_ADDR"] ?? "127.0.0.1"
-        request.masterPort = number("MASTER_PORT", least: 1, most: 65_535)
+        request.masterPort = masterPort()
         request.runID = environment["RDZV_ID"] ?? "none"
+        if environment["NODE_RANK"] != nil, request.nodeRank >= request.nodes {
+            report(
+                "NODE_RANK is \(request.nodeRank), but NNODES is \(request.nodes).",
+                request.nodes == 1
+                    ? "Set NNODES to the number of machines, or unset NODE_RANK." : "Count machines from 0.")
+        }
         if request.nodes > 1 { checkSeveralMachines(request) }
         return request.size == 1 && request.maxRestarts == 0 ? .alone : .launch(request)
     }
@@ -189,10 +250,6 @@ private struct LaunchReader {
             report(
                 "NNODES is \(request.nodes), and NODE_RANK is not set.",
                 "Set NODE_RANK to this machine's number, counted from 0.")
-        } else if request.nodeRank >= request.nodes {
-            report(
-                "NODE_RANK is \(request.nodeRank), but NNODES is \(request.nodes).",
-                "Count machines from 0.")
         }
         let address = request.masterAddress
         if environment["MASTER_ADDR"] == nil || address.hasPrefix("127.") || address == "localhost"
@@ -216,7 +273,7 @@ private struct LaunchReader {
         guard let text = environment[name] else { return nil }
         if let value = Int(text), (least...most).contains(value) { return value }
         report(
-            "\(name) must be a whole number of \(least) or more\(most < .max ? " and at most \(most)" : ""), got \"\(text)\".",
+            "\(name) must be a whole number \(most < .max ? "from \(least) to \(most)" : "of \(least) or more"), got \"\(text)\".",
             "Correct the variable.")
         return nil
     }

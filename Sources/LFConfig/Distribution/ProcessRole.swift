@@ -6,12 +6,12 @@ public struct ProcessRole: Sendable, Equatable {
     /// The same on this machine.
     public var localRank: Int
     public var localSize: Int
-    /// Where process 0 is met.
+    /// Where the store of process 0 answers.
     public var masterAddress: String
     public var masterPort: Int
-    /// Whether process 0 opens the meeting place itself; torchrun's agent may hold it.
+    /// Whether process 0 serves the store itself; torchrun's agent may hold it.
     public var servesStore: Bool
-    /// Tells this attempt of this run from others that meet at the same place.
+    /// Tells this attempt of this run from others with the same store.
     public var runName: String
     /// The network interface to talk through (`GLOO_SOCKET_IFNAME`); nil takes the one that leads to process 0.
     public var networkInterface: String?
