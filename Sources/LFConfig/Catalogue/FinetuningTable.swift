@@ -17,8 +17,8 @@ extension ArgumentCatalogue {
         asft_alpha | float >=0 | 0.1 | yes | Strength of that pull.
         use_eaft_loss | bool | false | yes | Weight each token's loss by the entropy of its distribution (EAFT).
         eaft_alpha | float | 1.0 | yes | Exponent of that weight.
-        freeze_vision_tower | bool | true | no | Keep the vision tower fixed.
-        freeze_multi_modal_projector | bool | true | no | Keep the projector between vision and language fixed.
+        freeze_vision_tower | bool | true | no effect | Keep the vision tower fixed. No model here has one yet.
+        freeze_multi_modal_projector | bool | true | no effect | Keep the projector between vision and language fixed. No model here has one yet.
         freeze_language_model | bool | false | no | Keep the language model fixed.
         compute_accuracy | bool | false | yes | Report the share of tokens predicted right in evaluation (sft).
         disable_shuffling | bool | false | yes | Take the training examples in the order of the data.

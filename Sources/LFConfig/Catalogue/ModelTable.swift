@@ -30,7 +30,7 @@ extension ArgumentCatalogue {
         infer_backend | choice huggingface vllm sglang | huggingface | yes | Engine that generates text; each means the built-in one. For `chat` and `api`; `train` takes `huggingface` only.
         offload_folder | string | offload | no effect | Where weights go that fit neither GPU nor memory. They are mapped from the checkpoint, so none need to go anywhere.
         use_kv_cache | bool | true | no effect | Keep keys and values while generating. They are always kept: the answers are the same and come sooner.
-        use_v1_kernels | bool? | false / - | no | Kernels of upstream's experimental tree.
+        use_v1_kernels | bool? | false | no effect | Upstream's faster kernels for some processors. They compute the same.
         infer_dtype | choice auto float16 bfloat16 float32 | auto | yes | Data type of a model that is only run, and of an exported one; `auto` takes the checkpoint's. `float16` is for `export` only.
         hf_hub_token | string? | - | yes | Token for downloads from the Hugging Face hub; without it `HF_TOKEN`.
         ms_hub_token | string? | - | yes | Token for downloads from the ModelScope hub; without it `MODELSCOPE_API_TOKEN`.
@@ -44,16 +44,16 @@ extension ArgumentCatalogue {
         double_quantization | bool | true | no effect | Quantize the scales of 4-bit weights too; needs `quantization_bit`.
         quantization_device_map | choice? !auto | - | yes | How a quantized model is spread over devices.
         ## Images, video, audio
-        image_max_pixels | int >=1 | 589824 | no | Largest image in pixels.
-        image_min_pixels | int >=1 | 1024 | no | Smallest image in pixels.
-        image_do_pan_and_scan | bool | false | no | Cut images into crops (Gemma 3).
-        crop_to_patches | bool | false | no | Cut images into patches (InternVL).
-        video_max_pixels | int >=1 | 65536 | no | Largest video frame in pixels.
-        video_min_pixels | int >=1 | 256 | no | Smallest video frame in pixels.
-        video_fps | float >0 | 2.0 | no | Frames taken per second of video.
-        video_maxlen | int >=1 | 128 | no | Most frames taken from a video.
-        use_audio_in_video | bool | false | no | Use a video's sound.
-        audio_sampling_rate | int >=1 | 16000 | no | Samples per second of audio.
+        image_max_pixels | int >=1 | 589824 | no effect | Largest image in pixels. No model takes such data yet: a row that has some is refused.
+        image_min_pixels | int >=1 | 1024 | no effect | Smallest image in pixels. No model takes such data yet: a row that has some is refused.
+        image_do_pan_and_scan | bool | false | no effect | Cut images into crops (Gemma 3). No model takes such data yet: a row that has some is refused.
+        crop_to_patches | bool | false | no effect | Cut images into patches (InternVL). No model takes such data yet: a row that has some is refused.
+        video_max_pixels | int >=1 | 65536 | no effect | Largest video frame in pixels. No model takes such data yet: a row that has some is refused.
+        video_min_pixels | int >=1 | 256 | no effect | Smallest video frame in pixels. No model takes such data yet: a row that has some is refused.
+        video_fps | float >0 | 2.0 | no effect | Frames taken per second of video. No model takes such data yet: a row that has some is refused.
+        video_maxlen | int >=1 | 128 | no effect | Most frames taken from a video. No model takes such data yet: a row that has some is refused.
+        use_audio_in_video | bool | false | no effect | Use a video's sound. No model takes such data yet: a row that has some is refused.
+        audio_sampling_rate | int >=1 | 16000 | no effect | Samples per second of audio. No model takes such data yet: a row that has some is refused.
         ## Export
         export_dir | string? | - | yes | Folder that `export` writes the model to.
         export_size | int >=1 <=1000000 | 5 | yes | Largest file of the exported model, in GB.

@@ -102,7 +102,7 @@ extension ArgumentCatalogue {
         restore_callback_states_from_checkpoint | bool | false | no | Restore the state of callbacks.
         push_to_hub | bool | false | yes | Upload the model to the Hugging Face hub, in the background while training goes on.
         hub_model_id | string? | - | yes | Repository to upload to, `owner/name` or `name`; the last part of `output_dir` when unset. It is made where it is missing.
-        hub_strategy | choice every_save end checkpoint all_checkpoints | every_save | yes | When to upload: the model with each checkpoint, only at the end, or the newest checkpoint or all of them besides.
+        hub_strategy | choice every_save end checkpoint all_checkpoints | every_save | yes | What is uploaded when: `every_save` the model with each checkpoint, `end` only the finished model. `checkpoint` also uploads the newest checkpoint, as the folder `last-checkpoint`, and `all_checkpoints` each one under its own name.
         hub_token | string? | - | yes | Token for the upload; without it `hf_hub_token`, then `HF_TOKEN`.
         hub_private_repo | bool? | - | yes | Make a new repository private.
         hub_always_push | bool | false | yes | Upload each checkpoint, one after the other; otherwise one that is saved while an upload goes on is left out.
