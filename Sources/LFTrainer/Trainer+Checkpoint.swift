@@ -22,6 +22,7 @@ extension Trainer {
         let streams = try generatorStates()
         let holdsState = !arguments.saveOnlyModel || isResumable
         let optimizerState = holdsState ? try optimizer.wholeState() : []
+        try progress.metrics.settle(over: communicator)
         guard communicator.isMain else { return }
         let path = files.checkpoint(step: state.globalStep)
         if let best = state.bestGlobalStep {

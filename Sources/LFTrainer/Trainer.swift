@@ -280,7 +280,7 @@ public final class Trainer {
         stopIsAgreed = outcome.stopIsRequested
         for loss in outcome.losses { progress.lossSinceLog += loss }
         progress.metrics.add(outcome.metrics)
-        if communicator.size > 1 { try progress.metrics.settle(over: communicator) }
+        progress.metrics.endStep()
         progress.floatingPointOperations += 6 * Double(outcome.tokenCount) * Double(countedParameters)
         if arguments.includeNumInputTokensSeen { state.numInputTokensSeen += outcome.tokenCount }
         progress.tokensTrained += outcome.tokenCount
@@ -363,6 +363,7 @@ public final class Trainer {
         if steps > 0 { entry["loss"] = progress.lossSinceLog / Double(steps) }
         entry["grad_norm"] = last.gradNorm
         entry["learning_rate"] = last.learningRate
+        try progress.metrics.settle(over: communicator)
         for (name, value) in try averages(&progress.metrics) { entry[name] = value }
         try progress.closeInterval(at: state.globalStep)
         try log(entry, isProgress: true)
@@ -398,6 +399,7 @@ public final class Trainer {
     private func logEnd(
         _ plan: TrainingPlan, since resumedStep: Int, seconds: Double
     ) throws -> LogEntry {
+        try progress.metrics.settle(over: communicator)
         let closed = try progress.closed()
         let samples =
             arguments.maxSteps > 0

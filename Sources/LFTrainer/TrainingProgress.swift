@@ -44,10 +44,14 @@ struct TrainingProgress {
 struct MetricAverages {
     private var order: [String] = []
     private var sums: [String: (sum: Double, weight: Double)] = [:]
-    private var pending: [Metric] = []
+    /// What was added and not read yet, in groups that the processes add up one after the other.
+    private var pending: [[Metric]] = [[]]
 
     /// Keeps a batch's metrics; their values are read later, so that nothing waits for the device here.
-    mutating func add(_ metrics: [Metric]) { pending += metrics }
+    mutating func add(_ metrics: [Metric]) { pending[pending.count - 1] += metrics }
+
+    /// Ends a step, whose metrics of all processes come before those of the next: sums do not depend on how often they are read.
+    mutating func endStep() { pending.append([]) }
 
     /// Reads what was added and returns every metric's mean, in order of first appearance; those of nothing are left out.
     mutating func averages() throws(TorchError) -> [(name: String, value: Double)] {
@@ -78,10 +82,10 @@ struct MetricAverages {
     }
 
     private mutating func settle() throws(TorchError) {
-        for metric in pending {
+        for metric in pending.joined() {
             add(metric.name, sum: try metric.value.item() * metric.weight, weight: metric.weight)
         }
-        pending = []
+        pending = [[]]
     }
 
     private mutating func add(_ name: String, sum: Double, weight: Double) {
@@ -90,24 +94,35 @@ struct MetricAverages {
         sums[name] = (old.sum + sum, old.weight + weight)
     }
 
-    /// Adds up what all processes measured since the last time, in their order: afterwards all hold the same sums.
+    /// Adds up what all processes measured since the last time, step by step and in their order: afterwards all hold the same sums.
     mutating func settle(over communicator: any Communicator) throws(TorchError) {
         guard communicator.size > 1 else { return try settle() }
-        var own = MetricAverages()
-        own.pending = pending
-        pending = []
+        var lines: [String] = []
         // Names differ: a process may have no answer of a kind. Numbers travel as their bits.
-        let text = try own.values().map { "\($0.name)\t\($0.sum.bitPattern)\t\($0.weight.bitPattern)" }
-            .joined(separator: "\n")
-        for message in try communicator.gatheredBytes(Array(text.utf8)) {
+        for (step, metrics) in pending.enumerated() {
+            var own = MetricAverages()
+            own.add(metrics)
+            for value in try own.values() {
+                lines.append("\(step)\t\(value.name)\t\(value.sum.bitPattern)\t\(value.weight.bitPattern)")
+            }
+        }
+        pending = [[]]
+        var measured: [(step: Int, name: String, sum: Double, weight: Double)] = []
+        for message in try communicator.gatheredBytes(Array(lines.joined(separator: "\n").utf8)) {
             for line in String(decoding: message, as: UTF8.self).split(separator: "\n") {
                 let parts = line.split(separator: "\t")
-                guard parts.count == 3, let sum = UInt64(parts[1]), let weight = UInt64(parts[2]) else {
-                    preconditionFailure("all processes run the same program")
-                }
-                add(
-                    String(parts[0]), sum: Double(bitPattern: sum), weight: Double(bitPattern: weight))
+                guard parts.count == 4, let step = Int(parts[0]), let sum = UInt64(parts[2]),
+                    let weight = UInt64(parts[3])
+                else { preconditionFailure("all processes run the same program") }
+                measured.append(
+                    (step, String(parts[1]), Double(bitPattern: sum), Double(bitPattern: weight)))
             }
+        }
+        // Sorted by step; within one the order of the processes stays.
+        for entry in measured.enumerated().sorted(by: {
+            ($0.element.step, $0.offset) < ($1.element.step, $1.offset)
+        }).map(\.element) {
+            add(entry.name, sum: entry.sum, weight: entry.weight)
         }
     }
 }
