@@ -170,7 +170,7 @@ let package = Package(
         tests("LFHubTests", ["LFTestSupport", "LFHub", "LFHTTP", "LFDiagnostics", crypto]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFTestSupport", "LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
-        tests("LFTorchTests", ["LFTorch"]),
+        tests("LFTorchTests", ["LFTorch", "LFLauncher"]),
         tests("LFNNTests", ["LFNN", "LFTorch", "LFStream", "LFCheckpoint", "LFDiagnostics"]),
         tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),
         tests(
@@ -198,13 +198,14 @@ let package = Package(
         tests(
             "LFParityTests",
             [
-                "LFWorkflows", "LFTrainer", "LFGeneration", "LFModels", "LFCheckpoint", "LFTorch", "LFData",
-                "LFStream",
+                "LFWorkflows", "LFLauncher", "LFTrainer", "LFGeneration", "LFModels", "LFCheckpoint",
+                "LFTorch",
+                "LFData", "LFStream",
                 "LFConfig", "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate",
                 "LFTokenizer",
                 "LFDiagnostics",
             ]),
-        tests("LFEndToEndTests", ["LFTestSupport", "LFJSON", "LFDiagnostics"]),
+        tests("LFEndToEndTests", ["LFTestSupport", "LFLauncher", "LFJSON", "LFDiagnostics"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20

@@ -2,7 +2,9 @@
 #define USE_C10D_GLOO 1
 #include "Internal.hpp"
 
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <thread>
@@ -12,8 +14,44 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <unistd.h>
 
+struct lf_store {
+    /// What the heartbeat's thread holds: it may outlive the store by an answer that never comes.
+    struct Heartbeat {
+        c10::intrusive_ptr<c10d::Store> store;
+        std::mutex mutex;
+        std::condition_variable changed;
+        bool stops = false, has_ended = false;
+
+        void run(const std::string &key, std::chrono::duration<double> interval) {
+            std::unique_lock<std::mutex> lock(mutex);
+            while (!stops) {
+                lock.unlock();
+                // Where the process that serves the store is gone, this one's next exchange says so.
+                bool failed = false;
+                try { store->add(key, 1); } catch (...) { failed = true; }
+                lock.lock();
+                if (failed) break;
+                changed.wait_for(lock, interval, [&] { return stops; });
+            }
+            has_ended = true;
+            changed.notify_all();
+        }
+    };
+
+    c10::intrusive_ptr<c10d::Store> value;
+    std::shared_ptr<Heartbeat> heartbeat;
+
+    void stop_heartbeat() {
+        if (!heartbeat) return;
+        std::unique_lock<std::mutex> lock(heartbeat->mutex);
+        heartbeat->stops = true;
+        heartbeat->changed.notify_all();
+        heartbeat->changed.wait_for(lock, std::chrono::seconds(1), [&] { return heartbeat->has_ended; });
+    }
+    ~lf_store() { stop_heartbeat(); }
+};
+
 struct lf_process_group {
-    c10::intrusive_ptr<c10d::Store> store;
     c10::intrusive_ptr<c10d::ProcessGroup> value;
 };
 
@@ -148,23 +186,62 @@ void carry_kinds(const std::vector<Kind> &kinds, Start start, Takes takes) {
 
 using namespace lf;
 
-lf_status lf_process_group_join(const lf_process_place *place, lf_process_group_t *out) {
+lf_status lf_store_open(const lf_process_place *place, lf_store_t *out) {
     return guarded([&] {
-        auto limit = std::chrono::milliseconds(int64_t(place->timeout_seconds * 1000));
         c10d::TCPStoreOptions options;
         options.port = uint16_t(place->master_port);
         options.isServer = place->rank == 0 && place->serves_store;
         options.numWorkers = place->size;
-        options.waitWorkers = place->serves_store;  // every process reports to the store, process 0 counts
-        options.timeout = std::chrono::milliseconds(int64_t(place->meeting_seconds * 1000));
+        options.waitWorkers = false;
+        options.timeout = std::chrono::milliseconds(int64_t(place->rendezvous_seconds * 1000));
         auto store = c10::make_intrusive<c10d::TCPStore>(place->master_address, options);
-        auto named = c10::make_intrusive<c10d::PrefixStore>(place->run_name, store);
-        auto group = c10::make_intrusive<c10d::ProcessGroup>(named, place->rank, place->size);
+        auto result = std::make_unique<lf_store>();
+        result->value = c10::make_intrusive<c10d::PrefixStore>(place->run_name, store);
+        *out = result.release();
+    });
+}
+
+void lf_store_free(lf_store_t store) { delete store; }
+
+lf_status lf_store_add(lf_store_t store, const char *key, int64_t amount, int64_t *total) {
+    return guarded([&] { *total = store->value->add(key, amount); });
+}
+
+lf_status lf_store_set(lf_store_t store, const char *key, const char *text) {
+    return guarded([&] { store->value->set(key, std::string(text)); });
+}
+
+lf_status lf_store_get(lf_store_t store, const char *key, char *text, size_t capacity, size_t *length) {
+    return guarded([&] {
+        *length = 0;
+        if (!store->value->check({key})) return;
+        auto bytes = store->value->get(key);
+        *length = std::min(bytes.size(), capacity);
+        std::copy_n(bytes.begin(), *length, text);
+    });
+}
+
+lf_status lf_store_start_heartbeat(lf_store_t store, const char *key, double seconds) {
+    return guarded([&] {
+        store->heartbeat = std::make_shared<lf_store::Heartbeat>();
+        store->heartbeat->store = store->value;
+        std::thread([heartbeat = store->heartbeat, key = std::string(key), seconds] {
+            heartbeat->run(key, std::chrono::duration<double>(seconds));
+        }).detach();
+    });
+}
+
+void lf_store_stop_heartbeat(lf_store_t store) { store->stop_heartbeat(); }
+
+lf_status lf_process_group_join(lf_store_t store, const lf_process_place *place, lf_process_group_t *out) {
+    return guarded([&] {
+        auto limit = std::chrono::milliseconds(int64_t(place->timeout_seconds * 1000));
+        auto group = c10::make_intrusive<c10d::ProcessGroup>(store->value, place->rank, place->size);
         group->setBackend(
-            c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo_backend(named, *place, limit));
+            c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo_backend(store->value, *place, limit));
         group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
         group->setGroupName("default");
-        *out = new lf_process_group{std::move(named), std::move(group)};
+        *out = new lf_process_group{std::move(group)};
     });
 }
 
@@ -226,17 +303,4 @@ lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, 
 
 lf_status lf_process_group_barrier(lf_process_group_t group) {
     return guarded([&] { group->value->barrier()->wait(); });
-}
-
-lf_status lf_process_group_meet(lf_process_group_t group, const char *name) {
-    return guarded([&] {
-        auto key = std::string("meet/") + name;
-        auto pause = std::chrono::milliseconds(2);
-        // Asking the store fails when process 0 is gone; the launcher ends this process when another one is.
-        for (auto present = group->store->add(key, 1); present < group->value->getSize();
-             present = group->store->add(key, 0)) {
-            std::this_thread::sleep_for(pause);
-            pause = std::min(pause * 2, std::chrono::milliseconds(500));
-        }
-    });
 }

@@ -24,8 +24,15 @@ public func runCommand(_ arguments: [String]) -> Int32 {
         report("error: \(error)")
         return error.exitStatus
     } catch let error as TorchError {
-        report("error: \(explained(error))")
-        return error.kind == .communication ? MemberVariables.lostConnectionStatus : 1
+        guard [.communication, .peerFailure].contains(error.kind) else {
+            report("error: \(explained(error))")
+            return 1
+        }
+        let loss = explained(error)
+        if !MemberVariables.leavesToLauncher(loss, ProcessInfo.processInfo.environment) {
+            report("error: \(loss)")
+        }
+        return MemberVariables.lostConnectionStatus
     } catch {
         report("error: \(error)")
         return 1
@@ -98,6 +105,7 @@ private func explained(_ error: TorchError) -> String {
         "\(error). Lower per_device_train_batch_size or cutoff_len, or raise gradient_accumulation_steps instead."
     case .communication:
         "Another process of the run is gone, or does not answer within ddp_timeout (\(error)). The process that failed first says why."
+    case .peerFailure: error.message
     case .invalidArgument, .internalError:
         "\(error). This is a defect of the program; please report it with the configuration."
     }

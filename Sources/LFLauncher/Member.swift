@@ -12,6 +12,20 @@ public enum MemberVariables {
     /// The file that marks the start of the run's first step; nil where this launcher has not started the process.
     public static func startMarker(_ environment: [String: String]) -> String? { environment[startMarker] }
 
+    static func lossFile(besides marker: String) -> String { marker + "-lost" }
+
+    /// Leaves the sentence that says which other process is lost to the launcher of process 0: it writes to the same terminal, and may know
+    /// the cause better.
+    ///
+    /// - Returns: Whether the launcher will find it.
+    public static func leavesToLauncher(_ loss: String, _ environment: [String: String]) -> Bool {
+        guard environment["RANK"] == "0", let marker = startMarker(environment) else { return false }
+        return
+            (try? "error: \(loss)\n".write(
+                toFile: lossFile(besides: marker), atomically: true, encoding: .utf8))
+            != nil
+    }
+
     /// Ends this process when the launcher that started it is gone, however that has ended.
     public static func followLauncher(_ environment: [String: String]) {
         guard let text = environment[lifeline], let descriptor = Int32(text),
@@ -71,7 +85,7 @@ enum StopSignals {
 }
 
 /// A port of this machine that nobody listens at now.
-func freePort() throws -> Int {
+package func freePort() throws -> Int {
     let probe = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(probe) }
     var address = sockaddr_in()

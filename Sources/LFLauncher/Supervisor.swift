@@ -11,8 +11,9 @@ public final class Supervisor {
     private let request: LaunchRequest
     private let command: [String]
     private let environment: [String: String]
-    /// Holds the processes' output, and the mark that the run has begun.
+    /// Holds the processes' output, and the mark that the run has begun; it goes with the launcher unless a message names a file in it.
     private let folder: String
+    private var keepsFolder = false
     private let report: (String) -> Void
     private let logger = Logger(label: "llamafactory.launcher")
 
@@ -22,26 +23,30 @@ public final class Supervisor {
     /// - Parameters:
     ///   - command: A program's path and its arguments; every process runs it.
     ///   - environment: What the processes find, besides their places.
-    ///   - report: Receives the sentence that says why the run has failed.
+    ///   - temporaryFolder: Where the folder for the processes' output is made; nil for the system's.
+    ///   - report: Receives the sentence that says why the run has failed, where process 0 has not said so itself.
     /// - Throws: `UserError` when there is no room for their output.
     public init(
         _ request: LaunchRequest, command: [String], environment: [String: String],
-        report: @escaping (String) -> Void
+        temporaryFolder: String? = nil, report: @escaping (String) -> Void
     ) throws {
         self.request = request
         self.report = report
         self.command = command
         self.environment = environment
-        var template = Array((NSTemporaryDirectory() + "llamafactory-XXXXXX").utf8CString)
+        let temporaryFolder = temporaryFolder ?? NSTemporaryDirectory()
+        var template = Array((temporaryFolder + "/llamafactory-XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else {
             throw UserError(
                 .failedRun, "The folder for the processes' output cannot be made.",
-                at: NSTemporaryDirectory(), remedy: "Set TMPDIR to a folder that can be written.")
+                at: temporaryFolder, remedy: "Set TMPDIR to a folder that can be written.")
         }
         folder = template.withUnsafeBufferPointer { buffer in
             buffer.baseAddress.map { String(cString: $0) } ?? ""
         }
     }
+
+    deinit { if !keepsFolder { removeTree(folder) } }
 
     /// Runs all processes to their end.
     ///
@@ -52,14 +57,20 @@ public final class Supervisor {
         for attempt in 0... {
             let outcome = try runOnce(attempt)
             guard let failure = outcome.failure else {
-                removeTree(folder)
                 return outcome.isInterrupted ? 130 : 0
             }
             let what = description(of: failure)
             // A wrong configuration is as wrong the next time.
             let isMendable = failure.status.exitStatus != 64 && !StopSignals.isRequested
             guard isMendable, attempt < request.maxRestarts else {
-                report(what)
+                if failure.isExplained {
+                    logger.info("\(what)")
+                } else {
+                    keepsFolder = failure.rank > 0
+                    report(what)
+                }
+                removeTree(startMarker)
+                removeTree(lossFile)
                 return failure.status.shellStatus
             }
             logger.warning(
@@ -81,9 +92,16 @@ public final class Supervisor {
         var rank: Int
         var localRank: Int
         var status: ChildStatus
+        /// Whether the process's own last words are on the terminal: process 0 writes there, but leaves the loss of another one to
+        /// its launcher, who may know more.
+        var isExplained: Bool { rank == 0 && status.exitStatus != nil && !status.isLostConnection }
     }
 
+    private var startMarker: String { folder + "/started" }
+    private var lossFile: String { MemberVariables.lossFile(besides: startMarker) }
+
     private func runOnce(_ attempt: Int) throws -> (failure: Failure?, isInterrupted: Bool) {
+        removeTree(lossFile)
         let lifeline = try Lifeline()
         let port = try request.masterPort ?? freePort()
         if attempt == 0 { announce(port) }
@@ -156,7 +174,8 @@ public final class Supervisor {
         return ended
     }
 
-    /// The failure that the others follow from: the first that is not the loss of a connection.
+    /// The failure that the others follow from: the first that is not the loss of a connection. Who fails beside others without having
+    /// lost them fails for the same reason, so that process 0 is named where it is among them.
     private func firstCause(of members: [Member]) -> Failure? {
         let failures = members.compactMap { member in
             member.status.flatMap { status in
@@ -166,14 +185,15 @@ public final class Supervisor {
                         localRank: member.localRank, status: status) : nil
             }
         }.sorted { $0.status.order < $1.status.order }
-        return failures.first { !$0.status.isLostConnection } ?? failures.first
+        return failures.first(where: \.isExplained) ?? failures.first { !$0.status.isLostConnection }
+            ?? failures.first
     }
 
     // MARK: What people read
 
     private func announce(_ port: Int) {
         logger.info(
-            "Starting \(request.processesPerNode) \(request.processesPerNode == 1 ? "process" : "processes") that meet at \(request.masterAddress):\(port)"
+            "Starting \(request.processesPerNode) \(request.processesPerNode == 1 ? "process" : "processes"), which join at \(request.masterAddress):\(port)"
         )
         if request.nodes > 1 {
             logger.info("This is machine \(request.nodeRank) of \(request.nodes) (counted from 0)")
@@ -191,17 +211,21 @@ public final class Supervisor {
             case .signal(let number):
                 "was killed by signal \(number) (\(signalName(number)))"
             case .exit(let status):
-                lastError(in: output).map { "failed: \($0)" } ?? "failed with status \(status)"
+                lastError(in: output ?? lossFile).map { "failed: \($0)" } ?? "failed with status \(status)"
             }
         let place = output.map { " Its output is in \($0)." } ?? ""
+        // What it has heard of another machine's process is a whole sentence.
+        if failure.status.isLostConnection, let heard = lastError(in: output ?? lossFile) {
+            return "\(heard) All processes on this machine are ended.\(place)"
+        }
         let consequence = request.size > 1 ? " All processes on this machine are ended." : ""
         let dot = reason.hasSuffix(".") ? "" : "."
         return "Process \(failure.rank) \(reason)\(dot)\(consequence)\(place)"
     }
 
     /// What the process said last that begins with `error: `.
-    private func lastError(in file: String?) -> String? {
-        guard let file, let content = FileManager.default.contents(atPath: file) else { return nil }
+    private func lastError(in file: String) -> String? {
+        guard let content = FileManager.default.contents(atPath: file) else { return nil }
         return String(decoding: content, as: UTF8.self).split(separator: "\n").last {
             $0.hasPrefix("error: ")
         }.map { String($0.dropFirst(7)) }
@@ -226,7 +250,7 @@ public final class Supervisor {
         result["TORCHELASTIC_RUN_ID"] = request.runID
         result["TORCHELASTIC_USE_AGENT_STORE"] = nil
         result[MemberVariables.lifeline] = String(Lifeline.descriptor)
-        result[MemberVariables.startMarker] = folder + "/started"
+        result[MemberVariables.startMarker] = startMarker
         if result["OMP_NUM_THREADS"] == nil, request.processesPerNode > 1 {
             let cores = ProcessInfo.processInfo.activeProcessorCount
             result["OMP_NUM_THREADS"] = String(max(1, cores / request.processesPerNode))

@@ -16,9 +16,13 @@ public protocol Communicator: AnyObject {
     func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor
     /// Waits until all processes are here, at most as long as an exchange may take.
     func barrier() throws(TorchError)
-    /// Waits until all processes have met under this name, however long one of them takes: for work whose length differs, such as
+    /// Waits until all processes have come here, however long one that is alive takes: for work whose length differs, such as
     /// tokenizing. A name serves once.
-    func meet(_ name: String) throws(TorchError)
+    ///
+    /// - Throws: `TorchError` of kind `peerFailure` when another process has failed, or gives no sign of life.
+    func storeBarrier(_ name: String) throws(TorchError)
+    /// Tells the others why this process ends, and ends their exchanges.
+    func leave(failing reason: String)
     /// The loss of a connection that happened where it could not be told, within a backward pass.
     var failure: TorchError? { get }
 }
@@ -94,5 +98,6 @@ public final class SingleProcess: Communicator {
         try tensor.detached().reshaped([1] + tensor.shape)
     }
     public func barrier() {}
-    public func meet(_ name: String) {}
+    public func storeBarrier(_ name: String) {}
+    public func leave(failing reason: String) {}
 }

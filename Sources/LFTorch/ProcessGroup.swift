@@ -1,4 +1,5 @@
 internal import CTorch
+internal import Foundation
 
 /// Where a process stands among those that train together.
 public struct ProcessPlace: Sendable, Equatable {
@@ -11,17 +12,31 @@ public struct ProcessPlace: Sendable, Equatable {
     public var servesStore: Bool
     /// The network interface to talk through, such as `eth0`; nil takes the one that leads to the master.
     public var networkInterface: String?
-    /// Names one attempt: processes of another attempt do not meet these.
+    /// Names one attempt: processes of another attempt do not join these.
     public var runName: String
     /// Seconds to wait for the others in every exchange.
     public var timeout: Double
-    /// Seconds to wait until all are there.
-    public var meetingTimeout: Double
+    /// Seconds to wait until all have joined.
+    public var rendezvousTimeout: Double
+    /// How long barriers over the store wait before something is said or done.
+    package var waits = Waits()
+
+    /// Seconds.
+    package struct Waits: Sendable, Equatable {
+        /// Between two signs of life of each process.
+        package var heartbeat = 5.0
+        /// Without a sign of life until a process counts as gone.
+        package var silence = 60.0
+        /// Between two lines that say who is missing.
+        package var notice = 30.0
+
+        package init() {}
+    }
 
     public init(
         rank: Int, size: Int, masterAddress: String, masterPort: Int, servesStore: Bool = true,
         networkInterface: String? = nil, runName: String = "run", timeout: Double = 1800,
-        meetingTimeout: Double? = nil
+        rendezvousTimeout: Double? = nil
     ) {
         self.rank = rank
         self.size = size
@@ -31,37 +46,49 @@ public struct ProcessPlace: Sendable, Equatable {
         self.networkInterface = networkInterface
         self.runName = runName
         self.timeout = timeout
-        self.meetingTimeout = meetingTimeout ?? timeout
+        self.rendezvousTimeout = rendezvousTimeout ?? timeout
+    }
+
+    /// Hands this place to a function of the shim.
+    func withPlain<R>(
+        _ body: (UnsafePointer<lf_process_place>) throws(TorchError) -> R
+    ) throws(TorchError) -> R {
+        let texts = [masterAddress, runName, networkInterface].map { text in text.flatMap { strdup($0) } }
+        defer { for text in texts { free(text) } }
+        var plain = lf_process_place(
+            rank: Int32(rank), size: Int32(size), master_address: texts[0], master_port: Int32(masterPort),
+            serves_store: servesStore, network_interface: texts[2], run_name: texts[1],
+            timeout_seconds: timeout, rendezvous_seconds: rendezvousTimeout)
+        return try body(&plain)
     }
 }
 
 /// Processes that exchange tensors with one another: Gloo on the CPU, out of libtorch.
 ///
-/// All processes call the same functions in the same order. A process that is gone makes every exchange of the others throw.
+/// All processes call the same functions in the same order. A process that is gone makes every exchange of the others throw; where it
+/// has said why, the error of the others says so too.
 public final class ProcessGroup: Communicator {
     public let rank: Int
     public let size: Int
-    private let handle: lf_process_group_t
+    private let store: RunStore
+    /// nil once this process has failed: its connections are closed.
+    private var handle: lf_process_group_t?
 
-    /// Meets the other processes; returns when all are there.
+    /// Joins the other processes; returns when all have.
     ///
+    /// - Parameter notice: Receives a line now and then while others are waited for.
     /// - Throws: `TorchError` when one is missing after the time-out, or the port is taken.
-    public init(joining place: ProcessPlace) throws(TorchError) {
+    public init(
+        joining place: ProcessPlace, notice: @escaping (String) -> Void = { _ in }
+    ) throws(TorchError) {
         (rank, size) = (place.rank, place.size)
+        let store = try RunStore(of: place, notice: notice)
+        self.store = store
+        try store.barrier("join", limit: place.rendezvousTimeout)
         var raw: lf_process_group_t?
-        let status = place.masterAddress.withCString { address in
-            place.runName.withCString { name in
-                withOptionalCString(place.networkInterface) { interface in
-                    var place = lf_process_place(
-                        rank: Int32(place.rank), size: Int32(place.size), master_address: address,
-                        master_port: Int32(place.masterPort), serves_store: place.servesStore,
-                        network_interface: interface, run_name: name, timeout_seconds: place.timeout,
-                        meeting_seconds: place.meetingTimeout)
-                    return lf_process_group_join(&place, &raw)
-                }
-            }
+        try place.withPlain { (plain) throws(TorchError) in
+            try checkExchange("join processes", lf_process_group_join(store.handle, plain, &raw))
         }
-        try checkExchange("join processes", status)
         guard let raw else { preconditionFailure("a successful join yields a handle") }
         handle = raw
     }
@@ -71,9 +98,9 @@ public final class ProcessGroup: Communicator {
     public func sum(_ tensors: [Tensor]) throws(TorchError) {
         guard !tensors.isEmpty else { return }
         let handles: [lf_tensor_t?] = tensors.map(\.handle)
-        try checkExchange(
-            "sum over processes",
-            handles.withUnsafeBufferPointer { lf_process_group_sum(handle, $0.baseAddress, $0.count) })
+        try exchange("sum over processes") { group in
+            handles.withUnsafeBufferPointer { lf_process_group_sum(group, $0.baseAddress, $0.count) }
+        }
     }
 
     public func broadcast(_ tensors: [Tensor], from roots: [Int]) throws(TorchError) {
@@ -94,44 +121,51 @@ public final class ProcessGroup: Communicator {
         guard !tensors.isEmpty else { return }
         let handles: [lf_tensor_t?] = tensors.map(\.handle)
         let ranks = roots.map { Int32($0) }
-        let status = withExtendedLifetime(tensors) {
-            handles.withUnsafeBufferPointer { handles in
-                ranks.withUnsafeBufferPointer {
-                    operation(handle, handles.baseAddress, $0.baseAddress, handles.count)
+        try exchange(name) { group in
+            withExtendedLifetime(tensors) {
+                handles.withUnsafeBufferPointer { handles in
+                    ranks.withUnsafeBufferPointer {
+                        operation(group, handles.baseAddress, $0.baseAddress, handles.count)
+                    }
                 }
             }
         }
-        try checkExchange(name, status)
     }
 
     public func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor {
         var raw: lf_tensor_t?
-        try checkExchange(
-            "gather from processes", lf_process_group_gather(handle, tensor.handle, &raw))
+        try exchange("gather from processes") { lf_process_group_gather($0, tensor.handle, &raw) }
         guard let raw else { preconditionFailure("a successful exchange yields a tensor") }
         return Tensor(adopting: raw)
     }
 
-    public func barrier() throws(TorchError) {
-        try checkExchange("barrier", lf_process_group_barrier(handle))
+    public func barrier() throws(TorchError) { try exchange("barrier") { lf_process_group_barrier($0) } }
+
+    public func storeBarrier(_ name: String) throws(TorchError) { try store.barrier(name) }
+
+    public func leave(failing reason: String) {
+        try? store.report(failure: reason)
+        // The others' exchanges end now, and they ask the store why.
+        lf_process_group_free(handle)
+        handle = nil
+        store.lingerUntilRead()
     }
 
-    public func meet(_ name: String) throws(TorchError) {
-        try checkExchange(
-            "wait for the other processes", name.withCString { lf_process_group_meet(handle, $0) })
-    }
-}
+    /// From now on this process looks dead to the others, for tests.
+    package func stopHeartbeat() { store.stopHeartbeat() }
 
-/// What fails in an exchange is the connection to another process, unless memory is.
-private func checkExchange(_ operation: String, _ status: lf_status) throws(TorchError) {
-    do throws(TorchError) { try check(operation, status) } catch {
-        var failure = error
-        if failure.kind != .outOfMemory { failure.kind = .communication }
-        throw failure
+    /// A failed exchange is the fault of a process that has said why, or of one that is gone without a word.
+    private func exchange(
+        _ operation: String, _ call: (lf_process_group_t) -> lf_status
+    ) throws(TorchError) {
+        guard let handle else {
+            throw TorchError(
+                kind: .communication, operation: operation, message: "this process has left the others")
+        }
+        do throws(TorchError) { try checkExchange(operation, call(handle)) } catch {
+            guard error.kind == .communication else { throw error }
+            let reason = (try? store.firstFailure()) ?? nil
+            throw reason ?? error
+        }
     }
-}
-
-private func withOptionalCString<R>(_ text: String?, _ body: (UnsafePointer<CChar>?) -> R) -> R {
-    guard let text else { return body(nil) }
-    return text.withCString { body($0) }
 }

@@ -6,6 +6,8 @@ public struct TorchError: Error, Sendable, Equatable, CustomStringConvertible {
         case invalidArgument, outOfMemory, internalError
         /// Another process cannot be reached, or is gone.
         case communication
+        /// Another process has said why it failed, or gives no sign of life; the message is a whole sentence.
+        case peerFailure
     }
 
     public var kind: Kind

@@ -152,10 +152,12 @@ public final class WeightSharing: Communicator {
         try base.barrier()
     }
 
-    public func meet(_ name: String) throws(TorchError) {
+    public func storeBarrier(_ name: String) throws(TorchError) {
         try attend(0)
-        try base.meet(name)
+        try base.storeBarrier(name)
     }
+
+    public func leave(failing reason: String) { base.leave(failing: reason) }
 }
 
 /// Weights that are lent and taken back together.

@@ -10,7 +10,7 @@ import LFTrainer
 import Logging
 import Synchronization
 
-/// The processes of a run: how they meet, take turns and agree.
+/// The processes of a run: how they join, take turns and agree.
 struct Processes {
     let role: ProcessRole
     let communicator: any Communicator
@@ -19,12 +19,12 @@ struct Processes {
     /// Whether one process prepares files for all machines, not one on each.
     private let sharesFileSystem: Bool
 
-    /// How long a process waits for the others to appear, in seconds; less where `ddp_timeout` is.
-    private static let longestMeeting = 600.0
+    /// How long a process waits for the others to join, in seconds; less where `ddp_timeout` is.
+    private static let longestRendezvous = 600.0
 
-    /// Meets the other processes.
+    /// Joins the other processes.
     ///
-    /// - Throws: `UserError` when they are not there, or the run would need a GPU for each.
+    /// - Throws: `UserError` when one is missing, or the run would need a GPU for each.
     init(_ role: ProcessRole, _ config: ResolvedConfig) throws {
         self.role = role
         sharesFileSystem = config.training.sharesFileSystem
@@ -43,12 +43,16 @@ struct Processes {
             rank: role.rank, size: role.size, masterAddress: role.masterAddress,
             masterPort: role.masterPort, servesStore: role.servesStore,
             networkInterface: role.networkInterface, runName: role.runName, timeout: limit,
-            meetingTimeout: min(limit, Self.longestMeeting))
-        let patience = Patience(
-            "Waiting for all \(role.size) processes at \(role.masterAddress):\(role.masterPort)")
-        defer { patience.end() }
+            rendezvousTimeout: min(limit, Self.longestRendezvous))
+        let address = "\(role.masterAddress):\(role.masterPort)"
+        let notice = DelayedNotice("Still waiting for rank 0 at \(address)")
+        defer { notice.cancel() }
         do throws(TorchError) {
-            let group = try ProcessGroup(joining: place)
+            let logger = Logger(label: "llamafactory.train")
+            let group = try ProcessGroup(joining: place) { line in
+                notice.cancel()
+                logger.info("\(line)")
+            }
             sharing = config.training.zeroStage == 3 ? WeightSharing(over: group) : nil
             communicator = sharing ?? group
         } catch {
@@ -56,10 +60,19 @@ struct Processes {
             let reason = error.message.split(separator: "\n").first ?? ""
             throw UserError(
                 .failedRun,
-                "Process \(role.rank) of \(role.size) could not meet the others at \(role.masterAddress):\(role.masterPort): \(reason).",
+                "Process \(role.rank) of \(role.size) could not join the others at \(address): \(reason).",
                 remedy:
                     "Check that all \(role.size) processes were started, and that MASTER_ADDR and MASTER_PORT name the machine of process 0 and a free port that the others reach."
             )
+        }
+    }
+
+    /// Runs this process's part; where it fails, the others learn why.
+    func tellingFailures<R>(_ work: () throws -> R) throws -> R {
+        do { return try work() } catch {
+            let isOfAnother = [.communication, .peerFailure].contains((error as? TorchError)?.kind)
+            if !isOfAnother { communicator.leave(failing: "\(error)") }
+            throw error
         }
     }
 
@@ -72,14 +85,18 @@ struct Processes {
 
     /// Work that leaves files behind which the others then find: the first process of each machine, or of all, does it before them.
     func inTurn<R>(_ name: String, _ work: () throws -> R) throws -> R {
-        if isMain || role.localRank == 0 && !sharesFileSystem {
+        if preparesFiles {
             let result = try work()
-            try communicator.meet(name)
+            try communicator.storeBarrier(name)
             return result
         }
-        try communicator.meet(name)
+        try communicator.storeBarrier(name)
         return try work()
     }
+
+    /// Whether this process makes the files that others of its machine then find: the first one of each machine, or of all machines
+    /// where they share their files (`data_shared_file_system`).
+    var preparesFiles: Bool { isMain || role.localRank == 0 && !sharesFileSystem }
 
     /// The checkpoint that process 0 resumes from, opened by all.
     ///
@@ -102,8 +119,8 @@ struct Processes {
     }
 
     /// Waits until all are done: process 0 serves the others to their end.
-    func part() throws {
-        if isMain { try communicator.meet("end") } else { try? communicator.meet("end") }
+    func finish() throws {
+        if isMain { try communicator.storeBarrier("end") } else { try? communicator.storeBarrier("end") }
     }
 
     /// Shares the processor's cores among the processes of a machine, unless something else has.
@@ -135,14 +152,14 @@ extension Communicator {
 }
 
 /// Says once what is waited for, when that takes long.
-private final class Patience: Sendable {
-    private let hasEnded = Mutex(false)
+private final class DelayedNotice: Sendable {
+    private let isCancelled = Mutex(false)
 
     init(_ notice: String, after seconds: Double = 15) {
         DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { [self] in
-            if !hasEnded.withLock({ $0 }) { Logger(label: "llamafactory.train").info("\(notice)") }
+            if !isCancelled.withLock({ $0 }) { Logger(label: "llamafactory.train").info("\(notice)") }
         }
     }
 
-    func end() { hasEnded.withLock { $0 = true } }
+    func cancel() { isCancelled.withLock { $0 = true } }
 }

@@ -34,33 +34,38 @@ public func runTraining(
     startMarker: String? = nil
 ) throws -> TrainingResult {
     let processes = try Processes(role, config)
-    let logger = processes.logger("llamafactory.train")
-    for warning in config.warnings { logger.warning("\(warning)") }
-    let config = continued(config, startMarker: startMarker)
-    guard processes.isMain else {
-        let checkpoint = try processes.agreed(on: nil)
-        return try TrainingRun(config, today, processes, checkpoint).run()
+    return try processes.tellingFailures {
+        try processes.requireSameArguments(config)
+        let logger = processes.logger("llamafactory.train")
+        for warning in config.warnings { logger.warning("\(warning)") }
+        let config = continued(config, startMarker: startMarker)
+        guard processes.isMain else {
+            let checkpoint = try processes.agreed(on: nil)
+            return try TrainingRun(config, today, processes, checkpoint).run()
+        }
+        return try runMain(config, today, processes, startMarker, logger)
     }
+}
+
+/// The part of the process that writes: it holds the output folder from the first file to the end of the last upload.
+private func runMain(
+    _ config: ResolvedConfig, _ today: PromptDate, _ processes: Processes, _ startMarker: String?,
+    _ logger: Logger
+) throws -> TrainingResult {
     try requireOtherFolder(config)
     let pusher = try HubPusher(config, environment: ProcessInfo.processInfo.environment)
     let found = try resumableCheckpoint(config, logger)
     let created = try prepareOutputFolder(config.training.outputDir)
-    let trackers = RunTrackers(config, resumes: found != nil)
     do {
         let lock = try FolderLock(config.training.outputDir, key: "output_dir")
-        let result = try withExtendedLifetime(lock) {
+        return try withExtendedLifetime(lock) {
             var run = TrainingRun(config, today, processes, try processes.agreed(on: found))
-            run.trackers = trackers
+            run.trackers = RunTrackers(config, resumes: found != nil)
             run.pusher = pusher
             run.startMarker = startMarker
-            return try run.run()
+            return try run.runToLastUpload()
         }
-        if result.isInterrupted { pusher?.giveUp() } else { try pusher?.finish() }
-        try trackers.finish(exitCode: result.isInterrupted ? 130 : 0, logger)
-        return result
     } catch {
-        pusher?.giveUp()
-        try? trackers.finish(exitCode: 1, logger)
         // What failed before it wrote anything leaves nothing behind; folders with content stay.
         if !created.isEmpty {
             let log = RunFiles(config.training.outputDir).trainerLog
@@ -106,6 +111,20 @@ private struct TrainingRun {
         logger = processes.logger("llamafactory.train")
     }
 
+    /// Runs, closes the trackers' files, which are part of the folder, and then uploads it.
+    func runToLastUpload() throws -> TrainingResult {
+        do {
+            let result = try run()
+            try trackers?.finish(exitCode: result.isInterrupted ? 130 : 0, logger)
+            if result.isInterrupted { pusher?.giveUp() } else { try pusher?.finish() }
+            return result
+        } catch {
+            pusher?.giveUp()
+            try? trackers?.finish(exitCode: 1, logger)
+            throw error
+        }
+    }
+
     func run() throws -> TrainingResult {
         TorchRuntime.keepFreedMemory()
         processes.shareThreads(config.training.threads)
@@ -113,6 +132,8 @@ private struct TrainingRun {
         let setup = try processes.inTurn("model") { try checkedSetup(&loader) }
         let data = try loadData(setup)
         let prepared = try loader.load()
+        try requireSameModel(
+            prepared.model, trainable: prepared.trainable, over: processes.communicator)
         // Every process says what it computes on, as upstream's do.
         Logger(label: "llamafactory.train").info(
             """
@@ -147,8 +168,9 @@ private struct TrainingRun {
                 try AnswerPredictor(config, prepared.model, tokenizer: setup.tokenizer, logger: logger)
             } : nil
         trainer.exampleScoring = answers
+        try trainer.requireSameData()
         let result = try carryOut(trainer, data, stage, saver, answers)
-        try processes.part()
+        try processes.finish()
         return result
     }
 
@@ -173,8 +195,8 @@ private struct TrainingRun {
     private func loadData(_ setup: TemplateSetup) throws -> DatasetModule {
         let data = try processes.inTurn("data") {
             var config = config
-            // The process before has made it anew.
-            if !processes.isMain { config.data.overwriteCache = false }
+            // The first process of the machine has made it anew.
+            if !processes.preparesFiles { config.data.overwriteCache = false }
             return try loadDatasets(
                 config: config, tokenizer: setup.tokenizer, template: setup.template,
                 tokenizerFolder: tokenizerFolder(),

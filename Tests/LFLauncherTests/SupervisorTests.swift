@@ -12,6 +12,8 @@ import Testing
         var reports: [String]
         var seconds: Double
         var files: [String: String]
+        /// What is left of the launcher's folder.
+        var left: [String]
     }
 
     /// Runs a script in several processes; what they write into `$OUT` is returned by file name.
@@ -24,19 +26,23 @@ import Testing
         var request = LaunchRequest()
         request.processesPerNode = processes
         change(&request)
+        let temporary = folder + "-tmp"
+        try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: temporary) }
         let reports = Mutex<[String]>([])
         let start = monotonicSeconds()
         let status = try Supervisor(
             request, command: ["/bin/sh", "-c", script],
-            environment: ["PATH": "/usr/bin:/bin", "OUT": folder]
+            environment: ["PATH": "/usr/bin:/bin", "OUT": folder], temporaryFolder: temporary
         ) { text in reports.withLock { $0.append(text) } }.run()
         var files: [String: String] = [:]
         for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
             files[name] = try String(contentsOfFile: folder + "/" + name, encoding: .utf8)
         }
-        return Outcome(
+        return try Outcome(
             status: status, reports: reports.withLock { $0 }, seconds: monotonicSeconds() - start,
-            files: files)
+            files: files,
+            left: FileManager.default.contentsOfDirectory(atPath: temporary).map { temporary + "/" + $0 })
     }
 
     @Test func everyProcessKnowsItsPlace() throws {
@@ -92,11 +98,46 @@ import Testing
         #expect(outcome.status == 130 && outcome.reports.isEmpty)
     }
 
-    @Test func aProgramThatIsNotThereIsAnError() {
+    @Test func aProgramThatIsNotThereIsAnError() throws {
+        let temporary = NSTemporaryDirectory() + "lf-launch-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: temporary) }
         var request = LaunchRequest()
         request.processesPerNode = 2
         #expect(throws: (any Error).self) {
-            try Supervisor(request, command: ["/no/such/program"], environment: [:]) { _ in }.run()
+            try Supervisor(
+                request, command: ["/no/such/program"], environment: [:], temporaryFolder: temporary
+            ) { _ in }.run()
         }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: temporary).isEmpty)
+    }
+
+    /// Process 0 has said on the same terminal why it fails: one error line, and nobody asks for the others' output.
+    @Test(arguments: [1, 64]) func whatProcessZeroHasSaidIsNotRepeated(_ status: Int) throws {
+        let outcome = try Self.run("case $RANK in 0) exit \(status);; *) sleep 0.1; exit 76;; esac")
+        #expect(outcome.status == Int32(status) && outcome.reports.isEmpty && outcome.left.isEmpty)
+    }
+
+    /// A process of another machine has failed: what process 0 has heard of it is said by its launcher, once.
+    @Test func theLossOfAnotherMachinesProcessIsToldByTheLauncher() throws {
+        let outcome = try Self.run(
+            #"[ $RANK = 0 ] && echo "error: Process 7 failed: no such row." > "$LLAMAFACTORY_START_MARKER-lost"; exit 76"#,
+            processes: 1)
+        #expect(outcome.status == 1)
+        #expect(
+            outcome.reports == ["Process 7 failed: no such row. All processes on this machine are ended."])
+    }
+
+    /// The folder with the processes' output stays only where the message names a file in it.
+    @Test(
+        arguments: [
+            ("exit 0", false), ("exit 130", false), ("exit 64", false),
+            ("if [ $RANK = 0 ]; then kill -9 $$; fi", false),
+            ("if [ $RANK = 1 ]; then exit 1; fi; exec sleep 9", true),
+        ])
+    func theLaunchersFolderIsRemoved(_ script: String, _ stays: Bool) throws {
+        let outcome = try Self.run(script, processes: 2)
+        #expect(outcome.left.count == (stays ? 1 : 0), "\(outcome.reports)")
+        #expect(outcome.left.allSatisfy { folder in outcome.reports.contains { $0.contains(folder) } })
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import LFLauncher
 import LFTorch
 import Synchronization
 import Testing
@@ -8,6 +9,7 @@ import Testing
     /// Runs `body` as every member of a group and returns what each yielded, by rank.
     static func members<R: Sendable>(
         _ size: Int, timeout: Double = 20, joining present: Int? = nil,
+        waits: ProcessPlace.Waits = .init(), notices: @escaping @Sendable (String) -> Void = { _ in },
         _ body: @escaping @Sendable (ProcessGroup) throws -> R
     ) throws -> [Result<R, any Error>] {
         let port = try freePort()
@@ -17,11 +19,11 @@ import Testing
         for rank in 0..<count {
             Thread.detachNewThread {
                 let result = Result {
-                    try body(
-                        ProcessGroup(
-                            joining: ProcessPlace(
-                                rank: rank, size: size, masterAddress: "127.0.0.1", masterPort: port,
-                                timeout: timeout)))
+                    var place = ProcessPlace(
+                        rank: rank, size: size, masterAddress: "127.0.0.1", masterPort: port,
+                        timeout: timeout)
+                    place.waits = waits
+                    return try body(ProcessGroup(joining: place, notice: notices))
                 }
                 results.withLock { $0[rank] = result }
                 done.signal()
@@ -29,22 +31,6 @@ import Testing
         }
         for _ in 0..<count { done.wait() }
         return results.withLock { all in (0..<count).compactMap { all[$0] } }
-    }
-
-    static func freePort() throws -> Int {
-        let probe = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(probe) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(probe, $0, size) == 0 && getsockname(probe, $0, &size) == 0
-            }
-        }
-        try #require(isBound)
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 
     @Test(arguments: [2, 3]) func sumsAreTheSameEverywhere(_ size: Int) throws {
@@ -128,9 +114,63 @@ import Testing
         }
     }
 
-    @Test func anAbsentMemberIsAnError() throws {
-        let results = try Self.members(2, timeout: 1, joining: 1) { _ in true }
-        #expect(throws: TorchError.self) { try results[0].get() }
+    @Test func anAbsentMemberIsNamed() throws {
+        let results = try Self.members(3, timeout: 1, joining: 2) { _ in true }
+        for result in results {
+            let error = try #require(throws: TorchError.self) { try result.get() }
+            #expect(error.message == "process 2 of 3 did not join within 1 s", "\(error)")
+        }
+    }
+
+    /// Whichever fails on its way to a barrier: the others wait no longer, and know why.
+    @Test(arguments: [0, 1, 2]) func aBarrierEndsWithTheReasonOfWhoFails(_ failing: Int) throws {
+        let results = try Self.members(3) { group in
+            guard group.rank == failing else { return try group.storeBarrier("data") }
+            group.leave(failing: "data/x.json:3: no such row. Mend it.")
+            throw CancellationError()
+        }
+        for (rank, result) in results.enumerated() where rank != failing {
+            let error = try #require(throws: TorchError.self) { try result.get() }
+            #expect(error.kind == .peerFailure)
+            #expect(error.message == "Process \(failing) failed: data/x.json:3: no such row. Mend it.")
+        }
+    }
+
+    /// The same in the middle of an exchange, which the failing one never enters.
+    @Test(arguments: [0, 1]) func anExchangeEndsWithTheReasonOfWhoFails(_ failing: Int) throws {
+        let results = try Self.members(3) { group in
+            guard group.rank == failing else { return try group.sum([1])[0] }
+            usleep(50_000)
+            group.leave(failing: "The disk is full.")
+            throw CancellationError()
+        }
+        for (rank, result) in results.enumerated() where rank != failing {
+            let error = try #require(throws: TorchError.self) { try result.get() }
+            #expect(error.message == "Process \(failing) failed: The disk is full.", "\(error)")
+        }
+    }
+
+    /// A process that is killed on another machine tells nobody; one that works for long lives.
+    @Test func silenceEndsABarrierAndWorkDoesNot() throws {
+        var waits = ProcessPlace.Waits()
+        (waits.heartbeat, waits.silence, waits.notice) = (0.02, 0.6, 0.1)
+        let lines = Mutex<[String]>([])
+        let results = try Self.members(
+            2, waits: waits, notices: { line in lines.withLock { $0.append(line) } }
+        ) {
+            group in
+            if group.rank == 1 { usleep(900_000) }
+            try group.storeBarrier("long work")
+            guard group.rank == 1 else { return try group.storeBarrier("never reached") }
+            group.stopHeartbeat()
+            usleep(1_400_000)
+        }
+        let error = try #require(throws: TorchError.self) { try results[0].get() }
+        #expect(error.kind == .peerFailure)
+        #expect(error.message.hasPrefix("Process 1 has given no sign of life for "), "\(error)")
+        let said = lines.withLock { $0 }
+        #expect(said.count >= 3, "\(said)")
+        #expect(said.first?.hasPrefix("Still waiting for rank 1 (long work), ") == true)
     }
 
     @Test func aMemberThatLeavesIsAnErrorOfTheOthers() throws {

@@ -57,6 +57,7 @@ lf_status lf_synchronize(lf_device_type device);
 
 // --- several processes -----------------------------------------------------------------------------------------------
 
+typedef struct lf_store *lf_store_t;                  // texts and counters by key, which the processes of a run share
 typedef struct lf_process_group *lf_process_group_t;  // processes that train together
 
 /// Where a process stands among those that train together.
@@ -68,11 +69,23 @@ typedef struct {
     const char *network_interface;  // such as eth0; NULL takes the one that leads to the master
     const char *run_name;           // keys of one attempt; a restart takes another
     double timeout_seconds;         // of every exchange
-    double meeting_seconds;         // until all are there
+    double rendezvous_seconds;      // until the store answers
 } lf_process_place;
 
-/// Meets the other processes; returns when all are there.
-lf_status lf_process_group_join(const lf_process_place *place, lf_process_group_t *out);
+/// Opens the run's store: process 0 serves it, the others connect to it. All calls may come from any thread.
+lf_status lf_store_open(const lf_process_place *place, lf_store_t *out);
+void lf_store_free(lf_store_t store);
+/// Adds to a counter, which begins at 0, and tells its new value.
+lf_status lf_store_add(lf_store_t store, const char *key, int64_t amount, int64_t *total);
+lf_status lf_store_set(lf_store_t store, const char *key, const char *text);
+/// Copies the beginning of a text; `length` is 0 where the key is not set.
+lf_status lf_store_get(lf_store_t store, const char *key, char *text, size_t capacity, size_t *length);
+/// Adds 1 to a counter every so many seconds, from a thread of its own, until it is stopped or the store is freed.
+lf_status lf_store_start_heartbeat(lf_store_t store, const char *key, double seconds);
+void lf_store_stop_heartbeat(lf_store_t store);
+
+/// Connects the processes with one another through their store, which must outlive the group.
+lf_status lf_process_group_join(lf_store_t store, const lf_process_place *place, lf_process_group_t *out);
 void lf_process_group_free(lf_process_group_t group);
 /// Replaces each tensor by its sum over all processes. All processes pass tensors of the same types and shapes in the same order.
 lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tensors, size_t count);
@@ -86,8 +99,6 @@ lf_status lf_process_group_broadcast(
 lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, lf_tensor_t *out);
 /// Waits until all processes are here.
 lf_status lf_process_group_barrier(lf_process_group_t group);
-/// Waits until all processes have met under a name, without a limit of time. A name serves once.
-lf_status lf_process_group_meet(lf_process_group_t group, const char *name);
 
 // --- random streams --------------------------------------------------------------------------------------------------
 
