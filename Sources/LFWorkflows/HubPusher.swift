@@ -174,12 +174,18 @@ final class HubPusher {
                 || top.hasPrefix("checkpoint-") || top.hasPrefix("earlier-run-")
             if isFolder {
                 if isLeftOut { walk.skipDescendants() }
-            } else if !isLeftOut {
+            } else if !isLeftOut, isRegularFile("\(outputDir)/\(name)") {
                 files.append(RepositoryFile(name: name, path: "\(outputDir)/\(name)"))
             }
         }
         return files.sorted { $0.name < $1.name }
     }
+}
+
+/// Whether a path leads to a file: a link to a folder, such as the one to the newest run of Weights & Biases, does not.
+private func isRegularFile(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
 }
 
 /// The hub that files are uploaded to.

@@ -1,5 +1,6 @@
 import Foundation
 import LFTestSupport
+import Synchronization
 import Testing
 
 /// `push_to_hub` and `export_hub_model_id` against a hub on loopback.
@@ -39,6 +40,37 @@ import Testing
         }
         #expect(!workplace.exists("out/.hub-upload") && !files.keys.contains { $0.hasPrefix(".hub") })
         #expect(files.values.allSatisfy { !String(decoding: $0, as: UTF8.self).contains(UploadHub.token) })
+    }
+
+    /// While the folder is uploaded no other run may write to it, and what trackers write there is complete.
+    @Test func theFolderIsHeldAndItsTrackersAreClosed() throws {
+        let hub = UploadHub(), workplace = try Workplace()
+        let seen = Mutex<(isHeld: Bool, records: [String: Data])?>(nil)
+        let path = workplace.path
+        @Sendable func records() -> [String: Data] {
+            let names =
+                FileManager.default.enumerator(atPath: path + "/out")?.compactMap { $0 as? String } ?? []
+            return names.filter { $0.hasSuffix(".wandb") || $0.contains("tfevents") }.reduce(into: [:]) {
+                $0[$1] = FileManager.default.contents(atPath: path + "/out/" + $1)
+            }
+        }
+        hub.change { state in
+            state.onCommit = { summary in
+                guard summary == "End of training" else { return }
+                let folder = open(path + "/out", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                defer { close(folder) }
+                let isHeld = flock(folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
+                seen.withLock { $0 = (isHeld, records()) }
+            }
+        }
+        let outcome = try workplace.train(
+            settings.with(["report_to": "[tensorboard, wandb]"]),
+            environment: environment(hub).merging(["WANDB_DIR": "out", "WANDB_MODE": "offline"]) { $1 })
+        #expect(outcome.status == 0, "\(outcome.log)")
+        let found = try #require(seen.withLock { $0 })
+        #expect(found.isHeld)
+        #expect(found.records.keys.contains { $0.hasSuffix(".wandb") } && found.records.count == 2)
+        #expect(found.records == records())
     }
 
     @Test func aRunWithoutANameTakesItsFoldersAndABranchIsMade() throws {

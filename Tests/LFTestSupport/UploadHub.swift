@@ -16,6 +16,8 @@ package final class UploadHub: Sendable {
         /// Which files were sent as large ones.
         package var largeFiles: Set<String> = []
         package var requests: [String] = []
+        /// Called when a commit arrives, with its summary.
+        package var onCommit: (@Sendable (String) -> Void)?
 
         /// Bytes of a part; nil takes large files whole.
         package var partSize: Int?
@@ -226,7 +228,9 @@ package final class UploadHub: Sendable {
             }
             let path = value["path"]?.string ?? ""
             switch json["key"]?.string {
-            case "header": state.commits.append(value["summary"]?.string ?? "")
+            case "header":
+                state.commits.append(value["summary"]?.string ?? "")
+                state.onCommit?(value["summary"]?.string ?? "")
             case "file":
                 guard let content = Data(base64Encoded: value["content"]?.string ?? "") else {
                     return .init(400)
