@@ -91,7 +91,7 @@ public final class WeightSharing: Communicator {
             }
         } catch {
             // Within a backward pass libtorch would hide its kind.
-            if error.kind == .communication { failure = error }
+            if [.communication, .peerFailure].contains(error.kind) { failure = error }
             throw error
         }
     }

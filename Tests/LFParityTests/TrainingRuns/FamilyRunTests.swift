@@ -10,6 +10,12 @@ import Testing
             .map { RecordedRun(name: $0) }
     }()
 
+    /// A folder that is not found would leave nothing to compare.
+    @Test func theRecordedRunsAreThere() {
+        #expect(Self.runs.count { $0.name.hasPrefix("fam_") } >= 27)
+        #expect(Self.runs.count { $0.name.hasPrefix("router_") } >= 2)
+    }
+
     @Test(arguments: runs) func followsTheRecordedRun(_ run: RecordedRun) throws {
         let output = try ScratchFolder()
         try TrainingRunTests.expectCurve(of: run, into: output.path)

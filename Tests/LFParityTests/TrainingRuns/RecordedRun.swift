@@ -20,7 +20,9 @@ struct RecordedRun: Sendable, CustomTestStringConvertible {
     func log() throws -> [LogEntry] { try TrainerState.load(from: folder).logHistory }
 
     /// The arguments of the run with this machine's paths, its results going to `output`.
-    func config(output: String) throws -> ResolvedConfig {
+    ///
+    /// - Parameter changes: Further `name=value`, which win.
+    func config(output: String, _ changes: [String] = []) throws -> ResolvedConfig {
         var arguments = [
             folder + "/config.yaml", "dataset_dir=\(Golden.training)/data", "output_dir=\(output)",
             "disable_tqdm=true",
@@ -36,7 +38,7 @@ struct RecordedRun: Sendable, CustomTestStringConvertible {
         if let reward = recorded.finetuning.policyOptimization.rewardModel {
             arguments.append("reward_model=\(Golden.training)/\(reward)")
         }
-        return try resolveConfig(arguments: arguments)
+        return try resolveConfig(arguments: arguments + changes)
     }
 
     /// Values of one tensor at a few places of its flat image.
