@@ -91,10 +91,14 @@ import Testing
         }
     }
 
-    /// Streamed data: every process goes over the stream and takes its batches of each round, as one process with the larger batch.
-    ///
-    /// Of the runs whose passes end within a round only the first steps are alike: two processes fill that round up.
-    @Test(arguments: StreamedRunTests.runs) func twoProcessesStreamAsOneDoes(_ run: RecordedRun) throws {
+    static let streamed =
+        isThorough
+        ? StreamedRunTests.runs
+        : ["stream_sft", "stream_dpo_passes", "stream_pt_passes"].map { RecordedRun(name: $0) }
+
+    /// Streamed data, over several passes too: every process goes over the stream and takes its batches of each round, as one process
+    /// with the larger batch.
+    @Test(arguments: streamed) func twoProcessesStreamAsOneDoes(_ run: RecordedRun) throws {
         let output = try ScratchFolder()
         var config = try run.config(output: output.path)
         let size = config.training.perDeviceTrainBatchSize
@@ -267,7 +271,8 @@ import Testing
         func broadcast(_ tensors: [Tensor], from roots: [Int]) {}
         func gathered(_ tensor: Tensor) -> Tensor { tensor }
         func barrier() {}
-        func meet(_ name: String) {}
+        func storeBarrier(_ name: String) {}
+        func leave(failing reason: String) {}
     }
 
     /// PPO's answers, scores and losses are those of one process with the whole batch, its buffer and whitening included.
