@@ -174,8 +174,8 @@ public final class Supervisor {
         return ended
     }
 
-    /// The failure that the others follow from: the first that is not the loss of a connection. Who fails beside others without having
-    /// lost them fails for the same reason, so that process 0 is named where it is among them.
+    /// The failure that the others follow from: the first that is not the loss of a connection. Processes that fail on their own have the
+    /// same reason, so process 0 is named where it is among them.
     private func firstCause(of members: [Member]) -> Failure? {
         let failures = members.compactMap { member in
             member.status.flatMap { status in

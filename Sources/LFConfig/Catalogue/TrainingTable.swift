@@ -82,7 +82,7 @@ extension ArgumentCatalogue {
         prediction_loss_only | bool | false | no | Report nothing but the loss.
         eval_accumulation_steps | int? >=1 | - | no effect | Move predictions off the GPU every n batches. They are reduced to sums at once.
         eval_do_concat_batches | bool | true | no effect | Join predictions of all batches. They are reduced to sums at once.
-        eval_use_gather_object | bool | false | no effect | How devices exchange predictions. There is one device.
+        eval_use_gather_object | bool | false | no effect | How processes exchange predictions. It changes no number.
         include_for_metrics | names? | - | no | What a Python metric function receives.
         batch_eval_metrics | bool | false | no effect | Reduce metrics batch by batch, which is always done.
         predict_with_generate | bool | false | yes | In evaluation and prediction, generate answers and compare them with the data's: BLEU-4 and ROUGE (sft). The first time jieba's dictionary is fetched; `JIEBA_HOME` names a folder that holds it.
@@ -127,10 +127,10 @@ extension ArgumentCatalogue {
         fsdp_config | mapping|string? | - | yes | Settings of the sharding, as a mapping or the file that holds it, accelerate's own included. Its keys are checked.
         accelerator_config | mapping|string? | - | no | Settings of Python's accelerate.
         parallelism_config | mapping? | - | no | Settings of accelerate's parallelism.
-        ray_num_workers | int >=0 | 1 | no | Workers under Ray.
-        ray_init_kwargs | mapping|string? | - | no | Settings of Ray.
-        master_addr | string? | - | no effect | Address of the first process. There is one process.
-        master_port | string? | - | no effect | Port of the first process. There is one process.
+        ray_num_workers | int >=0 | 1 | no effect | Workers under Ray, which USE_RAY=1 asks for and which is refused.
+        ray_init_kwargs | mapping|string? | - | no effect | Settings of Ray, which USE_RAY=1 asks for and which is refused.
+        master_addr | string? | - | no effect | Address of process 0 under Ray. Elsewhere MASTER_ADDR gives it.
+        master_port | string? | - | no effect | Port of process 0 under Ray. Elsewhere MASTER_PORT gives it.
         ## Profiling
         debug | string? | - | no | PyTorch's debugging aids.
         enable_torch_profiler | bool | false | no | Record traces of the operations.

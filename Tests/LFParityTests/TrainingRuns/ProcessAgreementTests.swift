@@ -3,8 +3,7 @@ import LFConfig
 import LFReport
 import Testing
 
-/// Processes that were not given the same things are stopped before their first step; process 0 says what differs, and the others
-/// what they have heard of it.
+/// Processes with different inputs stop before their first step; process 0 says what differs, and the others repeat it.
 @Suite(.serialized) struct ProcessAgreementTests {
     private static let run = RecordedRun(name: "seed_sft_lora")
 
