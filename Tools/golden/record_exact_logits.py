@@ -4,7 +4,7 @@
 
 Needs transformers 5.5.4 and torch (CPU). Decays over a text add up to hundreds, of which float32 keeps no more than 3e-5, and keys are brought to length 1
 however short they are: transformers' own float32 logits lie 3e-5 to 7e-5 from these. The recurrence runs token by token; nothing is rounded to
-float32 but the tables of positions. Writes `logits` into exact.safetensors.
+float32 but the tables of positions (`eager` attention would round its softmax too). Writes `logits` into exact.safetensors.
 """
 
 import copy
@@ -49,7 +49,7 @@ def main():
     for folder in sys.argv[1:]:
         recorded = load_file(f"{folder}/expected.safetensors")
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
+            folder, dtype=torch.float32, attn_implementation="sdpa", experts_implementation="eager"
         )
         positions = copy.deepcopy(model.model.rotary_emb)
         model = model.eval().double()

@@ -78,7 +78,8 @@ struct ModelFolder: Sendable, CustomTestStringConvertible {
 
     func model(_ dtype: DType = .float32) throws -> LanguageModel { try loadModel(path, dtype) }
 
-    /// What exact arithmetic gives, float64 `[rows, length, vocab]`, where float32 is far from it (`Tools/golden/record_exact_logits.py`).
+    /// What exact arithmetic gives, float64 `[rows, length, vocab]`, where float32 is far from it
+    /// (`Tools/golden/record_exact_logits.py`).
     func exactLogits() throws -> Tensor? {
         let file = path + "/exact.safetensors"
         guard FileManager.default.fileExists(atPath: file) else { return nil }

@@ -7,19 +7,22 @@ import LFStream
 import LFTorch
 import Testing
 
-/// Every model folder against transformers' numbers: logits, loss, all gradients, a greedy continuation, what `lora_target: all` means. Each
-/// folder gives a line.
+/// Every model folder against transformers' numbers: logits, loss, all gradients, a greedy continuation, what `lora_target:
+/// all` means. Each folder gives a line.
 @Suite struct ModelFolderTests {
     /// How far numbers may lie from the recorded ones.
     private struct Bounds {
         var logits = 2e-5, loss = 1e-4, gradients = 1e-4
 
-        /// Folders that were always closer stay so.
         init(_ name: String) {
-            if ["llama", "mistral", "qwen2_a", "qwen2_b", "qwen3_a", "qwen3_b"].contains(
-                where: name.hasPrefix)
-            {
+            let first = ["llama", "mistral", "qwen2_a", "qwen2_b", "qwen3_a", "qwen3_b"]
+            if first.contains(where: name.hasPrefix) {
+                // Folders that were always closer stay so.
                 (logits, loss, gradients) = (1e-5, 1.3e-6, 1e-5)
+            } else if name == "qwen3_next_b" {
+                // The recording itself is 6.9e-5 from the exact logits. transformers moves by 5.8e-5 when its norms alone are
+                // rounded once, by 4.7e-5 when its linear layers are (Tools/golden/measure_recurrence.py).
+                logits = 7e-5
             }
         }
     }
@@ -38,11 +41,13 @@ import Testing
         let hidden = try model.hiddenStates(stream)
         let logits = try withoutGrad { () throws(TorchError) in try model.logits(hidden) }
         let logitError = try worstLogit(logits, recorded)
-        // The recorded float32 numbers have rounding of their own, which is known where the exact ones are.
-        let slack = try folder.exactLogits().map {
-            try worstLogit(recorded.packed(recorded.logits), recorded, $0)
+        #expect(logitError <= bounds.logits, "logits")
+        if let exact = try folder.exactLogits() {
+            // No farther from the exact logits than the original.
+            let allowed = try max(1e-5, worstLogit(recorded.packed(recorded.logits), recorded, exact))
+            let error = try worstLogit(logits, recorded, exact)
+            #expect(error <= allowed, "exact logits")
         }
-        #expect(logitError <= bounds.logits + (slack ?? 0), "logits")
         try expectClose(model.meanLogits(hidden), logits.mean(dim: 1), within: 1e-5, "mean logits")
 
         let loss = try -model.logProbs(hidden, stream).mean()
@@ -64,15 +69,23 @@ import Testing
             #expect(margin < 1e-4, "greedy: token \(equal)")
         }
         let targets = try #require(recorded.json["linear_module_names"]?.array).compactMap(\.string)
-        // The recorded list leaves the head out, whatever its name, and is empty where a model has linear layers of a class of
-        // its own.
-        let head = model.vocabularyModules.last ?? ""
-        let isSame = targets.isEmpty || model.allLinearNames.filter { $0 != head } == targets
+        let isSame = model.allLinearNames == upstreamTargets(targets, model.config.modelType)
         #expect(isSame, "lora_target all is \(model.allLinearNames), not \(targets)")
         print(
             "\(folder.name): logits within \(short(logitError)), loss \(short(lossError)), gradients \(short(gradientError)), "
                 + "greedy \(equal) of \(recorded.continuation.count), lora_target all \(isSame ? "equal" : "differs")"
         )
+    }
+
+    /// What upstream's `lora_target: all` finds, where the recorded list is another.
+    private func upstreamTargets(_ recorded: [String], _ modelType: String) -> [String] {
+        switch modelType {
+        // Upstream leaves out what is called `lm_head`; the recording left out every head.
+        case "gpt_neox": (recorded + ["embed_out"]).sorted()
+        // The recording looked for `Linear`; upstream takes `FalconLinear` too.
+        case "falcon": ["dense", "dense_4h_to_h", "dense_h_to_4h", "query_key_value"]
+        default: recorded
+        }
     }
 
     /// Where exact logits are recorded, float64 gives them.
@@ -82,8 +95,9 @@ import Testing
         let model = try folder.model(.float64)
         let stream = try DeviceStream(Collator().stream(of: [.supervised(recorded.sequences)]), on: .cpu)
         let logits = try withoutGrad { () throws(TorchError) in try model.logits(model.hiddenStates(stream)) }
-        // Tables of positions are float32 in both, and rounded by two libraries.
-        #expect(try worstLogit(logits, recorded, exact) <= 1e-5)
+        let error = try worstLogit(logits, recorded, exact)
+        print("\(folder.name): float64 within \(short(error)) of the exact logits")
+        #expect(error <= 1e-6)
     }
 
     private func short(_ value: Double) -> String {
@@ -127,8 +141,9 @@ import Testing
         _ trainable: TrainableWeights, _ recorded: ModelFolder.Recorded, _ bound: Double
     ) throws -> Double {
         let grads = try #require(recorded.json["grads"]?.object)
+        try #require(!grads.isEmpty && !trainable.entries.isEmpty)
         #expect(Set(grads.keys) == Set(trainable.entries.map(\.name)))
-        var worst = 0.0
+        var worst = 0.0, compared = 0
         for entry in trainable.entries {
             let wanted = try #require(grads[entry.name], "\(entry.name)")
             let expectedNorm = try #require(wanted["l2"]?.double)
@@ -145,8 +160,12 @@ import Testing
                     sum, expectedSum,
                     absolute: 1e-6 + bound * expectedNorm * Double(values.count).squareRoot()),
                 "sum of \(entry.name): \(sum), not \(expectedSum)")
-            if expectedNorm > 1e-4 { worst = max(worst, abs(norm - expectedNorm) / expectedNorm) }
+            guard expectedNorm > 1e-4 else { continue }
+            worst = max(worst, abs(norm - expectedNorm) / expectedNorm)
+            compared += 1
         }
+        // Most gradients are not nearly 0.
+        try #require(compared > trainable.entries.count / 2)
         return worst
     }
 }
