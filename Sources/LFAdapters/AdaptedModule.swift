@@ -62,6 +62,9 @@ struct AdaptedModule {
         }
     }
 
+    /// Whether the model multiplies past an adapter here, which is left out of what is merged.
+    var isBypassed: Bool { if case .linear(let layer) = slot { layer.adapterIsBypassed } else { false } }
+
     /// The columns of A.
     var inputSize: Int {
         switch slot {

@@ -142,10 +142,11 @@ extension LanguageModel {
         try withoutGrad { () throws(TorchError) in
             for module in adaptedModules {
                 guard let adapter = module.adapter, let parameter = module.parameter else { continue }
+                module.adapter = nil
+                if module.isBypassed { continue }
                 let base = parameter.tensor
                 let merged = try module.matrix(adapter.merged(into: module.matrix(base)))
                 parameter.replace(with: try merged.to(base.dtype).contiguous())
-                module.adapter = nil
             }
             for parameter in parameters where parameter.control != nil {
                 parameter.keepTrained()

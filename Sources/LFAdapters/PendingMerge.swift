@@ -30,8 +30,9 @@ public struct PendingMerge {
         model.separateAdaptedHead()
         for module in model.adaptedModules {
             guard let adapter = module.adapter, let parameter = module.parameter else { continue }
-            adapters[ObjectIdentifier(parameter), default: []].append((module, adapter))
             module.adapter = nil
+            if module.isBypassed { continue }
+            adapters[ObjectIdentifier(parameter), default: []].append((module, adapter))
         }
     }
 
@@ -53,8 +54,8 @@ public struct PendingMerge {
         }
     }
 
-    /// Puts the adapters back into their modules, where they act unmerged. Where a module has several, all but the last are added to
-    /// its weight, as they were when the last one was trained.
+    /// Puts the adapters back into their modules, where they act unmerged. Where a module has several, all but the last are
+    /// added to its weight, as they were when the last one was trained.
     public mutating func restore() throws(TorchError) {
         for entries in adapters.values {
             guard let (module, adapter) = entries.last else { continue }

@@ -42,7 +42,7 @@ package struct ConfigFile: Sendable {
 
     package func number(_ keys: String..., default fallback: Double) throws(UserError) -> Double {
         guard let key = keys.first(where: { json[$0].map { !$0.isNull } ?? false }) else { return fallback }
-        guard let number = json[key]?.double else { throw refused(key, "a number") }
+        guard let number = json[key]?.double, number.isFinite else { throw refused(key, "a number") }
         return number
     }
 
@@ -65,10 +65,34 @@ package struct ConfigFile: Sendable {
     package func numbers(_ key: String, count: Int) throws(UserError) -> [Double]? {
         guard let value = json[key], !value.isNull else { return nil }
         let list = value.array?.compactMap(\.double) ?? []
-        guard list.count == count, value.array?.count == count else {
+        guard list.count == count, value.array?.count == count, list.allSatisfy(\.isFinite) else {
             throw refused(key, "a list of \(count) numbers")
         }
         return list
+    }
+
+    /// The numbers of some layers, from 0 on; nil where the file leaves them out.
+    package func layerNumbers(_ key: String) throws(UserError) -> Set<Int>? {
+        guard let value = json[key], !value.isNull else { return nil }
+        let list = value.array?.compactMap(\.int).filter { $0 >= 0 } ?? []
+        guard list.count == value.array?.count else { throw refused(key, "a list of layers' numbers") }
+        return Set(list)
+    }
+
+    /// An object, or null for nothing.
+    package func object(_ key: String) throws(UserError) -> JSONObject? {
+        guard let value = json[key], !value.isNull else { return nil }
+        guard let object = value.object else { throw refused(key, "an object") }
+        return object
+    }
+
+    /// One of a few words; nil where the file leaves it out.
+    ///
+    /// - Parameter known: What the architecture can compute.
+    package func word(_ key: String, of known: [String]) throws(UserError) -> String? {
+        guard let value = json[key], !value.isNull else { return nil }
+        try require(key, value.string.map(known.contains) ?? false)
+        return value.string
     }
 
     package func flag(_ key: String, default fallback: Bool) throws(UserError) -> Bool {
@@ -101,12 +125,13 @@ package struct ConfigFile: Sendable {
     ///
     /// - Parameter known: The kinds that the architecture has.
     package func layerTypes(
-        _ count: Int, known: [String] = ["full_attention", "sliding_attention"]
+        _ count: Int, key: String = "layer_types",
+        known: [String] = ["full_attention", "sliding_attention"]
     ) throws(UserError) -> [String]? {
-        guard let value = json["layer_types"], !value.isNull else { return nil }
+        guard let value = json[key], !value.isNull else { return nil }
         guard let list = value.array?.map(\.string), list.count == count else {
             throw UserError(
-                .failedRun, "layer_types lists \(value.array?.count ?? 0) layers of \(count).", at: path,
+                .failedRun, "\(key) lists \(value.array?.count ?? 0) layers of \(count).", at: path,
                 remedy: "Restore the model's own config.json.")
         }
         var types: [String] = []
@@ -114,7 +139,7 @@ package struct ConfigFile: Sendable {
             guard let type = entry, known.contains(type) else {
                 throw UserError(
                     .failedRun,
-                    "layer_types holds \"\(entry ?? "null")\", which this architecture does not have.",
+                    "\(key) holds \"\(entry ?? "null")\", which this architecture does not have.",
                     at: path, remedy: "Use \(known.joined(separator: " or ")).")
             }
             types.append(type)

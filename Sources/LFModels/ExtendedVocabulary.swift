@@ -37,7 +37,8 @@ public struct NewTokens: Sendable {
 ///
 /// Where the tokenizer has outgrown the embedding, it grows to the next multiple of 64. All new rows start as the mean of
 /// the old ones plus N(0, 1/hidden), in the weight's own type. Where tokens are described, theirs start as the mean of
-/// the rows of their description's tokens and the others as the plain mean. New entries of a head's bias are the mean of the old ones.
+/// the rows of their description's tokens and the others as the plain mean. New entries of a head's bias are the mean of the
+/// old ones.
 ///
 /// What is drawn, and in which order, is what transformers 5.5 (`resize_token_embeddings`) and upstream
 /// (`model_utils/embedding.py`) draw from PyTorch's stream, so that a seed gives the same rows and leaves the stream where

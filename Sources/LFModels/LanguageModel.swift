@@ -18,8 +18,8 @@ public final class LanguageModel {
     /// Brings the blocks' weights where other processes keep them; then all blocks are computed again in the backward pass.
     public var blockSource: (any BlockSource)?
 
-    /// Up to which length of a sequence its tokens are computed the same whatever that length is, as far as passes have shown.
-    package private(set) var stableLength = Int.max
+    /// Up to which length of a sequence its tokens are computed the same whatever that length is.
+    package let stableLength: Int
 
     private let parts: ModelParts
     private var frozenHeadMean: (weight: Tensor, mean: Tensor)?
@@ -63,6 +63,7 @@ public final class LanguageModel {
         if widening.contains(.logits) { parts.head.widens = true }
         parameters = registry.parameters
         linears = registry.linears
+        stableLength = registry.stableLength
     }
 
     /// The table of token embeddings; the head's weight too where they are tied.
@@ -96,7 +97,6 @@ public final class LanguageModel {
                 routerLogits.append(logits.dim(0) == tokens ? logits : try logits.slice(0..<tokens))
             }
         }
-        if cached != nil { stableLength = min(stableLength, pass.stableLength) }
         if let norm = parts.norm { x = try norm(x) }
         x = try x.to(computeDType)
         if let projection = parts.projection { x = try projection(x) }
@@ -192,7 +192,8 @@ public final class LanguageModel {
     /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.
     public func logits(_ hidden: Tensor) throws(TorchError) -> Tensor { try parts.head(hidden) }
 
-    /// The mean over the vocabulary of each row's logits, `[T, hidden]` gives `[T]` float32: `h · mean(W)`, unless a cap bends them.
+    /// The mean over the vocabulary of each row's logits, `[T, hidden]` gives `[T]` float32: `h · mean(W)`, unless a cap bends
+    /// them.
     public func meanLogits(_ hidden: Tensor) throws(TorchError) -> Tensor {
         let hidden = try hidden.detached()
         let head = try withoutGrad { () throws(TorchError) in try headWeights() }

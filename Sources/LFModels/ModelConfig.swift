@@ -61,6 +61,11 @@ public struct ModelConfig: Sendable {
         let found = try ArchitectureRegistry.architecture(modelType, at: path)
         try Self.requireReadable(object["quantization_config"] ?? .null, path)
         architecture = try found.init(file)
+        dropouts = try found.dropouts.sorted { $0.key < $1.key }.compactMap { key, fallback in
+            let share = try file.number(key, default: fallback)
+            guard share >= 0, share < 1 else { throw file.refused(key, "a number from 0 to below 1") }
+            return share > 0 ? (key, share) : nil
+        }
         declaredDType = object["dtype"]?.string ?? object["torch_dtype"]?.string
         // What is saved is not quantized.
         var object = object
@@ -80,12 +85,28 @@ public struct ModelConfig: Sendable {
             default: quantization.isNull
             }
         guard !isReadable else { return }
+        let method = quantization["quant_method"]?.string
+        let what =
+            switch method {
+            case "fp8":
+                "in fp8 (\(format)) with weight_block_size \((quantization["weight_block_size"] ?? .null).serialized())"
+            case let method?: "by \(method)"
+            case nil: "(quantization_config)"
+            }
         throw UserError(
-            .failedRun, "The checkpoint is quantized (quantization_config).", at: path,
-            remedy: "Use the unquantized checkpoint, or one in mxfp4 or in fp8 with tiles of 128 × 128.")
+            .failedRun, "The checkpoint is quantized \(what), which is not supported.", at: path,
+            remedy:
+                "Use the unquantized checkpoint, or one in mxfp4 or in fp8 (e4m3) with tiles of 128 × 128.")
     }
 
-    /// How many numbers transformers draws while it loads the weights of a file: what a seed draws comes behind them.
+    /// What the file says that is not done, a sentence each.
+    public var remarks: [String] { architecture.remarks }
+    /// The dropout that transformers applies in training and this program does not, by its keys.
+    public let dropouts: [(key: String, share: Double)]
+    /// How many positions have a learned row, beyond which there is none; nil where positions are computed.
+    public var positionLimit: Int? { architecture.hasLearnedPositions ? maxPositions : nil }
+
+    /// How many numbers transformers draws while it loads a file's weights: a seed's own draws follow them.
     public var drawnWhileLoading: Int { architecture.drawnWhileLoading }
 
     /// The same model with other values of some keys.

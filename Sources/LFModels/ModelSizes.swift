@@ -45,12 +45,17 @@ extension ConfigFile {
 
     /// Fails where heads do not fit each other.
     package func checked(_ sizes: ModelSizes) throws(UserError) -> ModelSizes {
-        guard sizes.heads % sizes.keyValueHeads == 0, sizes.headDim % 2 == 0, sizes.headDim > 0 else {
-            throw UserError(
-                .failedRun,
-                "\(sizes.heads) heads of \(sizes.headDim) dimensions do not fit \(sizes.keyValueHeads) key-value heads.",
-                at: path,
-                remedy: "Restore the model's own config.json.")
+        func fail(_ problem: String) -> UserError {
+            UserError(.failedRun, problem, at: path, remedy: "Restore the model's own config.json.")
+        }
+        guard sizes.heads % sizes.keyValueHeads == 0 else {
+            throw fail("\(sizes.heads) heads cannot share \(sizes.keyValueHeads) key-value heads evenly.")
+        }
+        guard sizes.headDim > 0 else {
+            throw fail("A hidden size of \(sizes.hidden) is too small for \(sizes.heads) heads.")
+        }
+        guard sizes.headDim % 2 == 0 else {
+            throw fail("Heads have \(sizes.headDim) dimensions, which must be an even number.")
         }
         return sizes
     }

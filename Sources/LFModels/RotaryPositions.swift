@@ -2,7 +2,6 @@ import Foundation
 package import LFDiagnostics
 import LFJSON
 package import LFNN
-package import LFTorch
 
 /// Rotary positions as config.json describes them.
 package struct RotaryPositions: Sendable, Equatable {
@@ -11,9 +10,8 @@ package struct RotaryPositions: Sendable, Equatable {
     package var theta: Double
     package var scaling: RopeScaling
 
-    package func embedding(isInterleaved: Bool = false, on device: Device) -> RotaryEmbedding {
-        RotaryEmbedding(
-            rotaryDim: dim, theta: theta, scaling: scaling, isInterleaved: isInterleaved, on: device)
+    package func embedding(isInterleaved: Bool = false, _ weights: WeightScope) -> RotaryEmbedding {
+        weights.rotary(dim: dim, theta: theta, scaling: scaling, isInterleaved: isInterleaved)
     }
 }
 
@@ -27,63 +25,61 @@ extension ConfigFile {
     ///   - layerType: Which kind of layer they are for.
     ///   - thetaKey: The older name of this kind's base.
     ///   - isScaled: Whether `rope_scaling` applies to this kind of layer.
+    ///   - trained: Its default of `original_max_position_embeddings`.
     package func rotary(
         _ sizes: ModelSizes, theta: Double = 10_000, share: Double = 1, layerType: String? = nil,
-        thetaKey: String = "rope_theta", isScaled: Bool = true
+        thetaKey: String = "rope_theta", isScaled: Bool = true, trained: Int? = nil
     ) throws(UserError) -> RotaryPositions {
-        var parameters = json["rope_parameters"]?.object
-        if let layerType, let own = parameters?[layerType]?.object { parameters = own }
+        var parameters = try object("rope_parameters")
+        if let layerType, let all = parameters, all[layerType] != nil {
+            parameters = try ConfigFile(all, path: path).object(layerType)
+        }
         let inner = ConfigFile(parameters ?? [:], path: path)
         let base = try inner.number("rope_theta", default: number(thetaKey, default: theta))
         guard base > 0 else { throw refused(thetaKey, "a positive number") }
         let part = try inner.number(
             "partial_rotary_factor", default: number("partial_rotary_factor", "rotary_pct", default: share))
-        let dim = Int(Double(sizes.headDim) * part)
-        guard dim > 0, dim % 2 == 0, dim <= sizes.headDim else {
-            throw refused("partial_rotary_factor", "a share of the head's dimensions that is an even number")
+        let dim = part > 0 && part <= 1 ? Int(Double(sizes.headDim) * part) : 0
+        guard dim > 0, dim % 2 == 0 else {
+            throw refused(
+                "partial_rotary_factor",
+                "a share of the head's \(sizes.headDim) dimensions that is an even number")
         }
-        let scaled = parameters ?? (isScaled ? json["rope_scaling"]?.object : nil)
+        var scaled = parameters
+        if scaled == nil, isScaled { scaled = try object("rope_scaling") }
+        let limits = (
+            positions: sizes.positions,
+            trained: try optionalCount("original_max_position_embeddings", default: trained)
+        )
         return RotaryPositions(
-            dim: dim, theta: base, scaling: try scaling(scaled, maxPositions: sizes.positions, dim: dim))
+            dim: dim, theta: base, scaling: try scaling(scaled, limits, dim: dim))
     }
 
+    /// - Parameter limits: `max_position_embeddings`, and `original_max_position_embeddings` where that stands beside the
+    ///   scaling, which has precedence over the scaling's own.
     private func scaling(
-        _ object: JSONObject?, maxPositions: Int, dim: Int
+        _ object: JSONObject?, _ limits: (positions: Int, trained: Int?), dim: Int
     ) throws(UserError) -> RopeScaling {
         guard let object else { return .none }
-        let kind = object["rope_type"]?.string ?? object["type"]?.string ?? "default"
         let inner = ConfigFile(object, path: path)
-        func required(_ key: String) throws(UserError) -> Double {
-            guard let value = object[key]?.double, value > 0, value < 1e15 else {
-                throw UserError(
-                    .failedRun, "rope_scaling of type \"\(kind)\" needs a positive \"\(key)\".", at: path,
-                    remedy: "Restore the model's own config.json.")
-            }
-            return value
-        }
-        let originalLimit = try inner.optionalCount("original_max_position_embeddings", default: nil)
+        let key = ["rope_type", "type"].first { object[$0].map { !$0.isNull } ?? false }
+        let kind = if let key { try inner.text(key) } else { "default" }
+        let own = try inner.optionalCount("original_max_position_embeddings", default: nil)
+        let trained = limits.trained ?? own ?? limits.positions
+        func factor() throws(UserError) -> Double { try inner.scale("factor", of: kind) }
         switch kind {
         case "default": return .none
-        case "linear": return .linear(factor: try required("factor"))
+        case "linear": return .linear(factor: try factor())
         case "dynamic":
-            return .dynamic(factor: try required("factor"), originalLimit: originalLimit ?? maxPositions)
+            // transformers stretches from `max_position_embeddings` on, whatever the original limit.
+            return .dynamic(factor: try factor(), originalLimit: limits.positions)
         case "llama3":
-            let factor = try required("factor")
-            let (low, high) = (try required("low_freq_factor"), try required("high_freq_factor"))
-            guard let originalLimit else {
-                throw refused("original_max_position_embeddings", "a positive integer")
-            }
             return .llama3(
-                factor: factor, lowFrequencyFactor: low, highFrequencyFactor: high,
-                originalLimit: originalLimit)
-        case "yarn":
-            return .yarn(
-                factor: try required("factor"), originalLimit: originalLimit ?? maxPositions,
-                attentionFactor: object["attention_factor"]?.double,
-                betaFast: object["beta_fast"]?.double ?? 32,
-                betaSlow: object["beta_slow"]?.double ?? 1, mscale: object["mscale"]?.double,
-                mscaleAllDim: object["mscale_all_dim"]?.double, truncate: object["truncate"]?.bool ?? true)
-        case "longrope", "su": return try longrope(inner, kind, maxPositions: maxPositions, dim: dim)
+                factor: try factor(), lowFrequencyFactor: try inner.scale("low_freq_factor", of: "llama3"),
+                highFrequencyFactor: try inner.scale("high_freq_factor", of: "llama3"),
+                originalLimit: trained)
+        case "yarn": return try inner.yarn(limits.positions, trained)
+        case "longrope", "su": return try inner.longrope(kind, limits.positions, trained, dim: dim)
         default:
             throw UserError(
                 .failedRun, "rope_scaling of type \"\(kind)\" is not supported.", at: path,
@@ -91,12 +87,44 @@ extension ConfigFile {
         }
     }
 
+    /// A number that a kind of scaling cannot do without.
+    private func scale(_ key: String, of kind: String) throws(UserError) -> Double {
+        guard let value = json[key]?.double, value > 0, value < 1e15 else {
+            throw UserError(
+                .failedRun, "rope_scaling of type \"\(kind)\" needs a positive \"\(key)\".", at: path,
+                remedy: "Restore the model's own config.json.")
+        }
+        return value
+    }
+
+    /// Reads what is in the scaling's own object.
+    private func yarn(_ positions: Int, _ trained: Int) throws(UserError) -> RopeScaling {
+        // DeepSeek's rule for a factor of null.
+        let factor =
+            json["factor"]?.isNull == true
+            ? Double(positions) / Double(trained) : try scale("factor", of: "yarn")
+        func turns(_ key: String, _ fallback: Double) throws(UserError) -> Double {
+            let value = try number(key, default: fallback)
+            guard value >= 0 else { throw refused(key, "a positive number") }
+            return value == 0 ? fallback : value
+        }
+        return .yarn(
+            factor: factor, originalLimit: trained,
+            attentionFactor: try optionalNumber("attention_factor", default: nil),
+            betaFast: try turns("beta_fast", 32), betaSlow: try turns("beta_slow", 1),
+            mscale: try optionalNumber("mscale", default: nil),
+            mscaleAllDim: try optionalNumber("mscale_all_dim", default: nil),
+            truncate: try flag("truncate", default: true))
+    }
+
     private func longrope(
-        _ inner: ConfigFile, _ kind: String, maxPositions: Int, dim: Int
+        _ kind: String, _ positions: Int, _ trained: Int, dim: Int
     ) throws(UserError) -> RopeScaling {
         func divisors(_ key: String) throws(UserError) -> [Double] {
-            let values = inner.json[key]?.array?.compactMap(\.double) ?? []
-            guard values.count == dim / 2, values.allSatisfy({ $0 > 0 }) else {
+            let values = json[key]?.array?.compactMap(\.double) ?? []
+            guard values.count == dim / 2, json[key]?.array?.count == values.count,
+                values.allSatisfy({ $0 > 0 && $0.isFinite })
+            else {
                 throw UserError(
                     .failedRun,
                     "rope_scaling of type \"\(kind)\" needs \(dim / 2) positive numbers in \"\(key)\".",
@@ -105,16 +133,11 @@ extension ConfigFile {
             }
             return values
         }
-        // Files name the original limit beside the scaling or in it.
-        let originalLimit =
-            try inner.optionalCount(
-                "original_max_position_embeddings",
-                default: optionalCount("original_max_position_embeddings", default: nil)) ?? maxPositions
-        let factor = try inner.number("factor", default: Double(maxPositions) / Double(originalLimit))
-        let attention = factor <= 1 ? 1 : (1 + log(factor) / log(Double(originalLimit))).squareRoot()
+        let factor = try number("factor", default: Double(positions) / Double(trained))
+        let attention = factor <= 1 ? 1 : (1 + log(factor) / log(Double(trained))).squareRoot()
         return .longrope(
             short: try divisors("short_factor"), long: try divisors("long_factor"),
-            originalLimit: originalLimit,
-            attentionFactor: try inner.number("attention_factor", default: attention))
+            originalLimit: trained,
+            attentionFactor: try number("attention_factor", default: attention))
     }
 }

@@ -2,8 +2,9 @@ public import LFTorch
 
 /// How one forward pass uses a cache: where its tokens go and what they see.
 ///
-/// The stream holds a segment per sequence, in their order, with the tokens that the pass adds to it. A layer that keeps a state goes on from
-/// `states`, which is empty at a sequence's beginning, and leaves the state after the segment's last token there.
+/// The stream holds a segment per sequence, in their order, with the tokens that the pass adds to it. A layer that keeps a
+/// state goes on from `states`, which is empty at a sequence's beginning, and leaves the state after the segment's last token
+/// there.
 public struct CachedForward {
     /// What the tokens see of the cache.
     package enum View {

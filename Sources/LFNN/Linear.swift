@@ -43,6 +43,8 @@ public final class Linear {
     public let bias: Parameter?
     public let role: ParameterRole
     public var adapter: (any LinearAdapter)?
+    /// Whether the model multiplies with the matrix past the adapter, so that merging leaves the adapter out too.
+    package var adapterIsBypassed = false
     public let inputSize: Int
     public let outputSize: Int
 

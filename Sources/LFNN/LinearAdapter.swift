@@ -85,7 +85,8 @@ public final class LoRAAdapter: LinearAdapter {
     }
 
     /// Where inputs of the adapter are dropped no single weight does it, and its share stands in columns of its own:
-    /// `[x, scale·dropped(x)·Aᵀ]·[W, B]ᵀ`; under DoRA `[x, dropped(x), scale·dropped(x)·Aᵀ]·[W, (s - 1)·W, s·B]ᵀ` with the rows' factors s.
+    /// `[x, scale·dropped(x)·Aᵀ]·[W, B]ᵀ`; under DoRA `[x, dropped(x), scale·dropped(x)·Aᵀ]·[W, (s - 1)·W, s·B]ᵀ` with the
+    /// rows' factors s.
     public func factors(
         _ x: Tensor, of base: any LinearWeight
     ) throws(TorchError) -> (x: Tensor, weight: Tensor) {
@@ -108,8 +109,8 @@ public final class LoRAAdapter: LinearAdapter {
 
     /// Rows of an adapted table by number: `[tokens, size]`.
     ///
-    /// The table is adapted as a linear layer that multiplies one-hot vectors: A is `[rank, count]` and B `[size, rank]`, as in PEFT. There is
-    /// no input to drop.
+    /// The table is adapted as a linear layer that multiplies one-hot vectors: A is `[rank, count]` and B `[size, rank]`, as in
+    /// PEFT. There is no input to drop.
     func rows(_ ids: Tensor, of table: Tensor) throws(TorchError) -> Tensor {
         let rows = try table.embedding(ids)
         let update = try linear(a.tensor.transposed().embedding(ids), b.tensor)

@@ -55,8 +55,8 @@ public final class RotaryEmbedding {
         return (try cos.selecting(stream.positions), try sin.selecting(stream.positions))
     }
 
-    /// The same for tokens of sequences that are being generated: where frequencies depend on the length, it is each sequence's own,
-    /// so that its neighbours in the batch change nothing.
+    /// The same for tokens of sequences that are being generated: where frequencies depend on the length, it is each sequence's
+    /// own, so that its neighbours in the batch change nothing.
     ///
     /// - Parameter sequenceLengths: Of each token's sequence, `[T]`.
     public func callAsFunction(

@@ -34,6 +34,8 @@ public struct WeightScope {
         let device: Device
         public internal(set) var parameters: [Parameter] = []
         public internal(set) var linears: [(name: String, layer: Linear)] = []
+        /// Up to which length of a sequence its tokens are turned the same whatever that length is.
+        package internal(set) var stableLength = Int.max
 
         /// - Parameters:
         ///   - dtype: What weights are held in; nil leaves each in its own type.
@@ -91,6 +93,18 @@ public struct WeightScope {
 
     /// The device that weights lie on.
     public var device: Device { registry.device }
+
+    /// Rotary positions for the layers of this model.
+    ///
+    /// - Parameter rotaryDim: How many of a head's dimensions are rotated; even.
+    package func rotary(
+        dim rotaryDim: Int, theta: Double, scaling: RopeScaling, isInterleaved: Bool
+    ) -> RotaryEmbedding {
+        let made = RotaryEmbedding(
+            rotaryDim: rotaryDim, theta: theta, scaling: scaling, isInterleaved: isInterleaved, on: device)
+        registry.stableLength = min(registry.stableLength, made.stableLength)
+        return made
+    }
 
     /// Whether the source holds `name` at this place.
     public func contains(_ name: String) -> Bool { registry.provider.contains(fileKey(name)) }

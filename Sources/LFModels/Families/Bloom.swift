@@ -1,11 +1,12 @@
 import LFNN
 import LFTorch
 
-/// BLOOM (BigScience 2022, arXiv 2211.05100): a norm behind the embeddings, linear biases instead of positions, queries, keys and values in
-/// one matrix head by head.
+/// BLOOM (BigScience 2022, arXiv 2211.05100): a norm behind the embeddings, linear biases instead of positions, queries, keys
+/// and values in one matrix head by head.
 struct Bloom: Architecture {
     static let modelTypes = ["bloom"]
     static let embeddingName = "transformer.word_embeddings.weight"
+    static let dropouts = ["attention_dropout": 0.0, "hidden_dropout": 0.0]
     let sizes: ModelSizes
     let hasRotaryPositions = false
     private let epsilon: Double

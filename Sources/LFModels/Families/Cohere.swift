@@ -1,7 +1,7 @@
 import LFNN
 
-/// Command R (Cohere 2024): attention and SwiGLU side by side behind one LayerNorm without bias, interleaved rotary positions, logits scaled
-/// down.
+/// Command R (Cohere 2024): attention and SwiGLU side by side behind one LayerNorm without bias, interleaved rotary positions,
+/// logits scaled down.
 struct Cohere: Architecture {
     static let modelTypes = ["cohere"]
     let sizes: ModelSizes
@@ -25,7 +25,7 @@ struct Cohere: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(isInterleaved: true, on: weights.device)
+        let positions = rotary.embedding(isInterleaved: true, weights)
         func norm(_ size: [Int], _ place: WeightScope) throws -> LayerNorm {
             try LayerNorm(size, epsilon: epsilon, bias: false, place)
         }
@@ -73,7 +73,7 @@ struct Cohere2: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(isInterleaved: true, on: weights.device)
+        let positions = rotary.embedding(isInterleaved: true, weights)
         func norm(_ place: WeightScope) throws -> LayerNorm {
             try LayerNorm(hidden, epsilon: epsilon, bias: false, place)
         }

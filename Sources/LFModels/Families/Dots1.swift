@@ -21,14 +21,15 @@ struct Dots1: Architecture {
         windows = try file.windows(
             sizes.layers, file.optionalCount("sliding_window", default: 4096)
         ) { $0 >= first }
+        let dense = try file.optionalCount("first_k_dense_replace", default: 0, from: 0) ?? 0
         mixture = try DeepSeekMixture(
-            file, sizes, corrects: true, groups: (1, 1), normalizes: false, scale: 1,
-            defaults: .init(experts: nil, shared: nil, chosen: nil, inner: 1408, dense: 0))
+            file, sizes, corrects: true, isDense: { $0 < dense }, groups: (1, 1), normalizes: false, scale: 1,
+            defaults: .init(experts: nil, shared: nil, chosen: nil, inner: 1408))
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, place)
         }
@@ -50,8 +51,8 @@ struct Dots1: Architecture {
     }
 }
 
-/// GLM-4.5 and 4.6 (Zhipu AI 2025, arXiv 2508.06471): rotary positions on half of each head, norms on heads in the larger model, DeepSeek V3's
-/// mixture.
+/// GLM-4.5 and 4.6 (Zhipu AI 2025, arXiv 2508.06471): rotary positions on half of each head, norms on heads in the larger
+/// model, DeepSeek V3's mixture.
 struct GLM4Moe: Architecture {
     static let modelTypes = ["glm4_moe"]
     static let predictsFurther = true
@@ -70,14 +71,15 @@ struct GLM4Moe: Architecture {
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
         bias = try file.flag("attention_bias", default: false)
         normalizesHeads = try file.flag("use_qk_norm", default: false)
+        let dense = try file.optionalCount("first_k_dense_replace", default: 1, from: 0) ?? 1
         mixture = try DeepSeekMixture(
-            file, sizes, corrects: true, groups: (1, 1), normalizes: true, scale: 1,
-            defaults: .init(experts: 128, shared: 1, chosen: 8, inner: 1408, dense: 1))
+            file, sizes, corrects: true, isDense: { $0 < dense }, groups: (1, 1), normalizes: true, scale: 1,
+            defaults: .init(experts: 128, shared: 1, chosen: 8, inner: 1408))
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, place)
         }

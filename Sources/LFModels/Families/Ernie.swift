@@ -3,6 +3,7 @@ import LFNN
 /// ERNIE 4.5, the dense models (Baidu 2025): Llama's layers with interleaved rotary positions and one switch for all biases.
 struct Ernie: Architecture {
     static let modelTypes = ["ernie4_5"]
+    static let dropouts = [String: Double]()
     let sizes: ModelSizes
     private let layers: LlamaLayers
 

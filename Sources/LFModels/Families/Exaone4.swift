@@ -1,8 +1,8 @@
 import LFJSON
 import LFNN
 
-/// EXAONE 4.0 (LG AI Research 2025, arXiv 2507.11407): norms behind the sublayers and on each head; three windowed layers with rotary
-/// positions for one without either. Models without windows have positions in every layer.
+/// EXAONE 4.0 (LG AI Research 2025, arXiv 2507.11407): norms behind the sublayers and on each head; three windowed layers with
+/// rotary positions for one without either. Models without windows have positions in every layer.
 struct Exaone4: Architecture {
     static let modelTypes = ["exaone4"]
     let sizes: ModelSizes
@@ -20,16 +20,19 @@ struct Exaone4: Architecture {
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
         hasWindows = try file.optionalCount("sliding_window", default: 4096) != nil
-        // The pattern counts only where there is a window, and older files spell it in letters: LLLG.
+        // The pattern counts only where there is a window (0 stands for none), and older files spell it in letters: LLLG.
+        let letters = file.json["sliding_window_pattern"]?.string
+        if let letters {
+            try file.require("sliding_window_pattern", letters.wholeMatch(of: /L+G/) != nil)
+        }
         let pattern =
-            try file.json["sliding_window_pattern"]?.string?.count
-            ?? file.optionalCount("sliding_window_pattern", default: 4) ?? 4
+            try letters?.count ?? file.optionalCount("sliding_window_pattern", default: 4, from: 0) ?? 4
         windows = try file.alternatingWindows(sizes.layers, default: 4096, fullEvery: max(1, pattern))
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, place)
         }

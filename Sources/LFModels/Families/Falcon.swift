@@ -1,11 +1,12 @@
 import LFNN
 import LFTorch
 
-/// Falcon (Almazrouei et al. 2023, arXiv 2311.16867): attention and MLP side by side; the 7B has one key-value head and one norm, the larger
-/// ones several heads and a norm for each sublayer, the first small ones linear biases and sublayers in turn.
+/// Falcon (Almazrouei et al. 2023, arXiv 2311.16867): attention and MLP side by side; the 7B has one key-value head and one
+/// norm, the larger ones several heads and a norm for each sublayer, the first small ones linear biases and sublayers in turn.
 struct Falcon: Architecture {
     static let modelTypes = ["falcon"]
     static let embeddingName = "transformer.word_embeddings.weight"
+    static let dropouts = ["attention_dropout": 0.0, "hidden_dropout": 0.0]
     let sizes: ModelSizes
     private let rotary: RotaryPositions?
     private let activation: Activation
@@ -41,7 +42,7 @@ struct Falcon: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary?.embedding(on: weights.device)
+        let positions = rotary?.embedding(weights)
         // Biases are added before the scores are scaled.
         let scale = 1 / Double(shape.headDim).squareRoot()
         let slopes =

@@ -68,7 +68,7 @@ private struct GLMSettings {
         norms: ((WeightScope) throws -> RMSNorm, WeightScope) throws -> (SublayerNorms, SublayerNorms)
     ) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(isInterleaved: true, on: weights.device)
+        let positions = rotary.embedding(isInterleaved: true, weights)
         func norm(_ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(hidden, epsilon: epsilon, place)
         }

@@ -5,8 +5,10 @@ struct GPT2: Architecture {
     static let modelTypes = ["gpt2"]
     static let embeddingName = "transformer.wte.weight"
     static let ignoredTensors = [".attn.bias", ".attn.masked_bias"]
+    static let dropouts = ["attn_pdrop": 0.1, "embd_pdrop": 0.1, "resid_pdrop": 0.1]
     let sizes: ModelSizes
     let hasRotaryPositions = false
+    let hasLearnedPositions = true
     private let activation: Activation
     private let epsilon: Double
     private let scalesScores: Bool

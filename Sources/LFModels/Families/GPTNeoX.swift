@@ -1,12 +1,13 @@
 import LFNN
 
-/// GPT-NeoX and Pythia (Black et al. 2022, arXiv 2204.06745): attention and MLP side by side, each behind a LayerNorm of its own, rotary
-/// positions on a quarter of each head, queries, keys and values in one matrix head by head.
+/// GPT-NeoX and Pythia (Black et al. 2022, arXiv 2204.06745): attention and MLP side by side, each behind a LayerNorm of its
+/// own, rotary positions on a quarter of each head, queries, keys and values in one matrix head by head.
 struct GPTNeoX: Architecture {
     static let modelTypes = ["gpt_neox"]
     static let embeddingName = "gpt_neox.embed_in.weight"
     static let headName = "embed_out.weight"
     static let ignoredTensors = [".attention.bias", ".attention.masked_bias"]
+    static let dropouts = ["attention_dropout": 0.0, "hidden_dropout": 0.0]
     let sizes: ModelSizes
     private let rotary: RotaryPositions
     private let activation: Activation
@@ -26,7 +27,7 @@ struct GPTNeoX: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> LayerNorm {
             try LayerNorm(hidden, epsilon: epsilon, place)
         }

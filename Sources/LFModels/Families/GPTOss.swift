@@ -1,9 +1,10 @@
+import LFDiagnostics
 import LFJSON
 import LFNN
 import LFTorch
 
-/// gpt-oss (OpenAI 2025, arXiv 2508.10925): windows in every other layer, a sink in each head's softmax, YaRN, biases everywhere, and experts with
-/// a clamped SwiGLU whose weights files hold as `[experts, in, out]`.
+/// gpt-oss (OpenAI 2025, arXiv 2508.10925): windows in every other layer, a sink in each head's softmax, YaRN, biases
+/// everywhere, and experts with a clamped SwiGLU whose weights files hold as `[experts, in, out]`.
 struct GPTOss: Architecture {
     static let modelTypes = ["gpt_oss"]
     let sizes: ModelSizes
@@ -20,7 +21,7 @@ struct GPTOss: Architecture {
         sizes = try file.sizes(
             vocab: 201_088, hidden: 2880, inner: 2880, layers: 36, heads: 64, keyValueHeads: 8, headDim: 64,
             positions: 131_072)
-        rotary = try file.stretched.rotary(sizes, theta: 150_000)
+        rotary = try file.stretched().rotary(sizes, theta: 150_000)
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
         bias = try file.flag("attention_bias", default: true)
         windows = try file.windows(
@@ -36,7 +37,7 @@ struct GPTOss: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(hidden, epsilon: epsilon, place)
         }
@@ -79,8 +80,8 @@ struct GPTOss: Architecture {
 
 extension ConfigFile {
     /// The same with the family's YaRN where the file does not speak of positions.
-    fileprivate var stretched: ConfigFile {
-        guard json["rope_parameters"]?.object == nil, json["rope_scaling"]?.object == nil else { return self }
+    fileprivate func stretched() throws(UserError) -> ConfigFile {
+        guard try object("rope_parameters") == nil, try object("rope_scaling") == nil else { return self }
         var object = json
         object["rope_scaling"] = [
             "rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": false,

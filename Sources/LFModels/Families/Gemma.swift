@@ -1,3 +1,4 @@
+import LFJSON
 import LFNN
 
 /// Gemma (Gemma Team 2024, arXiv 2403.08295): norms whose weights lie around 0, embeddings multiplied by √hidden, GELU by tanh.
@@ -8,6 +9,7 @@ struct Gemma: Architecture {
     private let activation: Activation
     private let epsilon: Double
     private let bias: Bool
+    let remarks: [String]
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -15,8 +17,8 @@ struct Gemma: Architecture {
             headDim: 256,
             positions: 8192, tied: true)
         rotary = try file.rotary(sizes)
-        // Files also have `hidden_activation`, which transformers no longer reads.
         activation = try file.activation("hidden_act", default: .geluTanh)
+        remarks = try file.overlooked("hidden_activation", for: "hidden_act", activation)
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("attention_bias", default: false)
         try file.requireCausal()
@@ -24,7 +26,7 @@ struct Gemma: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(hidden, epsilon: epsilon, offset: 1, place)
         }
@@ -45,6 +47,19 @@ struct Gemma: Architecture {
 }
 
 extension ConfigFile {
+    /// A remark where a key that transformers does not read for the family asks for another activation than the one it reads.
+    package func overlooked(
+        _ key: String, for other: String, _ activation: Activation
+    ) throws -> [String] {
+        guard let asked = json[key]?.string, Activation(rawValue: asked)?.isSame(as: activation) != true
+        else {
+            return []
+        }
+        return [
+            "\(key) (\(asked)) is not read for this architecture: \(other) is \(activation.rawValue), as in transformers."
+        ]
+    }
+
     /// Embedding models of the family look both ways.
     package func requireCausal() throws {
         let key = "use_bidirectional_attention"

@@ -1,7 +1,7 @@
 import LFNN
 
-/// Gemma 2 (Gemma Team 2024, arXiv 2408.00118): norms before and after both sublayers, capped scores and logits, a window in every other
-/// layer.
+/// Gemma 2 (Gemma Team 2024, arXiv 2408.00118): norms before and after both sublayers, capped scores and logits, a window in
+/// every other layer.
 struct Gemma2: Architecture {
     static let modelTypes = ["gemma2"]
     let sizes: ModelSizes
@@ -13,6 +13,7 @@ struct Gemma2: Architecture {
     private let windows: [Int?]
     private let scoreCap: Double?
     private let logitCap: Double?
+    let remarks: [String]
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -20,6 +21,7 @@ struct Gemma2: Architecture {
             positions: 8192, tied: true)
         rotary = try file.rotary(sizes)
         activation = try file.activation("hidden_activation", default: .geluTanh)
+        remarks = try file.overlooked("hidden_act", for: "hidden_activation", activation)
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("attention_bias", default: false)
         scale = 1 / (try file.number("query_pre_attn_scalar", default: 256)).squareRoot()
@@ -31,7 +33,7 @@ struct Gemma2: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(hidden, epsilon: epsilon, offset: 1, place)
         }

@@ -1,7 +1,7 @@
 import LFNN
 
-/// Gemma 3 (Gemma Team 2025, arXiv 2503.19786): queries and keys are normalised instead of capped, five windowed layers for one without, each
-/// kind with its own rotary base.
+/// Gemma 3 (Gemma Team 2025, arXiv 2503.19786): queries and keys are normalised instead of capped, five windowed layers for one
+/// without, each kind with its own rotary base.
 struct Gemma3: Architecture {
     static let modelTypes = ["gemma3_text"]
     let sizes: ModelSizes
@@ -14,6 +14,7 @@ struct Gemma3: Architecture {
     private let windows: [Int?]
     private let scoreCap: Double?
     private let logitCap: Double?
+    let remarks: [String]
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
@@ -24,6 +25,7 @@ struct Gemma3: Architecture {
             sizes, theta: 10_000, layerType: "sliding_attention", thetaKey: "rope_local_base_freq",
             isScaled: false)
         activation = try file.activation("hidden_activation", default: .geluTanh)
+        remarks = try file.overlooked("hidden_act", for: "hidden_activation", activation)
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("attention_bias", default: false)
         scale = 1 / (try file.number("query_pre_attn_scalar", default: 256)).squareRoot()
@@ -36,8 +38,8 @@ struct Gemma3: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let global = globalRotary.embedding(on: weights.device)
-        let local = localRotary.embedding(on: weights.device)
+        let global = globalRotary.embedding(weights)
+        let local = localRotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, offset: 1, place)
         }

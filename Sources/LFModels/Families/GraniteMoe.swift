@@ -36,7 +36,7 @@ struct GraniteMoe: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden, inner = sizes.inner
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(hidden, epsilon: epsilon, place)
         }

@@ -12,8 +12,9 @@ struct Hunyuan: Architecture {
         sizes = try file.sizes(
             vocab: 290_943, hidden: 4096, inner: 11_008, layers: 32, heads: 32, positions: 2048)
         var rotary = try file.rotary(sizes)
-        let scaling = file.json["rope_parameters"]?.object ?? file.json["rope_scaling"]?.object
-        if case .dynamic = rotary.scaling, let alpha = scaling?["alpha"]?.double, alpha > 0 {
+        let scaling = try file.object("rope_parameters") ?? file.object("rope_scaling") ?? [:]
+        let alpha = try ConfigFile(scaling, path: file.path).optionalNumber("alpha", default: nil)
+        if case .dynamic = rotary.scaling, let alpha, alpha > 0 {
             // The base grows once for all lengths.
             rotary.theta *= pow(alpha, Double(rotary.dim) / Double(rotary.dim - 2))
             rotary.scaling = .none

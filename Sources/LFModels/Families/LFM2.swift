@@ -4,6 +4,7 @@ import LFNN
 /// LFM 2 (Liquid AI 2025): gated short convolutions, and attention with normalised heads in a few layers.
 struct LFM2: Architecture {
     static let modelTypes = ["lfm2"]
+    static let dropouts = [String: Double]()
     let sizes: ModelSizes
     private let rotary: RotaryPositions
     private let epsilon: Double
@@ -24,26 +25,30 @@ struct LFM2: Architecture {
         if let types = try file.layerTypes(sizes.layers, known: ["full_attention", "conv"]) {
             attends = types.map { $0 == "full_attention" }
         } else {
-            let listed = file.json["full_attn_idxs"]?.array?.compactMap(\.int)
+            let listed = try file.layerNumbers("full_attn_idxs")
             attends = (0..<sizes.layers).map { listed?.contains($0) ?? true }
         }
         self.sizes = sizes
     }
 
-    /// The width of the feed-forward layers: two thirds of the file's, scaled and rounded up, unless the file says that it is adjusted.
+    /// The width of the feed-forward layers: two thirds of the file's, scaled and rounded up, unless the file says that it is
+    /// adjusted.
     private static func inner(_ file: ConfigFile, _ sizes: ModelSizes) throws -> Int {
         let width = try file.count("block_ff_dim", default: sizes.inner)
         guard try file.flag("block_auto_adjust_ff_dim", default: true) else { return width }
         let scale = try file.optionalNumber("block_ffn_dim_multiplier", default: 1)
         guard let scale else { return 2 * width / 3 }
         let multiple = try file.count("block_multiple_of", default: 256)
+        guard scale > 0, scale < 1000 else {
+            throw file.refused("block_ffn_dim_multiplier", "a positive number below 1000")
+        }
         let scaled = Int(scale * Double(2 * width / 3))
         return (scaled + multiple - 1) / multiple * multiple
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, place)
         }

@@ -1,7 +1,7 @@
 import LFNN
 
-/// Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971; Grattafiori et al. 2024, arXiv 2407.21783): RMSNorm before each sublayer, rotary
-/// positions, grouped queries, SwiGLU.
+/// Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971; Grattafiori et al. 2024, arXiv 2407.21783): RMSNorm before each
+/// sublayer, rotary positions, grouped queries, SwiGLU.
 struct Llama: Architecture {
     static let modelTypes = ["llama"]
     let sizes: ModelSizes

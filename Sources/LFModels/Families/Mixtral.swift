@@ -31,7 +31,7 @@ struct Mixtral: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(hidden, epsilon: epsilon, place)
         }
@@ -66,18 +66,27 @@ struct MiniMaxM2: Architecture {
     private let experts: Int
     private let routing: Routing
     let balance: RouterBalance?
+    let remarks: [String]
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
             vocab: 200_064, hidden: 3072, inner: 1536, layers: 62, heads: 48, keyValueHeads: 8, headDim: 128,
             positions: 196_608)
-        rotary = try file.rotary(
-            sizes, theta: 5_000_000, share: Double(try file.turnedDim(sizes)) / Double(sizes.headDim))
+        let asked = try file.count("rotary_dim", default: sizes.headDim)
+        let turned = try file.turnedDim(asked, sizes)
+        rotary = try file.rotary(sizes, theta: 5_000_000, share: Double(turned) / Double(sizes.headDim))
+        remarks =
+            turned == asked
+            ? []
+            : [
+                "rotary_dim (\(asked)) is passed over: without auto_map the file is taken for one of transformers, "
+                    + "which turns all \(turned) dimensions of a head."
+            ]
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         let chosen: Int
         (experts, chosen) = try file.experts("num_local_experts", "num_experts", default: 256, chosen: 8)
-        try file.require("scoring_func", ["sigmoid", nil].contains(file.json["scoring_func"]?.string))
+        _ = try file.word("scoring_func", of: ["sigmoid"])
         try file.require("router_jitter_noise", file.number("router_jitter_noise", default: 0) == 0)
         routing = Routing(.sigmoid, chosen: chosen, normalizes: true)
         balance = try file.balance(chosen: chosen)
@@ -85,7 +94,7 @@ struct MiniMaxM2: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, place)
         }
@@ -116,10 +125,10 @@ struct MiniMaxM2: Architecture {
 }
 
 extension ConfigFile {
-    /// How many of a head's dimensions turn: in the publisher's files, which come with code of their own (`auto_map`), `rotary_dim`.
-    /// transformers up to 5.16 takes no notice of that key; what it wrote was computed with whole heads, and means those.
-    fileprivate func turnedDim(_ sizes: ModelSizes) throws(UserError) -> Int {
-        let dim = try count("rotary_dim", default: sizes.headDim)
-        return json["auto_map"]?.object == nil ? sizes.headDim : dim
+    /// How many of a head's dimensions turn: in the publisher's files, which come with code of their own (`auto_map`),
+    /// `rotary_dim`. transformers up to 5.16 takes no notice of that key; what it wrote was computed with whole heads, and
+    /// means those.
+    fileprivate func turnedDim(_ asked: Int, _ sizes: ModelSizes) throws(UserError) -> Int {
+        try object("auto_map") == nil ? sizes.headDim : asked
     }
 }

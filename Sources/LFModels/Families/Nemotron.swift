@@ -1,7 +1,7 @@
 import LFNN
 
-/// Nemotron-4 and Minitron (Parmar et al. 2024, arXiv 2402.16819): LayerNorm whose weights lie around 0, squared ReLU without a gate, rotary
-/// positions on half of each head.
+/// Nemotron-4 and Minitron (Parmar et al. 2024, arXiv 2402.16819): LayerNorm whose weights lie around 0, squared ReLU without a
+/// gate, rotary positions on half of each head.
 struct Nemotron: Architecture {
     static let modelTypes = ["nemotron"]
     let sizes: ModelSizes
@@ -25,7 +25,7 @@ struct Nemotron: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> LayerNorm {
             try LayerNorm([hidden], epsilon: epsilon, offset: 1, place)
         }

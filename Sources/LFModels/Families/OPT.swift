@@ -1,13 +1,15 @@
 import LFNN
 
-/// OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions from row 2 on, ReLU; the 350M model normalises behind its sums and has
-/// embeddings narrower than its layers.
+/// OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions from row 2 on, ReLU; the 350M model normalises behind its sums
+/// and has embeddings narrower than its layers.
 struct OPT: Architecture {
     static let modelTypes = ["opt"]
     static let embeddingName = "model.decoder.embed_tokens.weight"
+    static let dropouts = ["attention_dropout": 0.0, "dropout": 0.1]
     /// `hidden` is the width of embeddings and of what the head reads.
     let sizes: ModelSizes
     let hasRotaryPositions = false
+    let hasLearnedPositions = true
     /// Of the layers.
     private let width: Int
     private let activation: Activation

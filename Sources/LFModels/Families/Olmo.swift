@@ -20,7 +20,7 @@ struct Olmo: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> LayerNorm {
             try LayerNorm([hidden], epsilon: 1e-5, weight: false, bias: false, place)
         }
@@ -39,8 +39,8 @@ struct Olmo: Architecture {
     }
 }
 
-/// OLMo 2 (OLMo Team 2024, arXiv 2501.00656): RMSNorm behind each sublayer instead of before it, and over all queries and all keys of a
-/// token.
+/// OLMo 2 (OLMo Team 2024, arXiv 2501.00656): RMSNorm behind each sublayer instead of before it, and over all queries and all
+/// keys of a token.
 struct Olmo2: Architecture {
     static let modelTypes = ["olmo2"]
     let sizes: ModelSizes
@@ -60,7 +60,7 @@ struct Olmo2: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, place)
         }

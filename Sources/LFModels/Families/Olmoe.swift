@@ -30,7 +30,7 @@ struct Olmoe: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, place)
         }

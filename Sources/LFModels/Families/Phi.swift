@@ -1,9 +1,10 @@
 import LFNN
 
-/// Phi 1, 1.5 and 2 (Li et al. 2023, arXiv 2309.05463): attention and a plain MLP side by side behind one LayerNorm, biases everywhere, rotary
-/// positions on half of each head.
+/// Phi 1, 1.5 and 2 (Li et al. 2023, arXiv 2309.05463): attention and a plain MLP side by side behind one LayerNorm, biases
+/// everywhere, rotary positions on half of each head.
 struct Phi: Architecture {
     static let modelTypes = ["phi"]
+    static let dropouts = ["attention_dropout": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0]
     let sizes: ModelSizes
     let headHasBias = true
     private let rotary: RotaryPositions
@@ -22,7 +23,7 @@ struct Phi: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> LayerNorm {
             try LayerNorm(size, epsilon: epsilon, place)
         }

@@ -1,9 +1,10 @@
 import LFNN
 
-/// Phi 3, 3.5 and 4 (Abdin et al. 2024, arXiv 2404.14219): Llama's layers with queries, keys and values in one matrix and gate and up in
-/// another; long contexts by LongRoPE.
+/// Phi 3, 3.5 and 4 (Abdin et al. 2024, arXiv 2404.14219): Llama's layers with queries, keys and values in one matrix and gate
+/// and up in another; long contexts by LongRoPE.
 struct Phi3: Architecture {
     static let modelTypes = ["phi3"]
+    static let dropouts = ["attention_dropout": 0.0, "resid_pdrop": 0.0]
     let sizes: ModelSizes
     private let rotary: RotaryPositions
     private let activation: Activation
@@ -13,7 +14,7 @@ struct Phi3: Architecture {
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
             vocab: 32_064, hidden: 3072, inner: 8192, layers: 32, heads: 32, positions: 4096)
-        rotary = try file.rotary(sizes)
+        rotary = try file.rotary(sizes, trained: 4096)
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
         window = try file.optionalCount("sliding_window", default: nil)
@@ -21,7 +22,7 @@ struct Phi3: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(hidden, epsilon: epsilon, place)
         }

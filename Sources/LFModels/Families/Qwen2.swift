@@ -1,7 +1,7 @@
 import LFNN
 
-/// Qwen 2 and 2.5 (Yang et al. 2024, arXiv 2407.10671): Llama's layers with biases on queries, keys and values; windows in the upper
-/// layers where they are switched on.
+/// Qwen 2 and 2.5 (Yang et al. 2024, arXiv 2407.10671): Llama's layers with biases on queries, keys and values; windows in the
+/// upper layers where they are switched on.
 struct Qwen2: Architecture {
     static let modelTypes = ["qwen2"]
     let sizes: ModelSizes

@@ -1,7 +1,7 @@
 import LFNN
 
-/// Qwen 3 Next (Qwen team 2025): three layers in four recur by the gated delta rule, the fourth attends with gated, normalised heads; norms around 1, many small experts
-/// and one that all tokens share.
+/// Qwen 3 Next (Qwen team 2025): three layers in four recur by the gated delta rule, the fourth attends with gated, normalised
+/// heads; norms around 1, many small experts and one that all tokens share.
 struct Qwen3Next: Architecture {
     static let modelTypes = ["qwen3_next"]
     static let predictsFurther = true
@@ -44,7 +44,7 @@ struct Qwen3Next: Architecture {
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         return try decoder(weights, sizes, norm: { try norm(sizes.hidden, $0) }) { index, layer in
             SequentialBlock(
                 hidden: sizes.hidden, try mixer(index, positions, layer),

@@ -2,8 +2,8 @@ import LFJSON
 import LFNN
 import LFTorch
 
-/// Qwen 1.5 and 2 MoE (Yang et al. 2024, arXiv 2407.10671): Qwen 2's attention, many small experts and one that all tokens share, weighed by a
-/// gate of its own.
+/// Qwen 1.5 and 2 MoE (Yang et al. 2024, arXiv 2407.10671): Qwen 2's attention, many small experts and one that all tokens
+/// share, weighed by a gate of its own.
 struct Qwen2Moe: Architecture {
     static let modelTypes = ["qwen2_moe"]
     let sizes: ModelSizes
@@ -32,7 +32,7 @@ struct Qwen2Moe: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(hidden, epsilon: epsilon, place)
         }
@@ -87,7 +87,7 @@ struct Qwen3Moe: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {
             try RMSNorm(size, epsilon: epsilon, place)
         }
@@ -133,9 +133,7 @@ extension ConfigFile {
         let (experts, chosen) = try self.experts(
             "num_experts", "num_local_experts", default: experts, chosen: chosen)
         let step = try count("decoder_sparse_step", default: 1)
-        let listed = json["mlp_only_layers"] ?? .null
-        let dense = Set(listed.array?.compactMap(\.int) ?? [])
-        try require("mlp_only_layers", listed.isNull || listed.array?.allSatisfy { $0.int != nil } == true)
+        let dense = try layerNumbers("mlp_only_layers") ?? []
         return SparseLayers(
             isSparse: (0..<layers).map { !dense.contains($0) && ($0 + 1) % step == 0 }, experts: experts,
             inner: try count("moe_intermediate_size", default: inner),

@@ -3,6 +3,7 @@ import LFNN
 /// Seed-OSS (ByteDance Seed 2025): Llama's layers with biases on queries, keys and values and heads of their own width.
 struct SeedOss: Architecture {
     static let modelTypes = ["seed_oss"]
+    static let dropouts = ["attention_dropout": 0.1, "residual_dropout": 0.1]
     let sizes: ModelSizes
     private let layers: LlamaLayers
 

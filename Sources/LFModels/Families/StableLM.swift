@@ -1,10 +1,11 @@
 import LFNN
 import LFTorch
 
-/// StableLM 2 and 3B-4E1T (Bellagente et al. 2024, arXiv 2402.17834): LayerNorm, SwiGLU, rotary positions on a quarter of each head; larger
-/// models have both sublayers side by side, and a norm for each head.
+/// StableLM 2 and 3B-4E1T (Bellagente et al. 2024, arXiv 2402.17834): LayerNorm, SwiGLU, rotary positions on a quarter of each
+/// head; larger models have both sublayers side by side, and a norm for each head.
 struct StableLM: Architecture {
     static let modelTypes = ["stablelm"]
+    static let dropouts = ["attention_dropout": 0.0, "hidden_dropout": 0.0]
     let sizes: ModelSizes
     private let rotary: RotaryPositions
     private let activation: Activation
@@ -27,7 +28,7 @@ struct StableLM: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> LayerNorm {
             try LayerNorm(hidden, epsilon: epsilon, place)
         }

@@ -3,6 +3,7 @@ import LFNN
 /// StarCoder 2 (Lozhkov et al. 2024, arXiv 2402.19173): LayerNorm, a plain MLP, biases everywhere, a window in each layer.
 struct StarCoder2: Architecture {
     static let modelTypes = ["starcoder2"]
+    static let dropouts = ["attention_dropout": 0.0, "embedding_dropout": 0.0, "residual_dropout": 0.0]
     let sizes: ModelSizes
     private let rotary: RotaryPositions
     private let activation: Activation
@@ -26,7 +27,7 @@ struct StarCoder2: Architecture {
 
     func build(_ weights: WeightScope) throws -> ModelParts {
         let shape = AttentionShape(sizes), hidden = sizes.hidden
-        let positions = rotary.embedding(on: weights.device)
+        let positions = rotary.embedding(weights)
         func norm(_ place: WeightScope) throws -> LayerNorm {
             try LayerNorm(hidden, epsilon: epsilon, place)
         }

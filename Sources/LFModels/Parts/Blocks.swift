@@ -77,7 +77,8 @@ package final class SequentialBlock: Block {
     }
 }
 
-/// Mixer and feed-forward side by side on the same stream (Wang & Komatsuzaki 2021, GPT-J): `x + mixer(norm(x)) + feedForward(norm(x))`.
+/// Mixer and feed-forward side by side on the same stream (Wang & Komatsuzaki 2021, GPT-J): `x + mixer(norm(x)) +
+/// feedForward(norm(x))`.
 package final class ParallelBlock: Block {
     private let mixer: any TokenMixer
     private let feedForward: any FeedForward

@@ -11,6 +11,18 @@ package enum Activation: String, Sendable, CaseIterable {
     /// The square of ReLU (So et al. 2021, arXiv 2109.08668).
     case reluSquared = "relu2"
 
+    /// Whether another name stands for the same function.
+    package func isSame(as other: Activation) -> Bool { function == other.function }
+
+    /// One name for each function.
+    private var function: Activation {
+        switch self {
+        case .swish: .silu
+        case .geluNew, .geluFast: .geluTanh
+        default: self
+        }
+    }
+
     package func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
         switch self {
         case .silu, .swish: try x.silu()

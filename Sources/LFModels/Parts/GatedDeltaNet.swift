@@ -1,7 +1,8 @@
 package import LFNN
 package import LFTorch
 
-/// Linear attention by the gated delta rule (Yang et al. 2024, arXiv 2412.06464) behind a short convolution, its heads normalised and gated.
+/// Linear attention by the gated delta rule (Yang et al. 2024, arXiv 2412.06464) behind a short convolution, its heads
+/// normalised and gated.
 package final class GatedDeltaNet: TokenMixer {
     /// The sizes of the layer; each key head serves `valueHeads / keyHeads` consecutive value heads.
     package struct Shape: Sendable {
@@ -62,7 +63,8 @@ package final class GatedDeltaNet: TokenMixer {
 
     package var cache: LayerCache { .state }
 
-    /// What the projection gives, the convolution's input and output, what the rule reads, and the heads before and after their gate.
+    /// What the projection gives, the convolution's input and output, what the rule reads, and the heads before and after their
+    /// gate.
     package var activationsPerToken: Int { 8 * shape.keyWidth + 8 * shape.valueWidth }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor {
@@ -130,7 +132,8 @@ package final class GatedDeltaNet: TokenMixer {
                 inputs.rows(cached.states.count), initialStates(cached.states, inputs))
         }
         for (index, state) in cached.states.enumerated() {
-            state.set(try result.states.slice(index..<index + 1), at: 1, of: layer)
+            // A slice alone would share, and keep, the states of all sequences of the pass.
+            state.set(try result.states.slice(index..<index + 1).cloned(), at: 1, of: layer)
         }
         return try result.output.followedByZeros(inputs.values.dim(0))
     }

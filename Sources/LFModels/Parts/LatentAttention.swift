@@ -2,8 +2,8 @@ import Foundation
 package import LFNN
 package import LFTorch
 
-/// Attention whose keys and values come out of one small vector per token, with rotary positions on a part of each head that all keys share:
-/// MLA (DeepSeek-AI 2024, arXiv 2405.04434, section 2.1).
+/// Attention whose keys and values come out of one small vector per token, with rotary positions on a part of each head that
+/// all keys share: MLA (DeepSeek-AI 2024, arXiv 2405.04434, section 2.1).
 package final class LatentAttention: TokenMixer {
     package struct Shape: Sendable {
         package var hidden: Int
@@ -18,14 +18,19 @@ package final class LatentAttention: TokenMixer {
 
         package var queryDim: Int { plainDim + rotaryDim }
 
-        package init(_ file: ConfigFile, _ sizes: ModelSizes) throws {
+        /// What the file may leave out.
+        package struct Defaults: Sendable {
+            var queryRank = 1536, plainDim = 128, valueDim = 128
+        }
+
+        package init(_ file: ConfigFile, _ sizes: ModelSizes, _ defaults: Defaults) throws {
             hidden = sizes.hidden
             heads = sizes.heads
-            queryRank = try file.optionalCount("q_lora_rank", default: 1536)
+            queryRank = try file.optionalCount("q_lora_rank", default: defaults.queryRank)
             keyValueRank = try file.count("kv_lora_rank", default: 512)
-            plainDim = try file.count("qk_nope_head_dim", default: 128)
+            plainDim = try file.count("qk_nope_head_dim", default: defaults.plainDim)
             rotaryDim = try file.count("qk_rope_head_dim", default: 64)
-            valueDim = try file.count("v_head_dim", default: 128)
+            valueDim = try file.count("v_head_dim", default: defaults.valueDim)
         }
     }
 
@@ -110,7 +115,8 @@ package final class LatentAttention: TokenMixer {
 }
 
 extension RopeScaling {
-    /// What YaRN multiplies the scores' scale by where the file names `mscale_all_dim` (Peng et al. 2023, arXiv 2309.00071, eq. 22).
+    /// What YaRN multiplies the scores' scale by where the file names `mscale_all_dim` (Peng et al. 2023, arXiv 2309.00071, eq.
+    /// 22).
     package var scoreFactor: Double {
         guard case .yarn(let factor, _, _, _, _, _, let mscale?, _) = self, mscale != 0, factor > 1 else {
             return 1

@@ -1,7 +1,7 @@
 package import LFNN
 
-/// The layers that Llama has (Touvron et al. 2023, arXiv 2302.13971) and most models since, under its names: norm, attention, norm, SwiGLU, each added to
-/// the stream. A page sets what is its own.
+/// The layers that Llama has (Touvron et al. 2023, arXiv 2302.13971) and most models since, under its names: norm, attention,
+/// norm, SwiGLU, each added to the stream. A page sets what is its own.
 package struct LlamaLayers: Sendable {
     package var sizes: ModelSizes
     package var rotary: RotaryPositions
@@ -38,7 +38,7 @@ package struct LlamaLayers: Sendable {
     }
 
     package func build(_ weights: WeightScope) throws -> ModelParts {
-        let positions = rotary.embedding(isInterleaved: isInterleaved, on: weights.device)
+        let positions = rotary.embedding(isInterleaved: isInterleaved, weights)
         let hidden = sizes.hidden
         return try decoder(weights, sizes, frame, norm: { try norm(hidden, $0) }) { index, layer in
             SequentialBlock(

@@ -89,6 +89,8 @@ package final class Router {
     private enum Source {
         case weight(Parameter, bias: Parameter?)
         case linear(Linear)
+        /// The layer's matrix alone.
+        case matrix(any LinearWeight)
     }
     private let source: Source
     /// `[experts]`: added to scores for the choice.
@@ -103,8 +105,11 @@ package final class Router {
     }
 
     /// A router that is a linear layer, which adapters may sit on.
-    package init(_ linear: Linear) {
-        source = .linear(linear)
+    ///
+    /// - Parameter bypassesAdapter: Whether an adapter on it does nothing: it gets no gradient, and what it holds is not used.
+    package init(_ linear: Linear, bypassesAdapter: Bool = false) {
+        source = bypassesAdapter ? .matrix(linear.base) : .linear(linear)
+        linear.adapterIsBypassed = bypassesAdapter
         correction = nil
     }
 
@@ -116,6 +121,7 @@ package final class Router {
         return switch source {
         case .weight(let weight, let bias): try linear(x, weight.tensor, bias: bias?.tensor)
         case .linear(let layer): try layer(x)
+        case .matrix(let matrix): try matrix.product(x, bias: nil)
         }
     }
 }

@@ -9,8 +9,6 @@ package final class Pass {
     /// Where keys, values and states are kept while text is generated.
     package let cached: CachedForward?
     private var tables: [ObjectIdentifier: (cos: Tensor, sin: Tensor)] = [:]
-    /// Up to which length of a sequence its tokens are turned the same whatever that length is.
-    private(set) var stableLength = Int.max
 
     init(_ stream: DeviceStream, computeDType: DType, cached: CachedForward?) {
         self.stream = stream
@@ -34,7 +32,6 @@ package final class Pass {
                 try rotary(stream)
             }
         tables[ObjectIdentifier(rotary)] = made
-        stableLength = min(stableLength, rotary.stableLength)
         return made
     }
 

@@ -61,7 +61,8 @@ package final class QueryKeyValue {
     /// - Parameters:
     ///   - x: `[T, hidden]`.
     ///   - clip: What the results are cut to ± of.
-    /// - Returns: `q [T, heads, headDim]`, `k` and `v` `[T, keyValueHeads, headDim]`, and where heads are gated `gate [T, heads, headDim]`.
+    /// - Returns: `q [T, heads, headDim]`, `k` and `v` `[T, keyValueHeads, headDim]`, and where heads are gated `gate [T,
+    ///   heads, headDim]`.
     func callAsFunction(
         _ x: Tensor, clip: Double? = nil
     ) throws(TorchError) -> (q: Tensor, k: Tensor, v: Tensor, gate: Tensor?) {

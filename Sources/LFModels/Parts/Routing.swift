@@ -97,8 +97,8 @@ extension ConfigFile {
         return RouterBalance(chosen: chosen, coefficient: isAsked ? coefficient : nil)
     }
 
-    /// How many experts there are, and how many of them a token goes to; parameters are the architecture's defaults, nil where the file must
-    /// say it.
+    /// How many experts there are, and how many of them a token goes to; parameters are the architecture's defaults, nil where
+    /// the file must say it.
     package func experts(
         _ keys: String..., default fallback: Int?, chosen: Int?
     ) throws(UserError) -> (count: Int, chosen: Int) {

@@ -116,13 +116,13 @@ import Testing
             ),
             (
                 ["num_key_value_heads": 3],
-                "m/config.json: 4 heads of 4 dimensions do not fit 3 key-value heads."
+                "m/config.json: 4 heads cannot share 3 key-value heads evenly."
             ),
             (
                 ["num_attention_heads": 32],
-                "m/config.json: 32 heads of 0 dimensions do not fit 2 key-value heads."
+                "m/config.json: A hidden size of 16 is too small for 32 heads."
             ),
-            (["head_dim": 5], "m/config.json: 4 heads of 5 dimensions do not fit 2 key-value heads."),
+            (["head_dim": 5], "m/config.json: Heads have 5 dimensions, which must be an even number."),
             (["rms_norm_eps": "small"], #"m/config.json: "rms_norm_eps" must be a number."#),
             (
                 ["hidden_act": "mish"],
@@ -130,7 +130,69 @@ import Testing
             ),
             (
                 ["quantization_config": [:]],
-                "m/config.json: The checkpoint is quantized (quantization_config)."
+                "m/config.json: The checkpoint is quantized (quantization_config), which is not supported."
+            ),
+            (
+                ["quantization_config": ["quant_method": "gptq", "bits": 4]],
+                "m/config.json: The checkpoint is quantized by gptq, which is not supported."
+            ),
+            (
+                ["quantization_config": ["quant_method": "fp8", "weight_block_size": [64, 64]]],
+                "m/config.json: The checkpoint is quantized in fp8 (e4m3) with weight_block_size [64, 64], which is"
+            ),
+            (
+                ["partial_rotary_factor": 1e300],
+                #"m/config.json: "partial_rotary_factor" must be a share of the head's 4 dimensions"#
+            ),
+            (["rope_scaling": ["type": 3]], #"m/config.json: "type" must be a string."#),
+            (["rope_scaling": [8]], #"m/config.json: "rope_scaling" must be an object."#),
+            (
+                ["rope_scaling": ["type": "yarn", "factor": 2.0, "beta_fast": "32"]],
+                #"m/config.json: "beta_fast" must be a number."#
+            ),
+            (
+                ["rope_scaling": ["type": "yarn", "factor": 2.0, "truncate": "no"]],
+                #"m/config.json: "truncate" must be true or false."#
+            ),
+            (
+                ["rope_scaling": ["type": "longrope", "short_factor": [1, "x", 1], "long_factor": [1, 1]]],
+                #"m/config.json: rope_scaling of type "longrope" needs 2 positive numbers in "short_factor"."#
+            ),
+            (
+                ["model_type": "lfm2", "full_attn_idxs": "0"],
+                #"m/config.json: "full_attn_idxs" must be a list of layers' numbers."#
+            ),
+            (
+                ["model_type": "lfm2", "block_ffn_dim_multiplier": 1e300],
+                #"m/config.json: "block_ffn_dim_multiplier" must be a positive number below 1000."#
+            ),
+            (
+                ["model_type": "qwen3_moe", "mlp_only_layers": [0, "1"]],
+                #"m/config.json: "mlp_only_layers" must be a list of layers' numbers."#
+            ),
+            (
+                ["model_type": "deepseek_v3", "scoring_func": 1],
+                #"m/config.json: "scoring_func" is 1, which is not supported."#
+            ),
+            (
+                ["model_type": "deepseek_v3", "topk_method": ["noaux_tc"]],
+                #"m/config.json: "topk_method" is ["noaux_tc"], which is not supported."#
+            ),
+            (
+                ["model_type": "minimax_m2", "scoring_func": "softmax"],
+                #"m/config.json: "scoring_func" is "softmax", which is not supported."#
+            ),
+            (
+                ["model_type": "exaone4", "sliding_window_pattern": "LGLG"],
+                #"m/config.json: "sliding_window_pattern" is "LGLG", which is not supported."#
+            ),
+            (
+                ["model_type": "glm4_moe_lite", "mlp_layer_types": ["dense", "thick"]],
+                #"m/config.json: mlp_layer_types holds "thick", which this architecture does not have."#
+            ),
+            (
+                ["model_type": "gpt2", "resid_pdrop": "0.1"],
+                #"m/config.json: "resid_pdrop" must be a number."#
             ),
             (
                 ["rope_scaling": ["rope_type": "spiral"]],
@@ -152,6 +214,113 @@ import Testing
     func mistakesAreNamed(_ changes: JSONObject, _ expected: String) throws {
         let text = try #require(message(changes))
         #expect(text.hasPrefix(expected), "\(text)")
+    }
+
+    /// Keys with values that nobody meant: an error or a model, never a trap.
+    @Test func damagedFilesNeverTrap() throws {
+        let values: [JSONValue] = [.null, "x", -1, 0, 3, 0.37, 1e300, .int(.max), [1, "x"], [:]]
+        let extra: Set = [
+            "block_ffn_dim_multiplier", "full_attn_idxs", "rotary_dim", "mlp_layer_types", "layer_types",
+            "partial_rotary_factor", "num_key_value_heads", "head_dim", "sliding_window",
+        ]
+        let kinds = ["linear", "dynamic", "yarn", "llama3", "longrope"]
+        let parts = ["factor", "beta_fast", "original_max_position_embeddings", "rope_type", "alpha"]
+        var refused = 0
+        for folder in FamilyAbilityTests.folders {
+            let file = try #require(JSONValue.read(path: folder.path + "/config.json").object)
+            func read(_ key: String, _ value: JSONValue) {
+                var object = file
+                object[key] = value
+                do { _ = try ModelConfig(object, path: "m/config.json").contextLength } catch { refused += 1 }
+            }
+            for key in extra.union(file.keys).subtracting(["architectures", "transformers_version"]) {
+                for value in values { read(key, value) }
+            }
+            guard ["llama_a", "phi3_a", "hunyuan_v1_dense_a"].contains(folder.name) else { continue }
+            for kind in kinds {
+                for part in parts {
+                    for value in values {
+                        var scaling: JSONObject = ["rope_type": .string(kind), "factor": 2.0]
+                        scaling[part] = value
+                        read("rope_scaling", .object(scaling))
+                    }
+                }
+            }
+        }
+        #expect(refused > 1000)
+    }
+
+    /// transformers takes `max_position_embeddings` for the limit of NTK scaling, and for the others the original limit beside the
+    /// scaling before the one in it.
+    @Test func originalLimitsAreThoseOfTransformers() throws {
+        func scaling(_ changes: JSONObject) throws -> RopeScaling { try positions(config(changes)).scaling }
+        let dynamic: JSONObject = ["type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 16]
+        #expect(
+            try scaling(["rope_scaling": .object(dynamic)]) == .dynamic(factor: 2, originalLimit: 64))
+        #expect(try config(["rope_scaling": .object(dynamic)]).contextLength == 128)
+        let llama3: JSONObject = [
+            "type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        ]
+        func expected(_ limit: Int) -> RopeScaling {
+            .llama3(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalLimit: limit)
+        }
+        #expect(try scaling(["rope_scaling": .object(llama3)]) == expected(64))
+        var inner = llama3
+        inner["original_max_position_embeddings"] = 16
+        #expect(try scaling(["rope_scaling": .object(inner)]) == expected(16))
+        #expect(
+            try scaling(["rope_scaling": .object(inner), "original_max_position_embeddings": 32])
+                == expected(32))
+    }
+
+    /// What a file asks for and is not done.
+    @Test func whatIsPassedOverIsSaid() throws {
+        func remarks(_ changes: JSONObject) throws -> [String] { try config(changes).remarks }
+        #expect(try remarks([:]).isEmpty)
+        let gemma: JSONObject = [
+            "model_type": "gemma", "hidden_act": "gelu", "hidden_activation": "gelu_pytorch_tanh",
+        ]
+        #expect(
+            try remarks(gemma) == [
+                "hidden_activation (gelu_pytorch_tanh) is not read for this architecture: hidden_act is gelu, as in transformers."
+            ])
+        for type in ["gemma2", "gemma3_text"] {
+            #expect(try remarks(["model_type": .string(type), "hidden_act": "gelu_new"]).isEmpty)
+            #expect(try remarks(["model_type": .string(type), "hidden_act": "silu"]).count == 1)
+        }
+        let minimax: JSONObject = ["model_type": "minimax_m2", "rotary_dim": 2, "head_dim": 4]
+        #expect(try remarks(minimax).first?.hasPrefix("rotary_dim (2) is passed over") == true)
+        var own = minimax
+        own["auto_map"] = ["AutoConfig": "x"]
+        #expect(try remarks(own).isEmpty)
+    }
+
+    /// Defaults of transformers' configuration classes, which its models apply in training.
+    @Test func dropoutsAreThoseOfTransformers() throws {
+        func dropouts(_ type: String, _ changes: JSONObject = [:]) throws -> [String: Double] {
+            var object = changes
+            object["model_type"] = .string(type)
+            let found = try ModelConfig(object, path: "m/config.json").dropouts
+            return Dictionary(uniqueKeysWithValues: found.map { ($0.key, $0.share) })
+        }
+        #expect(try dropouts("gpt2") == ["attn_pdrop": 0.1, "embd_pdrop": 0.1, "resid_pdrop": 0.1])
+        #expect(try dropouts("opt") == ["dropout": 0.1])
+        #expect(try dropouts("seed_oss") == ["attention_dropout": 0.1, "residual_dropout": 0.1])
+        #expect(try dropouts("seed_oss", ["attention_dropout": 0, "residual_dropout": 0.0]).isEmpty)
+        #expect(try dropouts("llama", ["attention_dropout": 0.2]) == ["attention_dropout": 0.2])
+        for folder in FamilyAbilityTests.folders {
+            var file = try #require(JSONValue.read(path: folder.path + "/config.json").object)
+            for key in file.keys where key.hasSuffix("dropout") || key.hasSuffix("pdrop") { file[key] = nil }
+            let found = try ModelConfig(file, path: "m/config.json")
+            let drops = ["gpt2", "opt", "seed_oss"].contains(found.modelType)
+            #expect(found.dropouts.isEmpty != drops, "\(folder.name)")
+        }
+    }
+
+    @Test func learnedPositionsHaveALimit() throws {
+        #expect(try config(["model_type": "gpt2"]).positionLimit == 64)
+        #expect(try config(["model_type": "opt"]).positionLimit == 64)
+        #expect(try config([:]).positionLimit == nil && config(["model_type": "bloom"]).positionLimit == nil)
     }
 
     @Test func wrongWeightsAreNamed() throws {

@@ -44,7 +44,7 @@ import Testing
         let isPlain = config.json["rope_scaling"]?.object == nil && config.json["rope_parameters"] == nil
         for kind in ["linear", "dynamic", "yarn", "llama3"] {
             let model = try scaled(folder, kind, 4)
-            #expect(model.config.maxPositions == 4 * limit)
+            #expect(model.config.contextLength == 4 * limit)
             let found = try logits(model, step: 1)
             #expect(try found.isFinite().bools().allSatisfy { $0 }, "\(folder.name) \(kind)")
             if isPlain, kind != "dynamic", kind != "llama3" {
@@ -68,6 +68,19 @@ import Testing
                 "rope_theta": 5e5, "rope_type": "yarn", "factor": 2.0,
                 "original_max_position_embeddings": .int(Int64(base.maxPositions)),
             ])
+    }
+
+    /// NTK scaling begins at the old limit, here and in transformers, which takes `max_position_embeddings` for it.
+    @Test func dynamicScalingBeginsAtTheOldLimit() throws {
+        let base = try ModelConfig.read(directory: ModelFolder.root + "/llama_a")
+        let limit = base.maxPositions
+        let scaled = try base.scalingPositions("dynamic", by: 2)
+        #expect(scaled.json["rope_scaling"] == ["rope_type": "dynamic", "factor": 2.0])
+        #expect(scaled.maxPositions == limit && scaled.contextLength == 2 * limit)
+        let rotary = try ConfigFile(scaled.json, path: "").rotary(scaled.architecture.sizes)
+        #expect(rotary.scaling == .dynamic(factor: 2, originalLimit: limit))
+        // Once more is not twice.
+        #expect(try scaled.scalingPositions("dynamic", by: 2).json == scaled.json)
     }
 
     /// An earlier scaling leaves nothing behind but the base.
