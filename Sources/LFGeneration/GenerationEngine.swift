@@ -71,6 +71,7 @@ package final class GenerationEngine {
     /// - Throws: `UserErrors` for options that cannot be meant, `UserError` for a prompt that cannot be continued.
     package func submit(_ request: GenerationRequest, name: String = "The prompt") throws -> RequestID {
         try request.check(vocabSize: model.config.vocabSize, name: name)
+        let request = try request.limited(to: model.config.positionLimit, name: name)
         precondition(
             tokenizer != nil || (request.options.stopStrings.isEmpty && !request.options.writesText),
             "text is only written with a tokenizer")

@@ -63,6 +63,26 @@ package struct GenerationRequest {
     }
 }
 
+extension GenerationRequest {
+    /// The same with answers that end where the model's learned positions do.
+    ///
+    /// - Parameter positions: How many there are; nil for no limit.
+    /// - Throws: `UserError` for a prompt that has no room itself.
+    func limited(to positions: Int?, name: String) throws(UserError) -> GenerationRequest {
+        guard let positions else { return self }
+        let length = prompt.count
+        guard length <= positions else {
+            throw UserError(
+                .failedRun, "\(name) has \(length) tokens, but the model knows only \(positions) positions.",
+                remedy: "Shorten it, or lower cutoff_len.")
+        }
+        var request = self
+        let room = max(1, positions - length)  // A last token is not read.
+        if options.newTokenLimit(promptLength: length) > room { request.options.maxNewTokens = room }
+        return request
+    }
+}
+
 /// Names a request of an engine.
 package struct RequestID: Hashable, Sendable {
     let number: Int

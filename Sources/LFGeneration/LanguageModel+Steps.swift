@@ -1,14 +1,14 @@
-import LFModels
-import LFNN
+package import LFModels
+package import LFNN
 import LFStream
-import LFTorch
+package import LFTorch
 
 extension LanguageModel {
     /// Adds tokens to sequences, which go on from what the cache holds of them.
     ///
     /// - Parameter tokens: At least one for each sequence.
     /// - Returns: The hidden states of all of them, one sequence after the other, `[T, hidden]`.
-    func extend(
+    package func extend(
         _ sequences: inout [KeyValueCache.Sequence], by tokens: [ArraySlice<Int32>], _ cache: KeyValueCache
     ) throws(TorchError) -> Tensor {
         var stream = TokenStream()

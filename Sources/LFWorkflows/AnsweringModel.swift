@@ -77,7 +77,7 @@ package struct AnsweringModel {
         model = prepared.model
         format = ChatFormat(
             template: setup.template, tokenizer: setup.tokenizer, options: options,
-            callFormat: setup.template.callFormat, contextLength: model.config.maxPositions)
+            callFormat: setup.template.callFormat, contextLength: model.config.contextLength)
         scorer = prepared.valueHead.map { RewardModel(prepared.model, head: $0) }
         let (device, dtype) = (prepared.plan.device.rawValue, prepared.plan.dtype.rawValue)
         logger.info("The model \(scorer == nil ? "answers" : "scores") on \(device) in \(dtype).")

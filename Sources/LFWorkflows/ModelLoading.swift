@@ -47,6 +47,7 @@ struct ModelLoader {
     ) {
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         let modelConfig = try configuration(folder)
+        warn(of: modelConfig)
         let plan = try ComputePlan(config, model: modelConfig)
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
         let made: (model: LanguageModel, hasNewTokens: Bool)
@@ -60,6 +61,16 @@ struct ModelLoader {
                 modelConfig, folder: folder, plan: plan, generator: generator)
         }
         return (made.model, made.hasNewTokens, plan, generator)
+    }
+
+    /// Says what the model's file asks for and is not done.
+    private func warn(of model: ModelConfig) {
+        for remark in model.remarks { logger.warning("config.json: \(remark)") }
+        guard config.training.doTrain, !model.dropouts.isEmpty else { return }
+        let shares = model.dropouts.map { "\($0.key) \($0.share)" }.joined(separator: ", ")
+        logger.warning(
+            "The model's own dropout (\(shares)) is not applied in training; LLaMA-Factory applies it. Use lora_dropout for dropout in adapters."
+        )
     }
 
     /// The model that is trained, or evaluated.
@@ -356,6 +367,6 @@ private func scaledPositions(
     }
     let scaled = try model.scalingPositions(kind.rawValue, by: factor)
     logger.info(
-        "Positions are scaled (\(kind.rawValue)) by \(factor): \(oldLimit) become \(scaled.maxPositions)")
+        "Positions are scaled (\(kind.rawValue)) by \(factor): \(oldLimit) become \(scaled.contextLength)")
     return scaled
 }

@@ -98,14 +98,22 @@ import Testing
     ]
 
     private static let configs = [
+        BadRun(
+            "texts beyond the learned positions",
+            ["model_name_or_path": "models/fam_gpt2", "cutoff_len": "4096"], status: 64,
+            says: "models/fam_gpt2: cutoff_len is 4096, but the model has learned"
+        ) {
+            try FileManager.default.copyItem(
+                atPath: Workplace.fixtures + "/models/fam_gpt2", toPath: $0.path + "/models/fam_gpt2")
+        },
         config(["model_type": "mamba"], says: "The architecture \"mamba\" is not supported."),
         config(["model_type": .null], says: "\"model_type\" must be a string."),
         // A key that is left out takes the default of its architecture.
         config(["hidden_size": .null], says: "has shape [1816, 64], but config.json asks for [1816, 4096]."),
         config(["hidden_size": "64"], says: "\"hidden_size\" must be a positive integer"),
         config(["num_attention_heads": 0], says: "\"num_attention_heads\" must be a positive integer"),
-        config(["num_attention_heads": 5], says: "do not fit 2 key-value heads."),
-        config(["num_key_value_heads": 3], says: "do not fit 3 key-value heads."),
+        config(["num_attention_heads": 5], says: "5 heads cannot share 2 key-value heads evenly."),
+        config(["num_key_value_heads": 3], says: "cannot share 3 key-value heads evenly."),
         config(["head_dim": 268_435_454], says: "has shape [64, 64], but config.json asks for"),
         config(["num_hidden_layers": 1_000_000_000_000], says: "\"num_hidden_layers\" must be"),
         config(["num_hidden_layers": 3], says: "The checkpoint has no tensor \"model.layers.2."),

@@ -68,7 +68,8 @@ import Testing
         }
     }
 
-    /// What a request is answered depends on nothing but itself: not on neighbours, on when they come, on room, on pieces, on the cache.
+    /// What a request is answered depends on nothing but itself: not on neighbours, on when they come, on room, on pieces, on
+    /// the cache.
     @Test(arguments: ["llama_a", "mistral_a", "qwen3_b", "llama_rope_dynamic_a", "llama_rope_dynamic_b"])
     func answersDependOnTheirRequestAlone(_ name: String) throws {
         let model = try GoldenModels.load(name)
@@ -98,6 +99,77 @@ import Testing
         let narrow = try GenerationEngine(model, limits: limits)
         try expectEqual(run(narrow, requests), alone)
         #expect(narrow.cacheUse.used <= 480)
+    }
+
+    /// The very first prompt may be longer than the limit from which on positions depend on its length: it is neither cut nor
+    /// shared.
+    @Test(arguments: ["llama_rope_dynamic_a", "llama_rope_dynamic_b", "phi3_c"])
+    func theFirstPromptMayBeLong(_ name: String) throws {
+        let limit = try GoldenModels.load(name).stableLength
+        #expect(limit < .max)
+        var options = GenerationOptions()
+        (options.maxNewTokens, options.returnsLogProbs) = (6, true)
+        let prompt = (0..<limit + 21).map { Int32(3 + $0 * 7 % 31) }
+        let longer = prompt + [4, 5, 6]
+        func answers(_ piece: Int?, reuses: Bool) throws -> [[GeneratedSequence]] {
+            var limits = EngineLimits()
+            (limits.prefillTokensPerStep, limits.reusesPrefixes) = (piece, reuses)
+            let engine = try GenerationEngine(GoldenModels.load(name), limits: limits)
+            let requests = [prompt, longer].map {
+                GenerationRequest($0, options: options, random: .seed(1))
+            }
+            let result = try requests.flatMap { try run(engine, [$0]) }
+            #expect(engine.counters.reusedPromptTokens == 0)
+            return result
+        }
+        let whole = try answers(nil, reuses: false)
+        try expectEqual(answers(nil, reuses: true), whole)
+        try expectEqual(answers(9, reuses: true), whole)
+    }
+
+    /// A learned table of positions ends: answers end there, and longer prompts are refused.
+    @Test(arguments: ["gpt2_a", "opt_a"]) func learnedPositionsEnd(_ name: String) throws {
+        let model = try GoldenModels.load(name)
+        let limit = try #require(model.config.positionLimit)
+        let engine = try GenerationEngine(model)
+        var options = GenerationOptions()
+        options.maxNewTokens = limit
+        func request(_ length: Int) -> GenerationRequest {
+            GenerationRequest(
+                (0..<length).map { Int32(3 + $0 % 31) }, options: options, random: .seed(1))
+        }
+        for (length, count) in [(limit - 5, 5), (limit - 1, 1), (limit, 1)] {
+            let answer = try run(engine, [request(length)])[0][0]
+            #expect(answer.ids.count == count && answer.finishReason == .length)
+        }
+        let error = #expect(throws: UserError.self) { try engine.submit(request(limit + 1)) }
+        #expect(
+            error?.problem
+                == "The prompt has \(limit + 1) tokens, but the model knows only \(limit) positions.")
+    }
+
+    /// A copy of a sequence goes on from its own state, whatever the original and its neighbours go on to.
+    @Test(arguments: ["qwen3_next_a", "lfm2_a"]) func copiesKeepTheirStates(_ name: String) throws {
+        let model = try GoldenModels.load(name, .float64)
+        let cache = try KeyValueCache(layers: model.caches.count)
+        var sequences = [KeyValueCache.Sequence(), KeyValueCache.Sequence()]
+        let texts: [[Int32]] = [[3, 4, 5, 6, 7], [8, 9, 10]]
+        func extend(_ all: inout [KeyValueCache.Sequence], _ pieces: [[Int32]]) throws -> [Double] {
+            try withoutGrad {
+                try model.logits(model.extend(&all, by: pieces.map { $0[...] }, cache)).doubles()
+            }
+        }
+        _ = try extend(&sequences, texts)
+        var copies = [cache.fork(sequences[1])]
+        for id in Int32(11)..<15 { _ = try extend(&sequences, [[id], [id + 1]]) }
+        for state in [0, 1].flatMap({ index in model.caches.indices.flatMap { sequences[index].states[$0] } })
+        {
+            try state.fillInPlace(7)
+        }
+        let after = try extend(&copies, [[12]])
+        var alone = [KeyValueCache.Sequence()]
+        let expected = try extend(&alone, [texts[1] + [12]])
+        for (one, other) in zip(after, expected.suffix(after.count)) { #expect(abs(one - other) < 1e-9) }
     }
 
     /// A random stream that is shared is drawn from as the batch goes.
@@ -132,7 +204,8 @@ import Testing
         }
     }
 
-    /// Prompts that come together and begin alike compute their beginning once; a beginning that ends within a block counts as far as whole blocks.
+    /// Prompts that come together and begin alike compute their beginning once; a beginning that ends within a block counts as
+    /// far as whole blocks.
     @Test func equalBeginningsAreComputedOnce() throws {
         let model = try GoldenModels.load("llama_a")
         let system = try unequalPrompts(12, vocabSize: model.config.vocabSize)[11]

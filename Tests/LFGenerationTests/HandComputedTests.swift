@@ -33,9 +33,9 @@ import Testing
         }
     }
 
-    /// Two beams. Step 1 keeps A (.5) and B (.4). Step 2 has B·end (.4 · .9 = .36), A·A (.2), A·B (.175), A·end (.125): B·end is a result, A·A
-    /// and A·B go on. Step 3 is the last: A·B·end (.175 · .9 = .1575) and A·A·A (.08) are the two best. Results are scored by
-    /// ln p / length^penalty:
+    /// Two beams. Step 1 keeps A (.5) and B (.4). Step 2 has B·end (.4 · .9 = .36), A·A (.2), A·B (.175), A·end (.125): B·end
+    /// is a result, A·A and A·B go on. Step 3 is the last: A·B·end (.175 · .9 = .1575) and A·A·A (.08) are the two best.
+    /// Results are scored by ln p / length^penalty:
     ///
     /// | penalty | B·end | A·B·end | A·A·A |
     /// | 0 | -1.0217 | -1.8483 | -2.5257 |
@@ -58,8 +58,8 @@ import Testing
         }
     }
 
-    /// Greedy with a repetition penalty of 3: A's log-probability, negative, is tripled once it was written, so that after A (ln .4 · 3 = -2.7)
-    /// B (ln .35 = -1.05) comes, and then the end.
+    /// Greedy with a repetition penalty of 3: A's log-probability, negative, is tripled once it was written, so that after A
+    /// (ln .4 · 3 = -2.7) B (ln .35 = -1.05) comes, and then the end.
     @Test func theRepetitionPenaltyTurnsTheSearch() throws {
         #expect(try run(options { $0.repetitionPenalty = 3 })[0].ids == [Self.a, Self.b, Self.end])
     }

@@ -6,7 +6,8 @@ import LFTorch
 
 /// A model whose next token depends on the last one alone, with probabilities that a person chose.
 ///
-/// Embeddings are unit vectors, the layer adds nothing, the norm scales a unit vector of width n by √n, and the head holds log p / √n.
+/// Embeddings are unit vectors, the layer adds nothing, the norm scales a unit vector of width n by √n, and the head holds log
+/// p / √n.
 final class MarkovModel: WeightProvider {
     private let probabilities: [[Double]]
 
