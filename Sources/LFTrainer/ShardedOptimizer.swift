@@ -22,9 +22,10 @@ final class ShardedOptimizer: Optimizer {
     ) throws {
         self.parameters = parameters
         self.communicator = communicator
+        // The owner of a shared weight keeps the weight and its gradient too.
         owners = balancedOwners(
-            of: parameters.map(\.tensor.count), among: communicator.size,
-            given: parameters.map(\.parameter.owner))
+            of: parameters.map { ($0.parameter.owner == nil ? 1 : 2) * $0.tensor.count },
+            among: communicator.size, given: parameters.map(\.parameter.owner))
         own = try make(zip(parameters, owners).filter { $0.1 == communicator.rank }.map(\.0))
     }
 

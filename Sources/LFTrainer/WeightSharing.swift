@@ -40,7 +40,12 @@ public final class WeightSharing: Communicator {
                 })
         }
         let all = matrices.joined().map(\.parameter)
-        let owners = balancedOwners(of: all.map(\.tensor.count), among: size)
+        // What a weight costs its owner, in weights: gradient and two moments where it is trained, the moments alone where all keep it.
+        let shared = Set(all.map { ObjectIdentifier($0) })
+        let common = trainable.entries.map(\.parameter).filter { !shared.contains(ObjectIdentifier($0)) }
+        let costs =
+            all.map { ($0.isTrainable ? 4 : 1) * $0.tensor.count } + common.map { 2 * $0.tensor.count }
+        let owners = balancedOwners(of: costs, among: size)
         for (parameter, owner) in zip(all, owners) {
             let unit = units.count
             try parameter.share(ownedBy: owner, isHere: owner == rank) {
