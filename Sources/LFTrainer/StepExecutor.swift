@@ -54,6 +54,17 @@ final class DataParallelExecutor: StepExecutor {
     }
 
     func step(_ updates: [Update], learningRate: Double, stopIsRequested: Bool) throws -> StepOutcome {
+        do {
+            return try carryOut(updates, learningRate, stopIsRequested: stopIsRequested)
+        } catch {
+            // Within a recomputed layer libtorch hides that another process is gone.
+            throw communicator.failure ?? error
+        }
+    }
+
+    private func carryOut(
+        _ updates: [Update], _ learningRate: Double, stopIsRequested: Bool
+    ) throws -> StepOutcome {
         var outcome = StepOutcome()
         var updates = updates
         // All processes make the same number of updates; only a step may have nothing to learn here and something elsewhere.
@@ -81,7 +92,7 @@ final class DataParallelExecutor: StepExecutor {
         for (stream, loss) in update.batches {
             let result = try loss(DeviceStream(stream, on: device))
             let loss = try result.loss / divisor
-            if loss.requiresGrad { try passBack(loss) }
+            if loss.requiresGrad { try loss.backward() }
             losses.append(try loss.detached().to(.float32))
             outcome.metrics += result.metrics
         }
@@ -97,9 +108,5 @@ final class DataParallelExecutor: StepExecutor {
         }
         try optimizer.step(learningRate: learningRate)
         try optimizer.zeroGrad()
-    }
-
-    private func passBack(_ loss: Tensor) throws {
-        do throws(TorchError) { try loss.backward() } catch { throw communicator.failure ?? error }
     }
 }
