@@ -32,7 +32,7 @@ test-models: setup
 	LF_MODELS=$(MODELS) OMP_NUM_THREADS=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest \
 	    --filter 'ModelFolderTests|ModelPropertyTests'
 
-# All recorded runs, their batches dealt to two processes.
+# All recorded runs, their batches dealt to two processes: data parallel, and sharing as each stage of ZeRO says.
 test-distributed: setup
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
 	LF_ALL_DISTRIBUTED=1 OMP_NUM_THREADS=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest \

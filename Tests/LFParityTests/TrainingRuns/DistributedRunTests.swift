@@ -188,7 +188,7 @@ import Testing
             return shared(2, ["sft_adafactor"])
                 + shared(3, ["dpo_full_ref", "kto_lora", "sft_freeze", "sft_dora", "sft_lora_eval"])
         }
-        return [1, 2, 3].flatMap { stage in halved.map { SharedRun(stage: stage, run: $0) } }
+        return [3, 2, 1].flatMap { stage in halved.map { SharedRun(stage: stage, run: $0) } }
     }()
 
     @Test(arguments: sharedRuns) func sharingFollowsTheRecordedRun(_ shared: SharedRun) throws {
