@@ -10,8 +10,9 @@ Needs transformers 5 and peft. For each folder of Fixtures/golden/models (or of 
   peft     an adapter that PEFT made loads here
   again    a model that transformers saved loads here
 
-Each time the logits of both programs for the same ids must agree to 5e-5 of their size. A line per folder; the exit status is 1 where
-one of them fails.
+Each time the logits of both programs for the same ids must agree to 5e-5 of their size. Where float32 cannot tell them so exactly (Qwen 3 Next's
+recurrence: see Tools/golden/measure_recurrence.py) they may differ by twice what transformers differs from itself in other orders of the
+same operations, as either of two programs may lie so far from the exact logits; the line names that distance. A line per folder; the exit status is 1 where one of them fails.
 """
 
 import argparse
@@ -71,6 +72,11 @@ def write_tokenizer(folder, vocab):
         json.dump(names, handle)
 
 
+def rounded_once(x, norm):
+    wide = x.double()
+    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + norm.eps) * (1 + norm.weight.double())).float()
+
+
 class Case:
     """One model folder, copied so that it can be trained."""
 
@@ -117,6 +123,29 @@ class Case:
         with torch.no_grad():
             return [model(torch.tensor([ids]), use_cache=False).logits[0].float() for ids in self.ids]
 
+    def spread(self, model):
+        """How far transformers lies from itself where the recurrence works in other chunks, or norms are rounded once; 0 for other models."""
+        layers = [module for module in model.modules() if hasattr(module, "chunk_gated_delta_rule")]
+        if not layers:
+            return 0.0
+        plain, rule, distances = self.theirs(model), layers[0].chunk_gated_delta_rule, []
+        for size in (8, 16, 32):
+            for layer in layers:
+                layer.chunk_gated_delta_rule = lambda *inputs, size=size, **options: rule(*inputs, **{**options, "chunk_size": size})
+            distances.append(self.distance(self.theirs(model), plain))
+        for layer in layers:
+            layer.chunk_gated_delta_rule = rule
+        norms = [module for module in model.modules() if type(module).__name__ == "Qwen3NextRMSNorm"]
+        for norm in norms:
+            norm.forward = lambda x, own=norm: rounded_once(x, own)
+        distances.append(self.distance(self.theirs(model), plain))
+        for norm in norms:
+            del norm.forward
+        return max(distances)
+
+    def compared(self, ours, model):
+        return self.distance(ours, self.theirs(model)), self.spread(model)
+
     @staticmethod
     def load(folder):
         return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
@@ -129,12 +158,12 @@ class Case:
 
     def full(self):
         folder = self.train("full", "--finetuning_type", "full")
-        return self.distance(self.ours(folder), self.theirs(self.load(folder)))
+        return self.compared(self.ours(folder), self.load(folder))
 
     def lora(self):
         self.adapter = self.train("lora", "--finetuning_type", "lora", "--lora_target", "all", "--lora_rank", str(RANK))
         model = PeftModel.from_pretrained(self.load(self.base), self.adapter).eval()
-        return self.distance(self.ours(self.base, self.adapter), self.theirs(model))
+        return self.compared(self.ours(self.base, self.adapter), model)
 
     def merged(self):
         folder = os.path.join(self.place, "merged")
@@ -142,7 +171,7 @@ class Case:
             self.cli, "export", "--model_name_or_path", self.base, "--adapter_name_or_path", self.adapter, "--template", "empty",
             "--export_dir", folder, "--infer_dtype", "float32",
         )  # fmt: skip
-        return self.distance(self.ours(self.base, self.adapter), self.theirs(self.load(folder)))
+        return self.compared(self.ours(self.base, self.adapter), self.load(folder))
 
     def peft(self):
         with open(os.path.join(self.adapter, "adapter_config.json")) as handle:
@@ -152,12 +181,12 @@ class Case:
         model = get_peft_model(self.load(self.base), config).eval()
         folder = os.path.join(self.place, "peft")
         model.save_pretrained(folder)
-        return self.distance(self.ours(self.base, folder), self.theirs(model))
+        return self.compared(self.ours(self.base, folder), model)
 
     def again(self):
         model, folder = self.load(self.base), os.path.join(self.place, "again")
         model.save_pretrained(folder)
-        return self.distance(self.ours(folder), self.theirs(model))
+        return self.compared(self.ours(folder), model)
 
 
 def main():
@@ -174,9 +203,10 @@ def main():
             for check in (case.full, case.lora, case.merged, case.peft, case.again):
                 label = check.__name__
                 try:
-                    distance = check()
-                    good = distance <= BOUND
-                    cells.append(f"{label} {distance:.1e}" + ("" if good else " DIFFERS"))
+                    distance, spread = check()
+                    good = distance <= max(BOUND, 2 * spread)
+                    own = f" (transformers {spread:.1e})" if spread else ""
+                    cells.append(f"{label} {distance:.1e}{own}" + ("" if good else " DIFFERS"))
                 except Exception as error:
                     good = False
                     cells.append(f"{label} FAILS ({str(error).splitlines()[0][:200]})")
