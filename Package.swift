@@ -71,7 +71,7 @@ let package = Package(
             [
                 "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint",
                 "LFObjectives", "LFOptimizers",
-                "LFData", "LFStream", "LFHub", "LFHTTP",
+                "LFData", "LFStream", "LFHub", "LFHTTP", "LFGGUF",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
                 "LFDiagnostics",
             ]),
@@ -125,6 +125,13 @@ let package = Package(
                 "LFJSON",
                 "LFDiagnostics",
             ]),
+        module("LFGGUF", ["CGGUF", "LFTokenizer", "LFJSON", "LFDiagnostics", crypto]),
+        .target(
+            name: "CGGUF",
+            cSettings: [
+                // Blocks are the same bytes everywhere: no two operations are fused into one.
+                .unsafeFlags(["-O3", "-ffp-contract=off"])
+            ], linkerSettings: [.linkedLibrary("m")]),
         module("LFStream", ["LFDiagnostics"]),
         module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging, yams]),
         module("LFHTTP", ["CCurl", "LFDiagnostics"]),
@@ -168,6 +175,7 @@ let package = Package(
                 "LFDiagnostics",
             ]),
         tests("LFHubTests", ["LFTestSupport", "LFHub", "LFHTTP", "LFDiagnostics", crypto]),
+        tests("LFGGUFTests", ["LFGGUF", "LFTokenizer", "LFJSON", "LFDiagnostics", crypto]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFTestSupport", "LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch", "LFLauncher"]),
