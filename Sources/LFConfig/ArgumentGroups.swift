@@ -43,6 +43,7 @@ extension ExportArguments {
         self.init()
         directory = arguments.optionalString("export_dir")
         shardSize = arguments.int("export_size") * 1_000_000_000
+        gguf = arguments.optionalString("export_gguf")
         hubRepository = arguments.optionalString("export_hub_model_id")
     }
 }

@@ -33,9 +33,9 @@ func checkCombinations(_ arguments: inout ArgumentValues, for use: Configuration
     let rules =
         switch use {
         case .training: combinationRules
-        case .export: [modelRule, adapterRule] + exportRules
-        case .chat: [modelRule, adapterRule] + chatRules
-        case .api: [modelRule, adapterRule] + serverRules
+        case .export: [modelRule, adapterRule] + modelFileRules + exportRules
+        case .chat: [modelRule, adapterRule] + modelFileRules + chatRules
+        case .api: [modelRule, adapterRule] + modelFileRules + serverRules
         }
     for rule in rules where rule.names.allSatisfy(arguments.isUsable) && rule.isBroken(arguments) {
         arguments.report(rule.problem(arguments), at: rule.names, remedy: rule.remedy)
@@ -49,7 +49,8 @@ private let leastValSize = 1e-6
 private let knownTrackers = Set(["none", "None", "all"] + TrackerName.allCases.map(\.rawValue))
 
 let combinationRules: [CombinationRule] =
-    modelAndDataRules + streamingRules + methodRules + policyOptimizationRules + evaluationRules
+    modelAndDataRules + modelFileRules + streamingRules + methodRules + policyOptimizationRules
+    + evaluationRules
     + intervalRules
 
 private let streamingRules: [CombinationRule] = [
@@ -82,6 +83,23 @@ private let modelRule = CombinationRule(
     remedy: "Name the folder of the base model."
 ) { $0.isNull("model_name_or_path") }
 
+/// A GGUF file is written, but not read.
+private let modelFileRules =
+    ["model_name_or_path", "ref_model", "reward_model"].map { name in
+        CombinationRule(
+            name, message: "`\(name)` names a GGUF file, which cannot be read yet.",
+            remedy: "Name the Hugging Face folder that the file was made of."
+        ) { $0.optionalString(name).map(isGGUF) ?? false }
+    } + [
+        CombinationRule(
+            "adapter_name_or_path",
+            message: "`adapter_name_or_path` names a GGUF file, which cannot be read yet.",
+            remedy: "Name the PEFT folder that the file was made of."
+        ) { $0.names("adapter_name_or_path").contains(where: isGGUF) }
+    ]
+
+private func isGGUF(_ path: String) -> Bool { path.lowercased().hasSuffix(".gguf") }
+
 private let adapterRule = CombinationRule(
     "adapter_name_or_path", "finetuning_type", message: "Adapter is only valid for the LoRA method.",
     remedy: "Use `finetuning_type: lora`, or remove the adapter."
@@ -96,7 +114,12 @@ private let exportRules: [CombinationRule] = [
     CombinationRule(
         "export_dir", message: "Please specify `export_dir` to save model.",
         remedy: "Name the folder that the exported model goes to."
-    ) { ($0.optionalString("export_dir") ?? "").isEmpty }
+    ) { ($0.optionalString("export_dir") ?? "").isEmpty },
+    CombinationRule(
+        "export_gguf", "stage",
+        message: "`export_gguf` does not work with `stage: rm`: a GGUF file has no place for the value head.",
+        remedy: "Remove `export_gguf`."
+    ) { !$0.isNull("export_gguf") && $0.string("stage") == "rm" },
 ]
 
 private let chatRules: [CombinationRule] = [

@@ -5,6 +5,9 @@ public struct ExportArguments: Sendable, Equatable {
     /// Most bytes of one file of weights.
     public var shardSize = 5_000_000_000
 
+    /// What the weights of a GGUF file are written as (`export_gguf`); nil where none is asked for.
+    public var gguf: String?
+
     /// The hub's repository that receives the model too (`export_hub_model_id`).
     public var hubRepository: String?
 

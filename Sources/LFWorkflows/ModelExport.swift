@@ -3,6 +3,7 @@ import LFAdapters
 import LFCheckpoint
 public import LFConfig
 import LFDiagnostics
+import LFGGUF
 import LFHub
 import LFJSON
 import LFModels
@@ -63,9 +64,12 @@ public func exportModel(_ config: ResolvedConfig) throws -> Bool {
     return true
 }
 
+/// Ctrl-C ended an export.
+struct ExportInterrupted: Error {}
+
 /// A model, its adapters and its tokenizer, checked and ready to be written.
 private struct ModelExport {
-    struct Interrupted: Error {}
+    typealias Interrupted = ExportInterrupted
 
     private let config: ResolvedConfig
     private let directory: String
@@ -75,6 +79,7 @@ private struct ModelExport {
     private var merge: PendingMerge
     private let proof: ExportProof
     private let dtype: DType
+    private let gguf: GGUFOutput?
     /// The value head to copy: its folder and file.
     private let valueHead: (folder: String, file: String)?
     /// The files that `write` wrote.
@@ -89,7 +94,10 @@ private struct ModelExport {
         let folder = try localFolder(arguments.modelNameOrPath, key: "model_name_or_path", arguments)
         try makeAll(
             { try requireOtherFolder(directory, model: folder, arguments) },
-            { _ = try ModelConfig.read(directory: folder) },
+            {
+                let json = try ModelConfig.read(directory: folder).json
+                if config.export.gguf != nil { _ = try GGUFModel(json, path: folder + "/config.json") }
+            },
             { try loader.checkAdapters(arguments.adapterNameOrPath, key: "adapter_name_or_path") },
             { if let name = config.data.template { try Template.check(name: name) } })
         setup = try loader.templateSetup(folder: folder, today: .today, logger)
@@ -108,6 +116,7 @@ private struct ModelExport {
             logger.info("Merged adapter \(name)")
         }
         self.merge = merge
+        gguf = config.export.gguf.flatMap { GGUFFormat(rawValue: $0) }.map { GGUFOutput(format: $0) }
         dtype = Self.dtype(arguments.inferDType, model)
         logger.info("all params: \(model.parameterCount)")
         logger.info("Convert model dtype to: \(dtype.rawValue).")
@@ -155,15 +164,20 @@ private struct ModelExport {
         defer { Interruption.unwatch() }
         try updateDirectory(directory, keyFile: "config.json", isObsolete: isObsolete) { folder in
             try writeWeights(to: folder)
-            try ModelConfigurations(model, dtype: dtype, config.model, setup.tokenizer).write(to: folder)
+            let configurations = try ModelConfigurations(model, dtype: dtype, config.model, setup.tokenizer)
+            try configurations.write(to: folder)
             try setup.tokenizer.save(to: folder, chatTemplate: setup.chatTemplate, paddingSide: "left")
+            try gguf?.write(
+                model, merge, configurations, setup, folder: folder, finalFolder: directory, logger)
             if let valueHead {
                 let content = try Data(
                     contentsOf: URL(fileURLWithPath: "\(valueHead.folder)/\(valueHead.file)"))
                 try writeFileAtomically(content, to: "\(folder)/\(valueHead.file)")
                 logger.info("Copied valuehead to \(directory).")
             }
-            if let modelfile = setup.template.ollamaModelfile(for: setup.tokenizer) {
+            if let modelfile = setup.template.ollamaModelfile(
+                for: setup.tokenizer, weights: gguf.map { "./" + $0.fileName } ?? ".")
+            {
                 try writeFileAtomically(modelfile.text, to: folder + "/Modelfile")
                 logger.info("Ollama modelfile saved in \(directory)/Modelfile")
                 if !modelfile.lostStops.isEmpty {
@@ -222,7 +236,7 @@ private struct ModelExport {
             "model.safetensors", "model.safetensors.index.json", "chat_template.jinja", "Modelfile",
             "special_tokens_map.json", "added_tokens.json",
             ModelLoader.valueHeadFile, "value_head.bin",
-        ].contains(name) {
+        ].contains(name) || GGUFOutput.isOne(name) {
             return true
         }
         let parts = name.split(separator: "-", omittingEmptySubsequences: false)
