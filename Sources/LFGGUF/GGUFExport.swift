@@ -42,7 +42,7 @@ package struct GGUFExport {
     }
 
     /// A count as published files name it: 135M, 1.1B, 70B.
-    static func sizeLabel(_ parameters: Int) -> String {
+    package static func sizeLabel(_ parameters: Int) -> String {
         var size = Double(parameters)
         for unit in ["", "K", "M", "B", "T"] {
             if size < 999.5 || unit == "T" {

@@ -22,26 +22,37 @@ package struct GGUFTensor {
     package let shape: [Int]
     package let type: TensorType
     /// One behind the other along the first dimension, as the experts of a mixture.
-    let sources: [SourceTensor]
-    let change: WeightChange
+    package let sources: [SourceTensor]
+    package let change: WeightChange
+
+    package init(
+        name: String, shape: [Int], type: TensorType, sources: [SourceTensor], change: WeightChange
+    ) {
+        (self.name, self.shape, self.type) = (name, shape, type)
+        (self.sources, self.change) = (sources, change)
+    }
 
     var width: Int { shape.last ?? 1 }
     var byteCount: Int { type.byteCount(of: shape.reduce(1, *)) }
 }
 
 /// What llama.cpp expects a weight to be, beside what the model's own files hold.
-struct WeightChange: Equatable {
+package struct WeightChange: Equatable {
     /// Added first: Gemma's norms are stored less one.
-    var shift: Float = 0
+    package var shift: Float
     /// Multiplied then.
-    var factor: Float = 1
+    package var factor: Float
     /// The rows of a head, where llama.cpp turns neighbouring rows and the model the two halves of a head against each other.
-    var headRows: Int?
+    package var headRows: Int?
+
+    package init(shift: Float = 0, factor: Float = 1, headRows: Int? = nil) {
+        (self.shift, self.factor, self.headRows) = (shift, factor, headRows)
+    }
 
     /// Rows that stay together: a whole head where its rows change places.
     var step: Int { headRows ?? 1 }
 
-    func callAsFunction(_ weights: inout [Float], width: Int) {
+    package func callAsFunction(_ weights: inout [Float], width: Int) {
         if shift != 0 || factor != 1 {
             for index in weights.indices { weights[index] = (weights[index] + shift) * factor }
         }

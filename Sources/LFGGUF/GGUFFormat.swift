@@ -51,7 +51,7 @@ package enum GGUFFormat: String, CaseIterable, Sendable {
     /// - Parameters:
     ///   - name: The tensor's name in GGUF, such as `blk.3.attn_v.weight`.
     ///   - shape: Its sizes, the row's length last.
-    func type(of name: String, shape: [Int], in model: MixtureFacts) -> TensorType {
+    package func type(of name: String, shape: [Int], in model: MixtureFacts) -> TensorType {
         guard shape.count > 1, name.hasSuffix("weight"), !name.hasSuffix("_norm.weight"),
             !name.contains("ffn_gate_inp"), let width = shape.last
         else { return .float32 }
@@ -93,13 +93,18 @@ package enum GGUFFormat: String, CaseIterable, Sendable {
 }
 
 /// What the choice of types depends on beside a tensor's name and shape.
-struct MixtureFacts {
+package struct MixtureFacts {
     let layers: Int
     let experts: Int
     /// Whether the embedding is the head too.
     let sharesHead: Bool
     /// Whether llama.cpp takes the model for one of 70 billion weights, whose values eight heads share.
     let is70B: Bool
+
+    package init(layers: Int, experts: Int, sharesHead: Bool, is70B: Bool) {
+        (self.layers, self.experts) = (layers, experts)
+        (self.sharesHead, self.is70B) = (sharesHead, is70B)
+    }
 
     func deservesMoreBits(_ layer: Int) -> Bool {
         layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2

@@ -1,5 +1,5 @@
 import Foundation
-import LFDiagnostics
+package import LFDiagnostics
 import LFJSON
 
 /// How positions are stretched, from the old keys of config.json or from `rope_parameters`.
@@ -105,7 +105,7 @@ extension GGUFModel {
     }
 
     /// Tensors that hold what positions are divided by, per pair of a head's numbers; none where metadata say all.
-    func rotaryTensors() throws(UserError) -> [GGUFTensor] {
+    package func rotaryTensors() throws(UserError) -> [GGUFTensor] {
         let rotary = try rotary
         switch rotary.kind {
         case "llama3": return [constant("rope_freqs.weight", try llama3Factors(rotary))]

@@ -1,10 +1,10 @@
-import LFDiagnostics
+package import LFDiagnostics
 
 extension GGUFModel {
     /// The file's tensors: the model's under their names in GGUF, with the experts of a layer in one.
     ///
     /// - Throws: `UserError` naming a tensor for which llama.cpp has no place, or an expert that is missing.
-    func tensors(from sources: [SourceTensor], format: GGUFFormat) throws(UserError) -> [GGUFTensor] {
+    package func tensors(from sources: [SourceTensor], format: GGUFFormat) throws(UserError) -> [GGUFTensor] {
         let sharesHead = !sources.contains { $0.name == "lm_head.weight" }
         if family.isAlwaysTied, !sharesHead {
             throw UserError(

@@ -78,7 +78,7 @@ package struct GGUFModel {
     /// The metadata that say what the model computes; keys begin with the architecture's name.
     ///
     /// - Parameter vocabSize: The rows of the embedding.
-    mutating func metadata(vocabSize: Int) throws(UserError) -> GGUFMetadata {
+    package mutating func metadata(vocabSize: Int) throws(UserError) -> GGUFMetadata {
         var entries: GGUFMetadata = [
             ("block_count", .count(layers)), ("context_length", .count(positions)),
             ("embedding_length", .count(hidden)),

@@ -1,10 +1,10 @@
 import Crypto
-import LFJSON
+package import LFJSON
 
 /// The names by which llama.cpp knows how byte-level tokenizers cut text into words (`tokenizer.ggml.pre`).
-enum PreTokenizerName {
+package enum PreTokenizerName {
     /// The text whose ids tell published tokenizers apart (llama.cpp `conversion/base.py`).
-    static let probe =
+    package static let probe =
         "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \n\u{1F680} (normal) \u{1F636}\u{200D}\u{1F32B}\u{FE0F} (multiple emojis concatenated) "
         + "\u{2705} \u{1F999}\u{1F999} 3 33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 "
         + "កាន់តែពិសេសអាច\u{1F601} ?我想在apple工作1314151天～ ------======= нещо на Български "
@@ -12,7 +12,7 @@ enum PreTokenizerName {
         + "'D you like some tea? We'Ve a'lL"
 
     /// The name of a published tokenizer, by the SHA-256 of the probe's ids as Python writes a list; nil for any other.
-    static func published(for ids: [Int32]) -> String? {
+    package static func published(for ids: [Int32]) -> String? {
         let list = "[" + ids.map { String($0) }.joined(separator: ", ") + "]"
         let digest = SHA256.hash(data: Array(list.utf8)).map { byte in
             (byte < 16 ? "0" : "") + String(byte, radix: 16)
@@ -23,7 +23,7 @@ enum PreTokenizerName {
     /// The name of a published tokenizer that cuts text as this one does, which has other tokens.
     ///
     /// - Parameter file: The content of tokenizer.json.
-    static func derived(from file: JSONValue) -> String? {
+    package static func derived(from file: JSONValue) -> String? {
         var steps: [String] = []
         for step in JSONValue.steps(of: file["pre_tokenizer"]) {
             switch step["type"]?.string {

@@ -1,12 +1,12 @@
 import Foundation
 import LFDiagnostics
 import LFJSON
-import LFTokenizer
+package import LFTokenizer
 
 /// A tokenizer as GGUF's metadata: its kind, tokens, types, merges or scores, and special tokens (`tokenizer.ggml.*`).
-struct TokenizerMetadata {
-    private(set) var entries: GGUFMetadata = []
-    private(set) var warnings: [String] = []
+package struct TokenizerMetadata {
+    package private(set) var entries: GGUFMetadata = []
+    package private(set) var warnings: [String] = []
 
     private enum TokenType: Int32 {
         case normal = 1
@@ -26,7 +26,7 @@ struct TokenizerMetadata {
     ///   - count: The rows of the embedding; those without a token are marked as unused.
     ///   - ends: The tokens that end an answer, the most usual first.
     /// - Throws: `UserError` where llama.cpp has no such tokenizer.
-    init(
+    package init(
         _ tokenizer: Tokenizer, folder: String, count: Int, chatTemplate: String?, ends: [Int32]
     ) throws {
         self.tokenizer = tokenizer

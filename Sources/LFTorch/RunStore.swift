@@ -6,7 +6,8 @@ import LFDiagnostics
 /// and who is still alive.
 ///
 /// Keys: `arrived/NAME` counts a barrier's arrivals and `arrived/NAME/RANK` tells whose they are; `failed/RANK` holds the reason of a
-/// failure, `failures` counts them and `failures/read` those who know of one; `heartbeat/RANK` grows while a process lives.
+/// failure, `failures` counts them and `failures/read` those who know of one; `heartbeat/RANK` grows while a process lives; `late/NAME` says
+/// that the store's process has given a barrier up, and `late/read` counts those who know.
 final class RunStore {
     let handle: lf_store_t
     private let place: ProcessPlace
@@ -72,12 +73,16 @@ final class RunStore {
         var pause = 0.002
         while arrivals < place.size {
             if let failure = try firstFailure() { throw failure }
+            if let verdict = try text("late/\(name)") {
+                _ = try? add("late/read", 1)
+                throw TorchError(kind: .communication, operation: name, message: verdict)
+            }
             let now = monotonicSeconds()
             if now - start > limit {
                 let missing = processes(try missing(key))
-                throw TorchError(
-                    kind: .communication, operation: name,
-                    message: "\(missing) of \(place.size) did not join within \(Int(limit)) s")
+                let verdict = "\(missing) of \(place.size) did not join within \(Int(limit)) s"
+                try giveUp(name, verdict, readers: arrivals - 1)
+                throw TorchError(kind: .communication, operation: name, message: verdict)
             }
             if now >= nextPulse {
                 nextPulse = now + place.waits.heartbeat
@@ -92,6 +97,14 @@ final class RunStore {
             pause = min(pause * 2, 0.5, max(place.waits.heartbeat / 4, 0.002))
             arrivals = try add(key, 0)
         }
+    }
+
+    /// Tells those who wait too, and gives them a moment to read it where the store ends with this process.
+    private func giveUp(_ name: String, _ verdict: String, readers: Int) throws(TorchError) {
+        guard place.rank == 0, place.servesStore else { return }
+        try set("late/\(name)", verdict)
+        let end = monotonicSeconds() + 1
+        while monotonicSeconds() < end, try add("late/read", 0) < readers { usleep(10_000) }
     }
 
     private func missing(_ key: String) throws(TorchError) -> [Int] {

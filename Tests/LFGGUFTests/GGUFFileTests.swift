@@ -1,8 +1,7 @@
 import Foundation
 import LFDiagnostics
+import LFGGUF
 import Testing
-
-@testable import LFGGUF
 
 @Suite struct GGUFFileTests {
     private func tensor(

@@ -1,7 +1,6 @@
+import LFGGUF
 import LFJSON
 import Testing
-
-@testable import LFGGUF
 
 /// Types as llama.cpp's quantizer chooses them.
 @Suite struct GGUFFormatTests {

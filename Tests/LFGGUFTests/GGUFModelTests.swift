@@ -1,8 +1,7 @@
 import LFDiagnostics
+import LFGGUF
 import LFJSON
 import Testing
-
-@testable import LFGGUF
 
 @Suite struct GGUFModelTests {
     private func config(_ text: String) throws -> JSONObject {

@@ -1,9 +1,8 @@
 import Crypto
 import Foundation
+import LFGGUF
 import LFJSON
 import Testing
-
-@testable import LFGGUF
 
 @Suite struct TensorTypeTests {
     // MARK: By hand

@@ -1,9 +1,8 @@
 import LFDiagnostics
+import LFGGUF
 import LFJSON
 import LFTokenizer
 import Testing
-
-@testable import LFGGUF
 
 @Suite struct TokenizerMetadataTests {
     private func metadata(
