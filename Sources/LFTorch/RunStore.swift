@@ -165,8 +165,11 @@ final class RunStore {
         guard try add("failures", 0) > 0 else { return nil }
         for rank in 0..<place.size where rank != place.rank {
             guard let reason = try text("failed/\(rank)") else { continue }
-            if !knowsFailure { _ = try add("failures/read", 1) }
-            knowsFailure = true
+            if !knowsFailure {
+                knowsFailure = true
+                _ = try add("failures/read", 1)
+                lingerUntilRead()
+            }
             return TorchError(
                 kind: .peerFailure, operation: "process \(rank)", message: "Process \(rank) failed: \(reason)"
             )

@@ -168,7 +168,8 @@ import Testing
         let error = try #require(throws: TorchError.self) { try results[0].get() }
         #expect(error.kind == .peerFailure)
         #expect(error.message.hasPrefix("Process 1 has given no sign of life for "), "\(error)")
-        let said = lines.withLock { $0 }
+        // Joining may take its time too.
+        let said = lines.withLock { $0 }.filter { $0.contains("(long work)") }
         #expect(said.count >= 3, "\(said)")
         #expect(said.first?.hasPrefix("Still waiting for rank 1 (long work), ") == true)
     }
