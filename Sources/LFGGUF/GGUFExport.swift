@@ -29,8 +29,8 @@ package struct GGUFExport {
                 remedy: "Download the model again.")
         }
         let words = try TokenizerMetadata(
-            tokenizer.tokenizer, folder: tokenizer.folder, count: rows, chatTemplate: tokenizer.chatTemplate,
-            ends: tokenizer.ends)
+            tokenizer.tokenizer, folder: tokenizer.folder, model: config, count: rows,
+            chatTemplate: tokenizer.chatTemplate, ends: tokenizer.ends)
         let parameters = sources.reduce(0) { $0 + $1.shape.reduce(1, *) }
         let general: GGUFMetadata = [
             ("general.architecture", .string(model.family.architecture)), ("general.type", .string("model")),

@@ -144,7 +144,7 @@ struct GGUFFamily: Sendable {
     private static let gemma = GGUFFamily(
         architecture: "gemma", names: table(normsBefore + attention + feedForward), biases: inputBiases,
         defaults: .init(keyValueHeads: 16, headDim: 256, positions: 8192), shiftsNorms: true,
-        isAlwaysTied: true, activation: ("hidden_activation", "gelu_pytorch_tanh"))
+        isAlwaysTied: true, activation: ("hidden_act", "gelu_pytorch_tanh"))
 
     private static let gemma2 = GGUFFamily(
         architecture: "gemma2", names: table(normsAround + attention + feedForward), biases: inputBiases,

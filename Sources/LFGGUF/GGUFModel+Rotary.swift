@@ -29,7 +29,10 @@ extension GGUFModel {
     private var originalPositions: Int {
         get throws(UserError) {
             let key = "original_max_position_embeddings"
-            return try rotary.values.count(key, default: config.count(key, default: positions))
+            // Beside the scaling the key goes before the one in it; Phi 3 was trained on 4,096 positions.
+            let usual = type == "phi3" ? 4096 : positions
+            if let own = try config.optionalCount(key, default: nil) { return own }
+            return try rotary.values.optionalCount(key, default: usual) ?? usual
         }
     }
 
@@ -83,8 +86,12 @@ extension GGUFModel {
             return entries
         case "llama3" where family.turnsNeighbours: return []
         case "longrope" where type == "phi3", "su" where type == "phi3":
+            let original = try originalPositions
+            warnings.append(
+                "llama.cpp chooses LongRoPE's factors by the size of the context: start it with `-c \(original)` unless texts are longer than that."
+            )
             return [
-                ("rope.scaling.type", .string("longrope")), (originalLength, .count(try originalPositions)),
+                ("rope.scaling.type", .string("longrope")), (originalLength, .count(original)),
                 ("rope.scaling.attn_factor", .number(try longScoreFactor(values))),
             ]
         case "dynamic":
@@ -100,7 +107,7 @@ extension GGUFModel {
     private func longScoreFactor(_ values: GGUFConfig) throws(UserError) -> Double {
         if let own = try values.optionalNumber("attention_factor", default: nil) { return own }
         let original = Double(try originalPositions)
-        let scale = Double(positions) / original
+        let scale = try values.number("factor", default: Double(positions) / original)
         return scale > 1 ? (1 + log(scale) / log(original)).squareRoot() : 1
     }
 
@@ -132,7 +139,7 @@ extension GGUFModel {
         let factor = try rotary.values.number("factor", default: 8)
         let low = try rotary.values.number("low_freq_factor", default: 1)
         let high = try rotary.values.number("high_freq_factor", default: 4)
-        let length = try Double(rotary.values.count("original_max_position_embeddings", default: 8192))
+        let length = Double(try originalPositions)
         return (0..<headDim / 2).map { pair in
             let frequency = Float(1) / Float(pow(Float(rotary.theta), Float(2 * pair) / Float(headDim)))
             let wave = 2 * Double.pi / Double(frequency)

@@ -58,18 +58,32 @@ package struct GGUFModel {
 
     private func checkComputing() throws(UserError) {
         let activation = try config.text(family.activation.key, default: family.activation.name)
-        if activation != family.activation.name { throw config.unknown(family.activation.key, activation) }
+        if Self.oneName(of: activation) != family.activation.name {
+            throw config.unknown(family.activation.key, activation)
+        }
         if let normalizes = family.normalizesExperts {
             let isSo = try config.flag("norm_topk_prob", default: false)
             if isSo != normalizes { throw config.unknown("norm_topk_prob", "\(isSo)") }
         }
-        if type == "gemma2", try config.optionalNumber("attn_logit_softcapping", default: 50) ?? 0 == 0 {
-            throw config.unknown("attn_logit_softcapping", "null")
+        // llama.cpp caps whatever the number is.
+        for (key, usual) in [("attn_logit_softcapping", 50.0), ("final_logit_softcapping", 30)]
+        where type == "gemma2" {
+            let cap = try config.optionalNumber(key, default: usual)
+            if cap ?? 0 == 0 { throw config.unknown(key, cap.map { "\($0)" } ?? "null") }
         }
         for key in type == "gemma3_text" ? ["attn_logit_softcapping"] : type == "olmoe" ? ["clip_qkv"] : [] {
             if let value = try config.optionalNumber(key, default: nil) {
                 throw config.unknown(key, "\(value)")
             }
+        }
+    }
+
+    /// Some activations have two names.
+    private static func oneName(of activation: String) -> String {
+        switch activation {
+        case "swish": "silu"
+        case "gelu_new", "gelu_fast": "gelu_pytorch_tanh"
+        default: activation
         }
     }
 
@@ -131,10 +145,9 @@ package struct GGUFModel {
             ]
         case "gemma2":
             let scores = try config.number("attn_logit_softcapping", default: 50)
-            let logits = try config.optionalNumber("final_logit_softcapping", default: 30)
+            let logits = try config.number("final_logit_softcapping", default: 30)
             return [
-                ("attn_logit_softcapping", .number(scores)),
-                ("final_logit_softcapping", .number(logits ?? 0)),
+                ("attn_logit_softcapping", .number(scores)), ("final_logit_softcapping", .number(logits)),
             ]
         case "gemma3_text":
             let logits = try config.optionalNumber("final_logit_softcapping", default: nil)
@@ -147,7 +160,9 @@ package struct GGUFModel {
     private mutating func windowMetadata() throws(UserError) -> GGUFMetadata {
         switch type {
         case "gemma2", "gemma3_text":
-            let window = try config.count("sliding_window", default: 4096)
+            guard let window = try config.optionalCount("sliding_window", default: 4096) else {
+                throw config.unknown("sliding_window", "null")
+            }
             let period = type == "gemma2" ? 2 : 6
             var entries: GGUFMetadata = [("attention.sliding_window", .count(window))]
             let own =
@@ -161,6 +176,9 @@ package struct GGUFModel {
                 ?? (1...layers).map { $0 % own != 0 }
             if windows != (1...layers).map({ $0 % period != 0 }) {
                 entries.append(("attention.sliding_window_pattern", .bools(windows)))
+                warnings.append(
+                    "The layers' windows are not the usual ones of \(type) models: versions of llama.cpp that do not read `attention.sliding_window_pattern` answer otherwise."
+                )
             }
             return entries
         case "mistral", "mixtral", "phi3":

@@ -30,7 +30,9 @@ package enum PreTokenizerName {
             case "ByteLevel": if step["use_regex"]?.bool != false { steps.append("words") }
             case "Digits": steps.append(step["individual_digits"]?.bool == true ? "digit" : "digits")
             case "Split":
-                guard step["behavior"]?.string == "Isolated" || step["behavior"]?.string == "Removed",
+                // What is not matched is left out, or nothing is.
+                let isInverted = step["invert"]?.bool == true
+                guard step["behavior"]?.string == (isInverted ? "Removed" : "Isolated"),
                     let pattern = step["pattern"]?["Regex"]?.string
                 else { return nil }
                 steps.append(pattern)

@@ -1,6 +1,6 @@
 import Foundation
 import LFDiagnostics
-import LFJSON
+package import LFJSON
 package import LFTokenizer
 
 /// A tokenizer as GGUF's metadata: its kind, tokens, types, merges or scores, and special tokens (`tokenizer.ggml.*`).
@@ -23,11 +23,13 @@ package struct TokenizerMetadata {
 
     /// - Parameters:
     ///   - folder: Where the tokenizer's `tokenizer.json` and `tokenizer_config.json` are.
+    ///   - modelConfig: The model's config.json, for special tokens that the tokenizer does not name.
     ///   - count: The rows of the embedding; those without a token are marked as unused.
     ///   - ends: The tokens that end an answer, the most usual first.
     /// - Throws: `UserError` where llama.cpp has no such tokenizer.
     package init(
-        _ tokenizer: Tokenizer, folder: String, count: Int, chatTemplate: String?, ends: [Int32]
+        _ tokenizer: Tokenizer, folder: String, model modelConfig: JSONObject = [:], count: Int,
+        chatTemplate: String?, ends: [Int32]
     ) throws {
         self.tokenizer = tokenizer
         path = folder + "/tokenizer.json"
@@ -48,7 +50,8 @@ package struct TokenizerMetadata {
         } else {
             throw unknownTokenizer("is neither byte-level nor one of SentencePiece's with byte fallback")
         }
-        try addSpecialTokens(JSONValue.read(path: folder + "/tokenizer_config.json"), ends)
+        try addSpecialTokens(
+            JSONValue.read(path: folder + "/tokenizer_config.json"), model: modelConfig, count: count, ends)
         if let chatTemplate { add("chat_template", .string(chatTemplate), prefix: "tokenizer") }
     }
 
@@ -108,9 +111,14 @@ package struct TokenizerMetadata {
             return added.contains(id) ? -1000 : scores[token] ?? last
         }
         entries.insert(("tokenizer.ggml.scores", .float32s(values)), at: entries.count - 1)
+        let scheme = JSONValue.text("prepend_scheme", in: file["pre_tokenizer"])
+        // Older files say it with a flag, which is set unless it is told otherwise.
+        let isOlder =
+            scheme == nil && JSONValue.contains(type: "Metaspace", in: file["pre_tokenizer"])
+            && !JSONValue.steps(of: file["pre_tokenizer"]).contains { $0["add_prefix_space"]?.bool == false }
         let prepends =
             JSONValue.contains(type: "Prepend", in: file["normalizer"])
-            || ["always", "first"].contains(JSONValue.text("prepend_scheme", in: file["pre_tokenizer"]) ?? "")
+            || ["always", "first"].contains(scheme ?? "") || isOlder
         add("add_space_prefix", .bool(prepends))
     }
 
@@ -150,7 +158,9 @@ package struct TokenizerMetadata {
 
     // MARK: Special tokens
 
-    private mutating func addSpecialTokens(_ config: JSONValue, _ ends: [Int32]) throws {
+    private mutating func addSpecialTokens(
+        _ config: JSONValue, model: JSONObject, count: Int, _ ends: [Int32]
+    ) throws {
         var ids: [String: Int32] = [:]
         for name in ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] {
             let entry = config["\(name)_token"]
@@ -158,6 +168,17 @@ package struct TokenizerMetadata {
             else { continue }
             ids[name] = id
         }
+        // A tokenizer that names no such token may leave it to the model.
+        for name in ["bos", "pad"] + (ends.isEmpty ? ["eos"] : []) where ids[name] == nil {
+            let entry = model["\(name)_token_id"]
+            guard let id = entry?.int ?? entry?.array?.first?.int, (0..<count).contains(id) else { continue }
+            ids[name] = Int32(id)
+        }
+        // What the tokenizer does, whatever its configuration says.
+        let sample = try tokenizer.encode("a", addSpecialTokens: true)
+        let plain = try tokenizer.encode("a")
+        let hasMore = sample.count > plain.count
+        if hasMore, let first = sample.first, first != plain.first { ids["bos"] = first }
         let others = ends.filter { $0 != ids["eos"] }
         if ids["eos"] == nil { ids["eos"] = ends.first }
         if let end = others.first, ids["eos"] != end { ids["eot"] = end }
@@ -167,10 +188,6 @@ package struct TokenizerMetadata {
         ] {
             if let id = ids[name] { add("\(key)_token_id", .count(Int(id))) }
         }
-        // What the tokenizer does, whatever its configuration says.
-        let sample = try tokenizer.encode("a", addSpecialTokens: true)
-        let plain = try tokenizer.encode("a")
-        let hasMore = sample.count > plain.count
         add("add_bos_token", .bool(hasMore && ids["bos"] != nil && sample.first == ids["bos"]))
         add("add_eos_token", .bool(hasMore && ids["eos"] != nil && sample.last == ids["eos"]))
     }

@@ -67,6 +67,38 @@ import Testing
         #expect(changed.warnings.count == 1)
     }
 
+    /// An activation may have two names, and Gemma 1 has its own key.
+    @Test func namesOfOneActivationAreEqual() throws {
+        _ = try model(#""model_type": "llama", "hidden_act": "swish""#)
+        _ = try model(#""model_type": "gemma", "hidden_act": "gelu_new", "hidden_activation": "gelu""#)
+    }
+
+    /// LongRoPE's factors by pair, and √(1 + ln 32 / ln 4096) for 32 times the positions of Phi 3's training.
+    @Test func longPositionsHaveFactors() throws {
+        let long =
+            #""model_type": "phi3", "max_position_embeddings": 131072, "rope_scaling": {"type": "longrope""#
+        let factors =
+            #", "short_factor": [1, 1, 1, 1, 1, 1, 1, 2], "long_factor": [1, 2, 3, 4, 5, 6, 7, 8]"#
+        var plain = try model(long + factors + "}")
+        let found = Dictionary(
+            uniqueKeysWithValues: try plain.metadata(vocabSize: 1).map { ($0.key, $0.value) })
+        #expect(found["phi3.rope.scaling.original_context_length"] == .uint32(4096))
+        guard case .float32(let attention) = found["phi3.rope.scaling.attn_factor"] else {
+            Issue.record("no attn_factor")
+            return
+        }
+        #expect(abs(attention - 1.190_238) < 1e-5)
+        #expect(plain.warnings.contains { $0.contains("`-c 4096`") })
+        let tensors = try plain.rotaryTensors()
+        #expect(tensors.map(\.name) == ["rope_factors_long.weight", "rope_factors_short.weight"])
+        #expect(try tensors[0].sources[0].open()(0..<1) == [1, 2, 3, 4, 5, 6, 7, 8])
+        let both = try metadata(
+            #""original_max_position_embeddings": 2048, "# + long + factors
+                + #", "original_max_position_embeddings": 1024, "factor": 1}"#)
+        #expect(both["phi3.rope.scaling.original_context_length"] == .uint32(2048))
+        #expect(both["phi3.rope.scaling.attn_factor"] == .float32(1))
+    }
+
     /// Wave lengths of 2π, 20π, 200π and 2000π for an original context of 2000: the first two are short, the last is long.
     @Test func llama3DividesLongWaves() throws {
         let tensors = try model(
@@ -103,6 +135,9 @@ import Testing
             (#""model_type": "qwen2_moe", "norm_topk_prob": true"#, "norm_topk_prob is true"),
             (#""model_type": "olmoe", "clip_qkv": 8"#, "clip_qkv is 8.0"),
             (#""model_type": "gemma2", "attn_logit_softcapping": null"#, "attn_logit_softcapping is null"),
+            (#""model_type": "gemma2", "final_logit_softcapping": null"#, "final_logit_softcapping is null"),
+            (#""model_type": "gemma3_text", "sliding_window": null"#, "sliding_window is null"),
+            (#""model_type": "gemma", "hidden_act": "gelu""#, "hidden_act is gelu"),
             (#""model_type": "llama", "num_key_value_heads": -1"#, "num_key_value_heads is -1"),
         ]
         for (text, problem) in cases {

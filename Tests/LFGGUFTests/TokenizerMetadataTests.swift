@@ -6,13 +6,14 @@ import Testing
 
 @Suite struct TokenizerMetadataTests {
     private func metadata(
-        _ name: String, count: Int? = nil, ends: [Int32] = [], chatTemplate: String? = nil
+        _ name: String, count: Int? = nil, ends: [Int32] = [], chatTemplate: String? = nil,
+        model: JSONObject = [:]
     ) throws -> (values: [String: GGUFValue], tokenizer: Tokenizer) {
         let folder = fixture("golden/tokenizers/\(name)")
         let tokenizer = try Tokenizer.load(directory: folder)
         let metadata = try TokenizerMetadata(
-            tokenizer, folder: folder, count: count ?? tokenizer.idEnd, chatTemplate: chatTemplate, ends: ends
-        )
+            tokenizer, folder: folder, model: model, count: count ?? tokenizer.idEnd,
+            chatTemplate: chatTemplate, ends: ends)
         let values = Dictionary(uniqueKeysWithValues: metadata.entries.map { ($0.key, $0.value) })
         return (values, tokenizer)
     }
@@ -80,6 +81,14 @@ import Testing
         #expect(other["tokenizer.ggml.eot_token_id"] == .uint32(5))
     }
 
+    /// Qwen's tokenizer names no beginning of a sequence, its model does.
+    @Test func tokensThatOnlyTheModelNamesAreWritten() throws {
+        #expect(try metadata("qwen2").values["tokenizer.ggml.bos_token_id"] == nil)
+        let named = try metadata("qwen2", model: ["bos_token_id": 3, "eos_token_id": 1_000_000]).values
+        #expect(named["tokenizer.ggml.bos_token_id"] == .uint32(3))
+        #expect(named["tokenizer.ggml.add_bos_token"] == .bool(false))
+    }
+
     // MARK: Names of pre-tokenizers
 
     private func derived(_ preTokenizer: String, ignoresMerges: Bool = false) throws -> String? {
@@ -98,11 +107,23 @@ import Testing
         #expect(try derived(sequence(digits, bytes)) == "smollm")
         #expect(try derived(sequence(bytes, digits)) == nil)
         #expect(try derived(#"{"type": "Whitespace"}"#) == nil)
+        // What is cut away is not what is kept.
+        let removed = try #require(try cutting(behavior: "Removed", isInverted: false))
+        #expect(try derived(removed) == nil)
+        #expect(try derived(#require(try cutting(behavior: "Removed", isInverted: true))) == "dbrx")
         let llama = try JSONValue.read(path: fixture("golden/tokenizers/llama3/tokenizer.json"))[
             "pre_tokenizer"]
         let text = try #require(llama?.serialized())
         #expect(try derived(text, ignoresMerges: true) == "llama-bpe")
         #expect(try derived(text) == "dbrx")
+    }
+
+    /// Llama 3's pre-tokenizer with another behavior of its pattern.
+    private func cutting(behavior: String, isInverted: Bool) throws -> String? {
+        let file = try JSONValue.read(path: fixture("golden/tokenizers/llama3/tokenizer.json"))
+        return file["pre_tokenizer"]?.serialized().replacing(
+            #""behavior": "Isolated", "invert": false"#,
+            with: #""behavior": "\#(behavior)", "invert": \#(isInverted)"#)
     }
 
     /// A made-up list of ids has no name.
