@@ -96,14 +96,15 @@ extension OwnTemplate {
         if let prompt, closed.hasBytePrefix(prompt) {
             return (withoutOpening(closed, as: prompt), prompt.unicodeScalars.count)
         }
-        if let prompt, let end = Self.lastTextEnd(of: before, in: prompt),
+        if let prompt,
+            let end = Self.lastTextEnd(of: before, in: try unopened(prompt, before, conversation.tools)),
             Self.sharedCount(prompt, closed) < end
         {
             let probe = try probed(before, conversation.tools)
             let start = Self.sharedCount(probe, closed)
             let written = String(Self.scalars(closed, 0..<start))
             let opening = Array(prompt.unicodeScalars.dropFirst(end))
-            guard let questionEnd = Self.lastTextEnd(of: before, in: written) else {
+            guard let questionEnd = Self.lastTextEnd(of: before, in: written, followedBy: opening) else {
                 throw JinjaConversation.refusal("what comes before an answer once it is answered")
             }
             let answer = Self.scalars(closed, questionEnd..<closed.unicodeScalars.count)
@@ -130,16 +131,29 @@ extension OwnTemplate {
         return String(decoding: closed.utf8.dropLast(opening.utf8.count), as: UTF8.self)
     }
 
+    /// A prompt without the answer's opening, whose words (`<think>`) may hold those of a short question ("hi").
+    private func unopened(
+        _ prompt: String, _ before: [JSONValue], _ tools: JSONValue?
+    ) throws(UserError) -> String {
+        guard !abilities.alwaysOpensAnswer else { return prompt }
+        let text = try rendering(before, tools: tools).text
+        return prompt.hasBytePrefix(text) ? text : prompt
+    }
+
     /// Where the text of the last message ends, in Unicode scalars; nil where it has none, or the template writes it otherwise.
-    private static func lastTextEnd(of messages: [JSONValue], in text: String) -> Int? {
+    ///
+    /// - Parameter opening: What must follow it.
+    private static func lastTextEnd(
+        of messages: [JSONValue], in text: String, followedBy opening: [Unicode.Scalar] = []
+    ) -> Int? {
         guard let said = messages.last?["content"]?.string?.trimmingWhitespace(), !said.isEmpty else {
             return nil
         }
-        let words = Array(said.unicodeScalars), scalars = Array(text.unicodeScalars)
+        let words = Array(said.unicodeScalars) + opening, scalars = Array(text.unicodeScalars)
         guard words.count <= scalars.count else { return nil }
         for start in stride(from: scalars.count - words.count, through: 0, by: -1)
         where scalars[start..<start + words.count].elementsEqual(words) {
-            return start + words.count
+            return start + words.count - opening.count
         }
         return nil
     }

@@ -559,6 +559,17 @@ import Testing
         #expect(refusal(reopened, Self.two, system: "S").contains("what comes before an answer"))
     }
 
+    /// The words of a short question may stand in the opening of its answer.
+    @Test(arguments: ["hi", "think", "<think>", "ai", "n"]) func theOpeningMayHoldTheQuestion(
+        _ question: String
+    ) throws {
+        let thinking =
+            "{% for m in messages %}{{ '<' + m.role + '>ai\n' + m.content + '</>' }}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>ai\n<think>\n' }}{% endif %}"
+        #expect(
+            try marked(thinking, [Message(.user, question), Message(.assistant, "b")])
+                == ["<user>ai\n\(question)</><assistant>ai\n⟦b</>⟧"])
+    }
+
     /// A template that opens an answer behind every conversation: the model learns to end, not to begin again.
     @Test func theNextAnswersOpeningIsNotLearned() throws {
         let opening =
