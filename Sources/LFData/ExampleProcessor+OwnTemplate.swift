@@ -25,12 +25,11 @@ extension ExampleProcessor {
             guard zip(text.messages, isLearned).contains(where: { $0.0 != nil && $0.1 }) || data.trainOnPrompt
             else { continue }
             let (sequence, ownCut) = labeled(text.turns) { turn in
-                // A prompt is learned as a whole: everything that was asked since the answer before it.
+                // A prompt is learned as a whole: everything since the answer before it. Where the template writes earlier turns otherwise,
+                // that is the whole conversation before; a message of weight 0 keeps all of it from being learned.
                 let end = text.messages[turn] ?? messages.count
                 let start = turn == 0 ? 0 : (text.messages[turn - 1] ?? end - 1) + 1
-                let isPromptLearned = messages[min(start, end)..<end].allSatisfy {
-                    !$0.role.isAsking || $0.isLearned != false
-                }
+                let isPromptLearned = messages[min(start, end)..<end].allSatisfy { $0.isLearned != false }
                 return (prompt: data.trainOnPrompt && isPromptLearned, answer: isLearned[turn])
             }
             sequences.append(

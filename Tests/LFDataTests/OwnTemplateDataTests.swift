@@ -71,6 +71,16 @@ import Testing
         tokenizer.decode(sequence.inputIDs, skipSpecialTokens: false)
     }
 
+    /// An answer of weight 0 is not learned as a part of a later prompt either, where the template writes it anew.
+    @Test func rewrittenAnswersOfWeightZeroAreNotLearned() throws {
+        let rows = Self.rows.replacing(
+            "\"from\": \"gpt\", ", with: "\"from\": \"gpt\", \"weight\": 0, ", maxReplacements: 1)
+        #expect(rows != Self.rows)
+        let sequences = try #require(
+            try load(rows, Self.forgetful, ["train_on_prompt=true"]).train)[0].sequences
+        #expect(sequences.last.map(learned) == "<think>\ny\n</think>\n\nd<|im_end|>\n")
+    }
+
     /// A question's weight counts in the model's own template as in a named one.
     @Test func questionsOfWeightZeroAreNotLearned() throws {
         let plain =
