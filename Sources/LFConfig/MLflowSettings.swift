@@ -46,11 +46,15 @@ public struct MLflowSettings: Sendable, Equatable {
         func refuse(_ problem: String, _ remedy: String) -> UserError {
             UserError(.configuration, problem, remedy: remedy)
         }
-        if isEnabled(value("DISABLE_MLFLOW_INTEGRATION")) { return nil }
+        if isSwitchedOn(value("DISABLE_MLFLOW_INTEGRATION")) { return nil }
         let address = value("MLFLOW_TRACKING_URI")
         guard var server = address, server.hasPrefix("http://") || server.hasPrefix("https://") else {
+            // An address may hold a password.
+            let kind = address.map { text in
+                text.firstIndex(of: ":").map { String(text[..<$0]) } ?? "a folder"
+            }
             let place =
-                address.map { "MLFLOW_TRACKING_URI=\($0) is not one" } ?? "MLFLOW_TRACKING_URI is unset"
+                kind.map { "MLFLOW_TRACKING_URI (\($0)) is not one" } ?? "MLFLOW_TRACKING_URI is unset"
             throw refuse(
                 "`report_to: mlflow` reports to a server, and \(place).",
                 "Start one with `mlflow server`, and set MLFLOW_TRACKING_URI=http://127.0.0.1:5000.")
@@ -69,7 +73,7 @@ public struct MLflowSettings: Sendable, Equatable {
             ("MLFLOW_NESTED_RUN", "asks for a run within another", "Unset it, or set MLFLOW_RUN_ID."),
             ("MLFLOW_TRACKING_INSECURE_TLS", "asks not to check certificates", "Unset it."),
             ("MLFLOW_TRACKING_AWS_SIGV4", "asks for signed requests", "Unset it, and use a token."),
-        ] where isEnabled(value(name)) {
+        ] where isSwitchedOn(value(name)) {
             throw refuse("\(name)=\(value(name) ?? "") \(what), which is not supported.", remedy)
         }
         if let token = value("MLFLOW_TRACKING_TOKEN") {
@@ -81,7 +85,7 @@ public struct MLflowSettings: Sendable, Equatable {
         experimentID = value("MLFLOW_EXPERIMENT_ID")
         name = runName ?? value("MLFLOW_RUN_NAME")
         runID = value("MLFLOW_RUN_ID")
-        flattensParameters = isEnabled(value("MLFLOW_FLATTEN_PARAMS"))
+        flattensParameters = isSwitchedOn(value("MLFLOW_FLATTEN_PARAMS"))
         if let most = value("MLFLOW_MAX_LOG_PARAMS") {
             guard let most = Int(most), most >= 0 else {
                 throw refuse("MLFLOW_MAX_LOG_PARAMS is not a number: \(most).", "Write a whole number.")
@@ -95,4 +99,9 @@ public struct MLflowSettings: Sendable, Equatable {
         }
         self.tags = tags.map { Tag(name: $0.key, value: $0.value.string ?? $0.value.serialized()) }
     }
+}
+
+/// The words that transformers takes for yes.
+private func isSwitchedOn(_ value: String?) -> Bool {
+    ["1", "on", "yes", "true"].contains(value?.lowercased() ?? "")
 }

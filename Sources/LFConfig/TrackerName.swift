@@ -24,8 +24,8 @@ struct TrackerSettings {
         } catch { arguments.report(error) }
         // `all` names what is there; MLflow's server is there where its address is set.
         let isNamed = arguments.names("report_to").contains(TrackerName.mlflow.rawValue)
-        guard isNamed || trackers.contains(.mlflow) && environment["MLFLOW_TRACKING_URI"]?.isEmpty == false
-        else { return }
+        let address = environment["MLFLOW_TRACKING_URI"] ?? ""
+        guard isNamed || trackers.contains(.mlflow) && address.hasPrefix("http") else { return }
         do { mlflow = try MLflowSettings(environment, runName: runName) } catch { arguments.report(error) }
     }
 }

@@ -8,7 +8,7 @@ final class MLflowBacklog: Sendable {
     let runID: String
     private let server: MLflowServer
     private let logger = Logger(label: "llamafactory.mlflow")
-    private let state = Mutex((metrics: [JSONValue](), isAway: false))
+    private let state = Mutex((metrics: [JSONValue](), isAway: false, isQueued: false))
     /// Numbers that one request takes (the server's own limit).
     private static let most = 1000
 
@@ -16,12 +16,20 @@ final class MLflowBacklog: Sendable {
 
     var count: Int { state.withLock { $0.metrics.count } }
 
-    func add(_ metrics: [JSONValue]) { state.withLock { $0.metrics += metrics } }
+    /// - Returns: Whether nobody is about to send yet: the caller is asked to.
+    func add(_ metrics: [JSONValue]) -> Bool {
+        state.withLock { state in
+            defer { state.isQueued = true }
+            state.metrics += metrics
+            return !state.isQueued
+        }
+    }
 
     /// Sends what waits, in order; one caller at a time. The first failure after a success is a warning.
     ///
     /// - Returns: Whether all of it arrived.
     func send(tries: Int) -> Bool {
+        state.withLock { $0.isQueued = false }
         while true {
             let some = state.withLock { Array($0.metrics.prefix(Self.most)) }
             if some.isEmpty { return true }

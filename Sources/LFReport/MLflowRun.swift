@@ -66,8 +66,8 @@ public final class MLflowRun: Tracker {
             ]
         }
         guard let backlog else { return }
-        backlog.add(metrics)
-        queue.async { _ = backlog.send(tries: 1) }
+        // One request at a time waits: a server that is away must not hold the run's end up.
+        if backlog.add(metrics) { queue.async { _ = backlog.send(tries: 1) } }
     }
 
     public func finish(exitCode: Int) {

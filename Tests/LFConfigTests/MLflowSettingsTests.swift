@@ -26,12 +26,13 @@ import Testing
     }
 
     @Test(arguments: [
-        ([:], "MLFLOW_TRACKING_URI is unset"), (["MLFLOW_TRACKING_URI": "./mlruns"], "./mlruns"),
+        ([:], "MLFLOW_TRACKING_URI is unset"), (["MLFLOW_TRACKING_URI": "./mlruns"], "a folder"),
+        (["MLFLOW_TRACKING_URI": "postgresql://me:secret@host/runs"], "(postgresql)"),
         (["MLFLOW_TRACKING_URI": "sqlite:///x"], "sqlite"),
         (["MLFLOW_TRACKING_URI": "http://me:secret@host"], "MLFLOW_TRACKING_PASSWORD"),
         (["MLFLOW_TRACKING_URI": "http://"], "scheme, host"),
         (["MLFLOW_NESTED_RUN": "1"], "MLFLOW_NESTED_RUN"),
-        (["HF_MLFLOW_LOG_ARTIFACTS": "TRUE"], "HF_MLFLOW_LOG_ARTIFACTS"),
+        (["HF_MLFLOW_LOG_ARTIFACTS": "YES"], "HF_MLFLOW_LOG_ARTIFACTS"),
         (["MLFLOW_TRACKING_INSECURE_TLS": "true"], "certificates"),
         (["MLFLOW_MAX_LOG_PARAMS": "few"], "few"), (["MLFLOW_TAGS": "a=b"], "a=b"),
     ])
@@ -55,5 +56,6 @@ import Testing
         #expect(try mlflow("all", [:]) == nil && mlflow("tensorboard", server) == nil)
         #expect(try mlflow("all", server)?.name == "r" && mlflow("[mlflow, tensorboard]", server) != nil)
         #expect(throws: (any Error).self) { try mlflow("mlflow", [:]) }
+        #expect(try mlflow("all", ["MLFLOW_TRACKING_URI": "sqlite:///runs"]) == nil)
     }
 }

@@ -125,7 +125,7 @@ private struct LaunchReader {
                     "Unset \(scheduler.size), or start the processes with mpirun or srun.")
                 return nil
             }
-            let localSize = scheduler.localSize ?? 1
+            let localSize = max(scheduler.localSize ?? 1, 1)
             let address = masterAddress(isSlurm: scheduler.isSlurm, isOneHost: localSize == size)
             let job = job(isSlurm: scheduler.isSlurm)
             let port = masterPort()
