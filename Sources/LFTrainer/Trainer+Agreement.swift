@@ -90,32 +90,40 @@ extension Trainer {
     }
 }
 
-/// Compares a model with those of the other processes: names, shapes and types of all weights, and a few numbers of those that are not
-/// trained, which nobody sends round.
+/// Compares a model with those of the other processes: names, shapes and types of all weights, and a few numbers of those that nobody
+/// sends round.
 ///
+/// - Parameters:
+///   - name: Tells models apart, such as `model` and `frozen model 1`.
+///   - trainable: What is trained of it; nil for a frozen model.
+///   - dealsWeights: Whether each weight is one process's from now on, trained or not; else process 0 sends trained ones to all.
 /// - Throws: In process 0 a `UserError` naming a weight that differs, in the others its echo.
 package func requireSameModel(
-    _ model: LanguageModel, trainable: TrainableWeights, over communicator: any Communicator
+    _ model: LanguageModel, named name: String = "model", trainable: TrainableWeights?,
+    dealsWeights: Bool, over communicator: any Communicator
 ) throws {
     guard communicator.size > 1 else { return }
-    let trained = Set(trainable.entries.map { ObjectIdentifier($0.parameter) })
+    let entries = trainable?.entries ?? []
+    let trained = Set(entries.map { ObjectIdentifier($0.parameter) })
     var own: [(name: String, value: String)] = []
     for parameter in model.parameters {
         let tensor = parameter.tensor
         var value = "\(tensor.shape) \(tensor.dtype)"
-        if !trained.contains(ObjectIdentifier(parameter)) { value += try sample(of: tensor) }
+        if dealsWeights || !trained.contains(ObjectIdentifier(parameter)) {
+            value += try sample(of: tensor)
+        }
         own.append(("weight \(parameter.name)", value))
     }
-    for entry in trainable.entries {
+    for entry in entries {
         own.append(("trained weight \(entry.name)", "\(entry.parameter.tensor.shape)"))
     }
     if let found = try communicator.firstDisagreement(in: own) {
         throw UserError(
             .configuration,
-            "Processes 0 and \(found.rank) do not hold the same model: the \(found.name) differs.",
+            "Processes 0 and \(found.rank) do not hold the same \(name): the \(found.name) differs.",
             remedy: "Give all machines the same files of the model and its adapters.")
     }
-    try communicator.storeBarrier("comparison of models")
+    try communicator.storeBarrier("comparison of the \(name)")
 }
 
 /// The bits of a tensor's first four numbers and its last.

@@ -132,8 +132,10 @@ private struct TrainingRun {
         let setup = try processes.inTurn("model") { try checkedSetup(&loader) }
         let data = try loadData(setup)
         let prepared = try loader.load()
+        let dealsWeights = config.training.zeroStage == 3
         try requireSameModel(
-            prepared.model, trainable: prepared.trainable, over: processes.communicator)
+            prepared.model, trainable: prepared.trainable, dealsWeights: dealsWeights,
+            over: processes.communicator)
         // Every process says what it computes on, as upstream's do.
         Logger(label: "llamafactory.train").info(
             """
@@ -144,6 +146,11 @@ private struct TrainingRun {
         try requireKnownTokens(data, vocabSize: prepared.model.config.vocabSize)
 
         let stage = try Stage(config, prepared: prepared, loader: loader, tokenizer: setup.tokenizer)
+        for (index, model) in stage.objective.frozenModels.enumerated() {
+            try requireSameModel(
+                model, named: "frozen model \(index + 1)", trainable: nil, dealsWeights: dealsWeights,
+                over: processes.communicator)
+        }
         try processes.share(
             [prepared.model] + stage.objective.frozenModels, trainable: prepared.trainable)
         let saver = ModelSaver(prepared: prepared, setup: setup, config: config)

@@ -8,8 +8,10 @@ import Testing
     private static let run = RecordedRun(name: "seed_sft_lora")
 
     /// Two processes, the second with changed arguments.
-    private static func failures(_ changes: [String], in output: String) throws -> [Int: String] {
-        let short = ["max_steps=2", "per_device_train_batch_size=1"]
+    private static func failures(
+        _ changes: [String], of run: RecordedRun = Self.run, both: [String] = [], in output: String
+    ) throws -> [Int: String] {
+        let short = ["max_steps=2", "per_device_train_batch_size=1"] + both
         return try DistributedRunTests.failures(of: [
             run.config(output: output, short), run.config(output: output, short + changes),
         ])
@@ -92,13 +94,37 @@ import Testing
     /// Another model under the same name: its frozen weights would never be sent round.
     @Test func aModelThatDiffersIsNamed() throws {
         let output = try ScratchFolder(), place = try ScratchFolder()
-        let model = try Self.copy("models/tiny_llama", into: place.path)
-        let file = URL(fileURLWithPath: model + "/model.safetensors")
-        var content = try Data(contentsOf: file)
-        // The last number of the last tensor.
-        content[content.count - 2] ^= 1
-        try content.write(to: file)
+        let model = try Self.changedModel(in: place)
         let failures = try Self.failures(["model_name_or_path=\(model)"], in: output.path)
         Self.expect(failures, "Processes 0 and 1 do not hold the same model: the weight ")
+    }
+
+    /// Where weights are dealt to the processes, trained ones would come from two models.
+    @Test func aTrainedModelThatIsSharedIsCompared() throws {
+        let output = try ScratchFolder(), place = try ScratchFolder()
+        let model = try Self.changedModel(in: place)
+        let failures = try Self.failures(
+            ["model_name_or_path=\(model)"],
+            both: ["finetuning_type=full", "deepspeed={zero_optimization: {stage: 3}}"], in: output.path)
+        Self.expect(failures, "Processes 0 and 1 do not hold the same model: the weight ")
+    }
+
+    @Test func aReferenceModelThatDiffersIsNamed() throws {
+        let output = try ScratchFolder(), place = try ScratchFolder()
+        let own = "ref_model=\(Golden.training)/models/tiny_llama"
+        let failures = try Self.failures(
+            ["ref_model=\(Self.changedModel(in: place))"], of: RecordedRun(name: "dpo_sigmoid"),
+            both: [own], in: output.path)
+        Self.expect(failures, "Processes 0 and 1 do not hold the same frozen model 1: the weight ")
+    }
+
+    /// A copy of the model whose last tensor's last number is another one.
+    private static func changedModel(in place: ScratchFolder) throws -> String {
+        let model = try copy("models/tiny_llama", into: place.path)
+        let file = URL(fileURLWithPath: model + "/model.safetensors")
+        var content = try Data(contentsOf: file)
+        content[content.count - 2] ^= 1
+        try content.write(to: file)
+        return model
     }
 }
