@@ -10,7 +10,7 @@ public struct MLflowSettings: Sendable, Equatable {
     public var credentials: Credentials?
     /// `MLFLOW_EXPERIMENT_NAME`; it is made where it is missing.
     public var experiment = "Default"
-    /// `MLFLOW_EXPERIMENT_ID`, which goes before the name.
+    /// `MLFLOW_EXPERIMENT_ID`; it has precedence over the name.
     public var experimentID: String?
     /// `run_name`, else `MLFLOW_RUN_NAME`; the server draws one when nil.
     public var name: String?

@@ -29,7 +29,7 @@ extension GGUFModel {
     private var originalPositions: Int {
         get throws(UserError) {
             let key = "original_max_position_embeddings"
-            // Beside the scaling the key goes before the one in it; Phi 3 was trained on 4,096 positions.
+            // The key beside the scaling has precedence over the one in it. Phi 3 was trained on 4,096 positions.
             let usual = type == "phi3" ? 4096 : positions
             if let own = try config.optionalCount(key, default: nil) { return own }
             return try rotary.values.optionalCount(key, default: usual) ?? usual

@@ -13,7 +13,7 @@ extension HubUpload {
 
     /// Sends JSON.
     ///
-    /// - Parameter accepting: Statuses beyond 299 that are no refusal here.
+    /// - Parameter accepting: Statuses beyond 299 that count as an answer here.
     /// - Throws: As `send`.
     func post(
         _ url: String, _ body: JSONValue, type: String = "application/json", repository: String,

@@ -12,7 +12,7 @@ struct MLflowServer: Sendable {
 
     /// - Parameters:
     ///   - body: What a POST sends; nil for a GET.
-    ///   - accepting: Statuses beyond 299 that are no refusal; the answer is null then.
+    ///   - accepting: Statuses beyond 299 that count as an answer; the result is null then.
     func ask(
         _ path: String, _ body: JSONValue?, accepting: Set<Int> = [], tries: Int = 3
     ) throws(UserError) -> JSONValue {

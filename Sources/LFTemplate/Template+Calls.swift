@@ -10,7 +10,7 @@ extension Template {
         let call = FunctionCall(name: "toolprobe", arguments: ["place": "ValueProbe"])
         let tool = TemplateProbe.tool
         let question = Message(.user, "QuestionProbe")
-        // The tool is told of where that can be: a template, or the tokenizer's one for tools, may write calls only then.
+        // Some templates write calls only where the tool is listed, so list it where the template can.
         let tools = own.abilities.writesTools ? JSONValue.array([tool]).serialized() : nil
         guard
             let asked = try? JinjaConversation([question], system: nil, tools: tools, for: own),

@@ -144,7 +144,9 @@ private struct LaunchReader {
         return nil
     }
 
-    /// How many of the step's tasks Slurm has started on this machine: `4,2(x3)` are four machines, of which `SLURM_NODEID` tells one.
+    /// The number of the step's tasks that Slurm has started on this machine.
+    ///
+    /// The list `4,2(x3)` describes four machines; `SLURM_NODEID` is this machine's place in it.
     private var slurmTasksHere: Int? {
         guard let list = environment["SLURM_STEP_TASKS_PER_NODE"] else { return nil }
         var counts: [Int] = []
