@@ -54,9 +54,6 @@ extension ConfigFile {
         guard sizes.headDim > 0 else {
             throw fail("A hidden size of \(sizes.hidden) is too small for \(sizes.heads) heads.")
         }
-        guard sizes.headDim % 2 == 0 else {
-            throw fail("Heads have \(sizes.headDim) dimensions, which must be an even number.")
-        }
         return sizes
     }
 }

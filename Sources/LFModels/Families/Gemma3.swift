@@ -12,7 +12,6 @@ struct Gemma3: Architecture {
     private let bias: Bool
     private let scale: Double
     private let windows: [Int?]
-    private let scoreCap: Double?
     private let logitCap: Double?
     let remarks: [String]
 
@@ -25,13 +24,17 @@ struct Gemma3: Architecture {
             sizes, theta: 10_000, layerType: "sliding_attention", thetaKey: "rope_local_base_freq",
             isScaled: false)
         activation = try file.activation("hidden_activation", default: .geluTanh)
-        remarks = try file.overlooked("hidden_act", for: "hidden_activation", activation)
+        let capped = try file.optionalNumber("attn_logit_softcapping", default: nil).map {
+            "attn_logit_softcapping (\($0)) is not read for this architecture: it normalises queries and keys, as in transformers."
+        }
+        remarks =
+            try file.overlooked("hidden_act", for: "hidden_activation", activation)
+            + (capped.map { [$0] } ?? [])
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("attention_bias", default: false)
         scale = 1 / (try file.number("query_pre_attn_scalar", default: 256)).squareRoot()
-        let pattern = try file.count("sliding_window_pattern", "_sliding_window_pattern", default: 6)
+        let pattern = try file.count("sliding_window_pattern", default: 6)
         windows = try file.alternatingWindows(sizes.layers, default: 4096, fullEvery: pattern)
-        scoreCap = try file.optionalNumber("attn_logit_softcapping", default: nil)
         logitCap = try file.optionalNumber("final_logit_softcapping", default: nil)
         try file.requireCausal()
     }
@@ -56,7 +59,7 @@ struct Gemma3: Architecture {
                         query: try norm(shape.headDim, attention / "q_norm"),
                         key: try norm(shape.headDim, attention / "k_norm")),
                     rotary: windows[index] == nil ? global : local,
-                    .init(scale: scale, window: windows[index], softcap: scoreCap)),
+                    .init(scale: scale, window: windows[index])),
                 try GatedMLP(hidden, sizes.inner, activation, layer / "mlp"),
                 mixerNorms: .around(
                     try norm(hidden, layer / "input_layernorm"),

@@ -58,37 +58,29 @@ package final class QueryKeyValue {
         return QueryKeyValue(.fused(linear, order), shape)
     }
 
-    /// - Parameters:
-    ///   - x: `[T, hidden]`.
-    ///   - clip: What the results are cut to ± of.
+    /// - Parameter x: `[T, hidden]`.
     /// - Returns: `q [T, heads, headDim]`, `k` and `v` `[T, keyValueHeads, headDim]`, and where heads are gated `gate [T,
     ///   heads, headDim]`.
-    func callAsFunction(
-        _ x: Tensor, clip: Double? = nil
-    ) throws(TorchError) -> (q: Tensor, k: Tensor, v: Tensor, gate: Tensor?) {
-        func clipped(_ x: Tensor) throws(TorchError) -> Tensor {
-            guard let clip else { return x }
-            return try x.clamped(min: -clip).clamped(max: clip)
-        }
+    func callAsFunction(_ x: Tensor) throws(TorchError) -> (q: Tensor, k: Tensor, v: Tensor, gate: Tensor?) {
         let tokens = x.dim(0), dim = shape.headDim, (heads, shared) = (shape.heads, shape.keyValueHeads)
         switch source {
         case .separate(let query, let key, let value, let isGated):
-            var q = try clipped(query(x)).reshaped([tokens, heads, isGated ? 2 * dim : dim])
+            var q = try query(x).reshaped([tokens, heads, isGated ? 2 * dim : dim])
             var gate: Tensor?
             if isGated { (q, gate) = (try q.slice(0..<dim, dim: 2), try q.slice(dim..<2 * dim, dim: 2)) }
             return (
-                q, try clipped(key(x)).reshaped([tokens, shared, dim]),
-                try clipped(value(x)).reshaped([tokens, shared, dim]), gate
+                q, try key(x).reshaped([tokens, shared, dim]),
+                try value(x).reshaped([tokens, shared, dim]), gate
             )
         case .fused(let linear, .blocks):
-            let all = try clipped(linear(x)).reshaped([tokens, heads + 2 * shared, dim])
+            let all = try linear(x).reshaped([tokens, heads + 2 * shared, dim])
             return (
                 try all.slice(0..<heads, dim: 1), try all.slice(heads..<heads + shared, dim: 1),
                 try all.slice(heads + shared..<heads + 2 * shared, dim: 1), nil
             )
         case .fused(let linear, .groups):
             let queries = heads / shared
-            let all = try clipped(linear(x)).reshaped([tokens, shared, queries + 2, dim])
+            let all = try linear(x).reshaped([tokens, shared, queries + 2, dim])
             return (
                 try all.slice(0..<queries, dim: 2).reshaped([tokens, heads, dim]),
                 try all.slice(queries..<queries + 1, dim: 2).reshaped([tokens, shared, dim]),

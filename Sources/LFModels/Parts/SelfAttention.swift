@@ -63,7 +63,7 @@ package final class SelfAttention: TokenMixer {
         package var window: Int?
         /// Scores become `softcap · tanh(score / softcap)`.
         package var softcap: Double?
-        /// Queries, keys and values are cut to ± this.
+        /// Queries, keys and values are cut to ± this, after their norms and before they are rotated.
         package var clip: Double?
         /// A logit per head that takes its share of the weights, `[heads]`.
         package var sinks: Parameter?
@@ -111,8 +111,14 @@ package final class SelfAttention: TokenMixer {
     package var activationsPerToken: Int { 4 * shape.queryWidth }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor {
-        var (q, k, v, gate) = try projection(x, clip: options.clip)
+        var (q, k, v, gate) = try projection(x)
         if let norms, !norms.comesAfterRotation { (q, k) = try norms(q, k) }
+        if let clip = options.clip {
+            func clipped(_ x: Tensor) throws(TorchError) -> Tensor {
+                try x.clamped(min: -clip).clamped(max: clip)
+            }
+            (q, k, v) = (try clipped(q), try clipped(k), try clipped(v))
+        }
         if let rotary { (q, k) = (try pass.rotated(q, by: rotary), try pass.rotated(k, by: rotary)) }
         if let norms, norms.comesAfterRotation { (q, k) = try norms(q, k) }
         var seen = try pass.attention(
