@@ -31,7 +31,11 @@ extension ConfigFile {
         thetaKey: String = "rope_theta", isScaled: Bool = true, trained: Int? = nil
     ) throws(UserError) -> RotaryPositions {
         var parameters = try object("rope_parameters")
-        if let layerType, let all = parameters, all[layerType] != nil {
+        try requireOneScaling(parameters)
+        if let layerType, let all = parameters {
+            guard all.keys.allSatisfy({ all[$0]?.object != nil }) else {
+                throw refused("rope_parameters", "an object for each kind of layer, like \"\(layerType)\"")
+            }
             parameters = try ConfigFile(all, path: path).object(layerType)
         }
         let inner = ConfigFile(parameters ?? [:], path: path)
@@ -40,6 +44,12 @@ extension ConfigFile {
         let part = try inner.number(
             "partial_rotary_factor", default: number("partial_rotary_factor", "rotary_pct", default: share))
         let dim = part > 0 && part <= 1 ? Int(Double(sizes.headDim) * part) : 0
+        guard part != 1 || dim % 2 == 0 else {
+            throw UserError(
+                .failedRun, "Heads have \(dim) dimensions, which must be an even number to be rotated.",
+                at: path,
+                remedy: "Restore the model's own config.json.")
+        }
         guard dim > 0, dim % 2 == 0 else {
             throw refused(
                 "partial_rotary_factor",
@@ -53,6 +63,23 @@ extension ConfigFile {
         )
         return RotaryPositions(
             dim: dim, theta: base, scaling: try scaling(scaled, limits, dim: dim))
+    }
+
+    /// Fails where a scaling under the older name differs from the newer one beside it.
+    ///
+    /// transformers takes the older one, and loses the base of the newer one with it.
+    private func requireOneScaling(_ newer: JSONObject?) throws(UserError) {
+        guard let newer, !newer.isEmpty, let older = try object("rope_scaling") else { return }
+        let places = [newer] + newer.keys.compactMap { newer[$0]?.object }
+        func agrees(_ key: String) -> Bool {
+            let names = ["type", "rope_type"].contains(key) ? ["type", "rope_type"] : [key]
+            return places.contains { place in names.contains { place[$0] == older[key] } }
+        }
+        guard older.keys.allSatisfy(agrees) else {
+            throw UserError(
+                .failedRun, "\"rope_scaling\" and \"rope_parameters\" say different things.", at: path,
+                remedy: "Put all of it into rope_parameters, rope_theta with it, and remove rope_scaling.")
+        }
     }
 
     /// - Parameter limits: `max_position_embeddings`, and `original_max_position_embeddings` where that stands beside the

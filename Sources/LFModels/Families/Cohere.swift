@@ -67,7 +67,7 @@ struct Cohere2: Architecture {
         epsilon = try file.epsilon("layer_norm_eps", default: 1e-5)
         bias = try file.flag("attention_bias", default: false)
         logitScale = try file.number("logit_scale", default: 0.0625)
-        let pattern = try file.count("sliding_window_pattern", "_sliding_window_pattern", default: 4)
+        let pattern = try file.count("sliding_window_pattern", default: 4)
         windows = try file.alternatingWindows(sizes.layers, default: 4096, fullEvery: pattern)
     }
 

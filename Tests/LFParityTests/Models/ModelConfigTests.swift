@@ -122,7 +122,16 @@ import Testing
                 ["num_attention_heads": 32],
                 "m/config.json: A hidden size of 16 is too small for 32 heads."
             ),
-            (["head_dim": 5], "m/config.json: Heads have 5 dimensions, which must be an even number."),
+            (
+                ["head_dim": 5],
+                "m/config.json: Heads have 5 dimensions, which must be an even number to be rotated."
+            ),
+            (
+                [
+                    "rope_parameters": ["rope_type": "default", "rope_theta": 7.0],
+                    "rope_scaling": ["type": "linear", "factor": 2.0],
+                ], #"m/config.json: "rope_scaling" and "rope_parameters" say different things."#
+            ),
             (["rms_norm_eps": "small"], #"m/config.json: "rms_norm_eps" must be a number."#),
             (
                 ["hidden_act": "mish"],
