@@ -10,12 +10,14 @@ extension ExampleProcessor {
         _ conversation: Conversation, _ answer: Message, _ own: OwnTemplate
     ) throws -> Processed {
         let messages = conversation.prompt + [answer]
-        let texts = try own.learnedTurns(
-            messages, system: conversation.system, tools: conversation.tools, with: tokenizer)
+        var texts = try own.learnedTurns(
+            messages, system: conversation.system, tools: conversation.tools,
+            findsHistory: data.trainOnPrompt, with: tokenizer)
+        // With `mask_history` the last answer alone is learned.
+        if data.maskHistory { texts = Array(texts.suffix(1)) }
         var cut = Cut()
         var sequences: [LabeledSequence] = []
-        // With `mask_history` the last answer alone is learned.
-        for text in data.maskHistory ? Array(texts.suffix(1)) : texts {
+        for text in texts {
             let last = text.messages.lastIndex { $0 != nil }
             let isLearned = text.turns.indices.map { turn in
                 guard let message = text.messages[turn] else { return !data.maskHistory }
@@ -24,13 +26,12 @@ extension ExampleProcessor {
             // A text of which nothing is to be learned teaches nothing.
             guard zip(text.messages, isLearned).contains(where: { $0.0 != nil && $0.1 }) || data.trainOnPrompt
             else { continue }
-            let (sequence, ownCut) = labeled(text.turns) { turn in
-                // A prompt is learned as a whole: everything since the answer before it. Where the template writes earlier turns otherwise,
-                // that is the whole conversation before; a message of weight 0 keeps all of it from being learned.
-                let end = text.messages[turn] ?? messages.count
-                let start = turn == 0 ? 0 : (text.messages[turn - 1] ?? end - 1) + 1
-                let isPromptLearned = messages[min(start, end)..<end].allSatisfy { $0.isLearned != false }
-                return (prompt: data.trainOnPrompt && isPromptLearned, answer: isLearned[turn])
+            let (sequence, ownCut) = labeled(text.turns, history: text.historyCount) { turn in
+                // A prompt is the question behind the answer before; what is before that is history, learned from earlier texts.
+                let question = text.messages[turn].map { messages[$0 - 1] }
+                return (
+                    prompt: data.trainOnPrompt && question?.isLearned != false, answer: isLearned[turn]
+                )
             }
             sequences.append(
                 LabeledSequence(

@@ -155,9 +155,11 @@ struct ExampleProcessor: Sendable {
     /// Of a template with one end token for all, the end of an earlier answer is learned at the first token of the next
     /// turn, which stands in its place. What is cut off has no end.
     ///
-    /// - Parameter isLearned: Whether the prompt and the answer of a turn are learned.
+    /// - Parameters:
+    ///   - history: Tokens at the front of the first prompt that are not learned in any case.
+    ///   - isLearned: Whether the prompt and the answer of a turn are learned.
     func labeled(
-        _ turns: [EncodedTurn], _ isLearned: (Int) -> (prompt: Bool, answer: Bool)
+        _ turns: [EncodedTurn], history: Int = 0, _ isLearned: (Int) -> (prompt: Bool, answer: Bool)
     ) -> (LabeledSequence, Cut) {
         let end = template.usesEfficientEOS ? tokenizer.eosID : nil
         let lengths = sharedLengths(of: turns, room: data.cutoffLen - (template.usesEfficientEOS ? 1 : 0))
@@ -172,7 +174,8 @@ struct ExampleProcessor: Sendable {
             cut.answer += turn.response.count - response.count
             guard !prompt.isEmpty || !response.isEmpty else { continue }
             let learns = isLearned(index)
-            var labels = learns.prompt ? Array(prompt) : Array(repeating: ignoreIndex, count: prompt.count)
+            let unlearned = learns.prompt ? (index == 0 ? min(history, prompt.count) : 0) : prompt.count
+            var labels = Array(repeating: ignoreIndex, count: unlearned) + prompt.dropFirst(unlearned)
             if let pendingEnd, !learns.prompt, !labels.isEmpty { labels[0] = pendingEnd }
             labels += learns.answer ? Array(response) : Array(repeating: ignoreIndex, count: response.count)
             sequence.inputIDs += prompt + response

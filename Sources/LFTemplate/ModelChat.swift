@@ -24,7 +24,7 @@ extension OwnTemplate {
     func endings() throws(UserError) -> [String] {
         let answer = "AnswerProbe"
         var endings: [String] = []
-        let closed = try render(["QuestionProbe", answer])
+        let closed = withoutOpening(try render(["QuestionProbe", answer]))
         if let range = closed.firstRange(ofBytes: answer) {
             endings.append(String(closed[range.upperBound...]))
         }
@@ -33,7 +33,7 @@ extension OwnTemplate {
             #"[{"name": "toolprobe", "description": "d", "parameters": {"type": "object", "properties": {}}}]"#
         let messages = [Message(.user, "QuestionProbe"), call]
         if let calling = try? JinjaConversation(messages, system: nil, tools: tools, for: self),
-            let text = try? rendering(calling.messages, tools: calling.tools).text
+            let text = try? withoutOpening(rendering(calling.messages, tools: calling.tools).text)
         {
             // The call itself may hold special tokens: the last one ends it.
             for part in text.split(separator: "<").suffix(1) { endings.append("<" + String(part)) }

@@ -22,6 +22,8 @@ extension OwnTemplate {
         var keepsEarlierThoughts = false
         /// An answer is opened behind every conversation, whether it is asked for or not.
         var alwaysOpensAnswer = false
+        /// What it is opened with, the longest first; nil where that cannot be told.
+        var openings: [String]?
         /// Calls' arguments are JSON text instead of an object.
         var argumentsAreText = false
         /// The text of a turn that only calls tools is null instead of empty.
@@ -37,7 +39,7 @@ extension OwnTemplate {
                 ?? true
             writesTools =
                 probe.writes("toolprobe", [TemplateProbe.question], tools: [TemplateProbe.tool]) ?? true
-            alwaysOpensAnswer = probe.alwaysOpensAnswer
+            findOpenings(probe)
             findThoughts(probe)
             findCalls(probe)
             let call = TemplateProbe.call(
@@ -47,6 +49,11 @@ extension OwnTemplate {
                     "ResultProbe", [TemplateProbe.question, call, TemplateProbe.toolAnswer],
                     tools: [TemplateProbe.tool])
                 ?? true
+        }
+
+        mutating func findOpenings(_ probe: TemplateProbe) {
+            alwaysOpensAnswer = probe.alwaysOpensAnswer
+            openings = alwaysOpensAnswer ? probe.openings() : nil
         }
 
         private mutating func findThoughts(_ probe: TemplateProbe) {

@@ -15,6 +15,8 @@ package struct LearnedText: Sendable, Equatable {
     package var text: String
     /// In order, without overlaps.
     package var spans: [Span]
+    /// How many scalars in front are of messages that an earlier text ends with or holds; 0 where nobody asked.
+    package var historyEnd = 0
 }
 
 /// The tokens of one text: prompts and answers in turn.
@@ -23,6 +25,8 @@ package struct LearnedTurns: Sendable, Equatable {
     package var turns: [EncodedTurn]
     /// The turn of the conversation that each answer is from; nil where there is none.
     package var messages: [Int?]
+    /// How many tokens of the first turn's prompt repeat what earlier texts hold, perhaps in other words; 0 where nobody asked.
+    package var historyCount = 0
 }
 
 extension OwnTemplate {
@@ -36,9 +40,10 @@ extension OwnTemplate {
     ///   - turns: Alternating speakers, the last one the model.
     ///   - system: System text; empty or nil takes the default.
     ///   - tools: A JSON list of tools; empty or nil for none.
+    ///   - findsHistory: Whether each text says how much of it repeats the conversation before.
     /// - Throws: A `UserError` when the template refuses the conversation or leaves out what it has.
     package func learnedTexts(
-        _ turns: [Message], system: String? = nil, tools: String? = nil
+        _ turns: [Message], system: String? = nil, tools: String? = nil, findsHistory: Bool = false
     ) throws(UserError) -> [LearnedText] {
         let conversation = try JinjaConversation(turns, system: system, tools: tools, for: self)
         var texts: [LearnedText] = []
@@ -58,6 +63,8 @@ extension OwnTemplate {
                         remedy: "Mark every answer in the template, take the row out, or name a template.")
                 }
                 markCount = closed.generated.count
+                let text = withoutOpening(closed.text), length = text.unicodeScalars.count
+                if ranges.allSatisfy({ $0.upperBound <= length }) { closed.text = text }
             } else {
                 let answer = try answer(conversation, turn: index, closed: closed.text)
                 closed.text = answer.text
@@ -65,10 +72,19 @@ extension OwnTemplate {
             }
             try check(turns[index], isIn: ranges, of: closed.text)
             let spans = ranges.filter { !$0.isEmpty }.map { LearnedText.Span(range: $0, turn: index) }
-            if let last = texts.last, closed.text.hasBytePrefix(last.text) {
-                texts[texts.count - 1] = LearnedText(text: closed.text, spans: last.spans + spans)
+            guard let last = texts.last else {
+                texts = [LearnedText(text: closed.text, spans: spans)]
+                continue
+            }
+            if closed.text.hasBytePrefix(last.text) {
+                texts[texts.count - 1].text = closed.text
+                texts[texts.count - 1].spans += spans
             } else {
-                texts.append(LearnedText(text: closed.text, spans: spans))
+                var text = LearnedText(text: closed.text, spans: spans)
+                if findsHistory {
+                    text.historyEnd = historyEnd(conversation, turn: index, in: text, behind: last.text)
+                }
+                texts.append(text)
             }
         }
         return texts
@@ -93,9 +109,8 @@ extension OwnTemplate {
         let before = conversation.prefix(beforeTurn: turn)
         // Nil where the template refuses the conversation without its answer.
         let prompt = try? rendering(before, tools: conversation.tools, opensAnswer: true).text
-        if let prompt, closed.hasBytePrefix(prompt) {
-            return (withoutOpening(closed, as: prompt), prompt.unicodeScalars.count)
-        }
+        let closed = withoutOpening(closed, prompt: prompt)
+        if let prompt, closed.hasBytePrefix(prompt) { return (closed, prompt.unicodeScalars.count) }
         if let prompt,
             let end = Self.lastTextEnd(of: before, in: try unopened(prompt, before, conversation.tools)),
             Self.sharedCount(prompt, closed) < end
@@ -120,22 +135,11 @@ extension OwnTemplate {
         return (closed, try answerStart(conversation, turn: turn, prompt: prompt, closed: closed))
     }
 
-    /// A text that ends with an answer, without the next answer's opening that some templates always write: what follows the token that
-    /// ends the answer and ends the prompt, too.
-    private func withoutOpening(_ closed: String, as prompt: String) -> String {
-        guard abilities.alwaysOpensAnswer, let end = endToken else { return closed }
-        let pieces = closed.split(byBytes: end)
-        guard pieces.count > 1, let opening = pieces.last, !opening.isEmpty,
-            prompt.utf8.reversed().starts(with: opening.utf8.reversed())
-        else { return closed }
-        return String(decoding: closed.utf8.dropLast(opening.utf8.count), as: UTF8.self)
-    }
-
     /// A prompt without the answer's opening, whose words (`<think>`) may hold those of a short question ("hi").
     private func unopened(
         _ prompt: String, _ before: [JSONValue], _ tools: JSONValue?
     ) throws(UserError) -> String {
-        guard !abilities.alwaysOpensAnswer else { return prompt }
+        guard !abilities.alwaysOpensAnswer else { return withoutOpening(prompt) }
         let text = try rendering(before, tools: tools).text
         return prompt.hasBytePrefix(text) ? text : prompt
     }
@@ -195,7 +199,7 @@ extension OwnTemplate {
         try rendering(before + [["role": "assistant", "content": "\u{E000}\u{E001}"]], tools: tools).text
     }
 
-    private static func sharedCount(_ a: String, _ b: String) -> Int {
+    static func sharedCount(_ a: String, _ b: String) -> Int {
         zip(a.unicodeScalars, b.unicodeScalars).prefix { $0 == $1 }.count
     }
 
@@ -244,11 +248,13 @@ extension OwnTemplate {
     ///
     /// - Throws: As `learnedTexts`, and what the tokenizer throws.
     package func learnedTurns(
-        _ turns: [Message], system: String? = nil, tools: String? = nil, with tokenizer: Tokenizer
+        _ turns: [Message], system: String? = nil, tools: String? = nil, findsHistory: Bool = false,
+        with tokenizer: Tokenizer
     ) throws -> [LearnedTurns] {
-        try learnedTexts(turns, system: system, tools: tools).map { text in
+        try learnedTexts(turns, system: system, tools: tools, findsHistory: findsHistory).map { text in
             let encoding = try tokenizer.encodeWithOffsets(text.text)
             var learned = LearnedTurns(turns: [], messages: [])
+            learned.historyCount = encoding.offsets.prefix { $0.lowerBound < text.historyEnd }.count
             var next = 0
             /// Tokens up to the first that holds a character at or behind a place.
             func tokens(while holds: (Range<Int>) -> Bool) -> [Int32] {

@@ -22,6 +22,8 @@ package struct OwnTemplate: Sendable {
     private let main: Source
     private let forTools: Source?
     private let tokens: [(name: String, text: String)]
+    /// The tokenizer's added tokens by their first scalar, the longest first.
+    let markers: [Unicode.Scalar: [String]]
     /// Sets the variable `enable_thinking`, which reasoning models read; nil leaves it undefined.
     package var enableThinking: Bool?
     /// Sets the variables that keep the thoughts of earlier turns.
@@ -47,7 +49,17 @@ package struct OwnTemplate: Sendable {
             ("bos_token", tokenizer.bosToken), ("eos_token", tokenizer.eosToken),
             ("pad_token", tokenizer.padToken), ("unk_token", tokenizer.unkToken),
         ].compactMap { name, text in text.map { (name, $0) } }
+        let added = tokenizer.addedTokens.map(\.token.content).filter { !$0.allSatisfy(\.isWhitespace) }
+        markers = Dictionary(grouping: added) { $0.unicodeScalars.first ?? " " }.mapValues {
+            $0.sorted { $0.utf8.count > $1.utf8.count }
+        }
         abilities = Abilities(of: self)
+    }
+
+    /// Looks again at what the template opens answers with, after what it is given has changed.
+    mutating func findOpenings() {
+        let probe = TemplateProbe(self)
+        abilities.findOpenings(probe)
     }
 
     /// Whether the template says itself what the model writes.

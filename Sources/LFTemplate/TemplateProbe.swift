@@ -48,13 +48,6 @@ struct TemplateProbe {
         (try? template.rendering(messages, tools: tools))?.text
     }
 
-    /// Whether an answer is opened behind every conversation, asked for or not.
-    var alwaysOpensAnswer: Bool {
-        let messages = [Self.question, Self.answer([:])]
-        guard let text = text(messages) else { return false }
-        return (try? template.rendering(messages, opensAnswer: true))?.text == text
-    }
-
     /// Whether a word comes out; nil where the template refuses the messages.
     func writes(_ word: String, _ messages: [JSONValue], tools: JSONValue? = nil) -> Bool? {
         text(messages, tools: tools).map { $0.containsBytes(of: word) }

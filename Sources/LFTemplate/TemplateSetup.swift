@@ -133,6 +133,7 @@ extension OwnTemplate {
                 )
             }
         }
+        findOpenings()
     }
 }
 

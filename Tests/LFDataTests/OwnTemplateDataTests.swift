@@ -28,6 +28,9 @@ import Testing
         [{"conversations": [{"from": "human", "value": "a"}], "c": {"from": "gpt", "value": "good"}, "r": {"from": "gpt", "value": "bad"}}]
         """#
 
+    /// What is new in the second answer's prompt.
+    private static let laterQuestion = "<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n"
+
     private let tokenizer: Tokenizer
 
     init() throws { tokenizer = try Tokenizer.load(directory: TrainingGolden.folder + "/models/tiny_qwen2") }
@@ -78,7 +81,41 @@ import Testing
         #expect(rows != Self.rows)
         let sequences = try #require(
             try load(rows, Self.forgetful, ["train_on_prompt=true"]).train)[0].sequences
-        #expect(sequences.last.map(learned) == "<think>\ny\n</think>\n\nd<|im_end|>\n")
+        #expect(
+            sequences.map(learned) == [
+                "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n",
+                Self.laterQuestion + "<think>\ny\n</think>\n\nd<|im_end|>\n",
+            ])
+    }
+
+    /// With `train_on_prompt` each question and each answer is learned once, in order, whatever the number of turns, packed or not, cut or not.
+    @Test(arguments: [1, 2, 5]) func nothingIsLearnedTwice(_ turnCount: Int) throws {
+        let turns = (0..<turnCount).map {
+            #"{"from": "human", "value": "Question \#($0)?"}, {"from": "gpt", "value": "<think>\nthought \#($0)\n</think>\n\nanswer \#($0)"}"#
+        }
+        let rows = "[{\"conversations\": [\(turns.joined(separator: ", "))]}]"
+        let whole = (0..<turnCount).map {
+            "<|im_start|>user\nQuestion \($0)?<|im_end|>\n<|im_start|>assistant\n<think>\nthought \($0)\n</think>\n\nanswer \($0)<|im_end|>\n"
+        }
+        for opening in ["{%- if add_generation_prompt %}", "{%- if true %}"] {
+            let template = Self.forgetful.replacing("{%- if add_generation_prompt %}", with: opening)
+            let sequences = try #require(
+                try load(rows, template, ["train_on_prompt=true"]).train)[0].sequences
+            #expect(sequences.map(learned) == whole)
+            let packed = try #require(
+                try load(rows, template, ["train_on_prompt=true", "packing=true", "neat_packing=true"]).train)
+            #expect(packed.flatMap(\.sequences).map(learned).sorted() == whole.sorted())
+            // History that is cut off takes no label from an answer.
+            for cutoff in [12, 20, 40] {
+                let cut = try #require(
+                    try load(rows, template, ["train_on_prompt=true", "cutoff_len=\(cutoff)"]).train)[0]
+                    .sequences
+                for sequence in cut {
+                    #expect(sequence.inputIDs.count <= cutoff && sequence.labels.count <= cutoff)
+                    #expect(!learned(sequence).isEmpty && text(sequence).hasSuffix(learned(sequence)))
+                }
+            }
+        }
     }
 
     /// A question's weight counts in the model's own template as in a named one.
@@ -120,7 +157,10 @@ import Testing
         #expect(last.map(learned) == ["<think>\ny\n</think>\n\nd<|im_end|>\n"])
         let all = try #require(try load(Self.rows, Self.forgetful, ["train_on_prompt=true"]).train)[0]
             .sequences
-        #expect(all.map(learned) == all.map(text))
+        #expect(
+            all.map(learned) == [
+                text(all[0]), Self.laterQuestion + "<think>\ny\n</think>\n\nd<|im_end|>\n",
+            ])
         let cut = try #require(try load(Self.rows, Self.forgetful, ["cutoff_len=12"]).train)[0].sequences
         #expect(cut.allSatisfy { $0.inputIDs.count <= 12 && $0.labels.count == $0.inputIDs.count })
         let packed = try #require(

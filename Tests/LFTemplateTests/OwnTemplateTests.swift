@@ -9,7 +9,7 @@ import Testing
 /// The model's own chat template as training template: texts, learned parts, refusals.
 @Suite struct OwnTemplateTests {
     /// A fixture's tokenizer with a chat template beside it.
-    private final class ModelFolder {
+    final class ModelFolder {
         let path = NSTemporaryDirectory() + "own-template-\(UUID().uuidString)"
 
         init(_ chatTemplate: String, model: String = "tiny_qwen2") throws {
@@ -32,12 +32,16 @@ import Testing
     }
 
     /// What is learned of a conversation, text by text: everything, with the learned parts between ⟦ and ⟧.
-    private func marked(
+    ///
+    /// - Parameter findsHistory: Whether ‖ ends what repeats the conversation before.
+    func marked(
         _ template: String, _ turns: [Message], system: String? = nil, tools: String? = nil,
-        _ change: (inout DataArguments) -> Void = { _ in }
+        findsHistory: Bool = false, _ change: (inout DataArguments) -> Void = { _ in }
     ) throws -> [String] {
         let own = try #require(try ModelFolder(template).setup(change).template.own)
-        return try own.learnedTexts(turns, system: system, tools: tools).map { learned in
+        return try own.learnedTexts(
+            turns, system: system, tools: tools, findsHistory: findsHistory
+        ).map { learned in
             var text = ""
             var scalars = Array(learned.text.unicodeScalars)[...]
             func take(upTo end: Int) -> String {
@@ -45,6 +49,7 @@ import Testing
                 while scalars.startIndex < end { view.append(scalars.removeFirst()) }
                 return String(view)
             }
+            if learned.historyEnd > 0 { text += take(upTo: learned.historyEnd) + "‖" }
             for span in learned.spans {
                 text += take(upTo: span.range.lowerBound)
                 text += "⟦" + take(upTo: span.range.upperBound) + "⟧"
@@ -112,17 +117,17 @@ import Testing
         {%- for m in messages %}{% if m.role == 'user' %}{{- '<user>' + m.content + '</>' }}{% elif m.role == 'assistant' %}{{- '<assistant>' + m.content.split('</think>')[-1] + '</>' }}{% endif %}{% endfor %}
         {%- if add_generation_prompt %}{{- '<assistant>' }}{% endif %}
         """
-    private static let tools =
+    static let tools =
         #"[{"name": "tide", "description": "Its height.", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}}]"#
 
-    private static let two = [
+    static let two = [
         Message(.user, "a"), Message(.assistant, "b"), Message(.user, "c"), Message(.assistant, "d"),
     ]
-    private static let thoughts = [
+    static let thoughts = [
         Message(.user, "a"), Message(.assistant, "<think>\nx\n</think>\n\nb"), Message(.user, "c"),
         Message(.assistant, "<think>\ny\n</think>\n\nd"),
     ]
-    private static let called = [
+    static let called = [
         Message(.user, "q"), Message(.function, #"{"name": "tide", "arguments": {"at": "é"}}"#),
         Message(.observation, "1.5"), Message(.assistant, "r"),
     ]
@@ -526,11 +531,9 @@ import Testing
             {{- '<|turn|>assistant<|think|><|done|>' }}
             """
         #expect(
-            try marked(always, Self.two).map { $0.replacing("<|turn|>assistant<|think|><|done|>", with: "…") }
-                == [
-                    "<|turn|>user<|ask|>a<|end|><|turn|>assistant⟦<|reply|>b<|end|>…⟧",
-                    "<|turn|>user<|ask|>a<|end|><|turn|>assistant<|reply|>b<|end|><|turn|>user<|ask|>c<|end|><|turn|>assistant⟦<|reply|>d<|end|>…⟧",
-                ])
+            try marked(always, Self.two) == [
+                "<|turn|>user<|ask|>a<|end|><|turn|>assistant⟦<|reply|>b<|end|>⟧<|turn|>user<|ask|>c<|end|><|turn|>assistant⟦<|reply|>d<|end|>⟧"
+            ])
     }
 
     /// Mistral Nemo's way: system text and tools stand in the last question, so that the text before an answer changes when it is

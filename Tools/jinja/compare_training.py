@@ -37,6 +37,8 @@ def expected(tokenizer, messages, marks):
 
     answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
     closed = {i: text(i + 1) for i in answers}
+    opening = always_opened(tokenizer)
+    closed = {i: whole.removesuffix(opening) for i, whole in closed.items()}
     groups = []
     for i in answers:
         if groups and closed[i].startswith(closed[groups[-1][-1]]):
@@ -68,6 +70,33 @@ def expected(tokenizer, messages, marks):
                         learned[place] = True
         sequences.append((ids, [i if mark else IGNORED for i, mark in zip(ids, learned)]))
     return sequences
+
+
+def always_opened(tokenizer):
+    """What a template writes behind an answer although nobody asks for the next one: it belongs to the next prompt."""
+
+    def text(*turns, prompt=False):
+        roles = ["user", "assistant", "user"]
+        messages = [{"role": role, "content": turn} for role, turn in zip(roles, turns)]
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+
+    try:
+        if text("Q", prompt=True) != text("Q") or text("Q", "A", prompt=True) != text("Q", "A"):
+            return ""
+        behind = text("Q", "\ue000").split("\ue000")[1]
+        between = text("Q", "\ue000", "\ue001").split("\ue000")[1].split("\ue001")[0]
+    except Exception:
+        return ""
+    if between.startswith(behind):
+        return ""
+    # The end of the answer is what both begin with, up to the marker that headers begin with: the last one at the text's beginning
+    # that both have.
+    marker = r"<[^<>\s]{1,40}>"
+    common = behind[: next(i for i, (a, b) in enumerate(zip(behind + "\ue002", between + "\ue003")) if a != b)]
+    common = re.sub(r"<[^<>\s]*$", "", common)
+    starts = re.match(rf"(?:{marker})*", text("Q").removeprefix(tokenizer.bos_token or "")).group()
+    places = [common.find(start) for start in re.findall(marker, starts) if start in common]
+    return behind[min(places, default=len(common)) :]
 
 
 def shared(prompt, closed):
