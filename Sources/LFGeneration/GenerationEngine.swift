@@ -362,18 +362,24 @@ package final class GenerationEngine {
                 for id in answer.ids {
                     events.append(.token(live.id, sample: sample, GeneratedToken(id: id)))
                 }
-                events.append(.finished(live.id, sample: sample, withText(answer, live.options)))
+                events.append(.finished(live.id, sample: sample, withText(answer, live.request)))
             }
         }
         live.search = search
     }
 
-    private func withText(_ answer: GeneratedSequence, _ options: GenerationOptions) -> GeneratedSequence {
+    private func withText(_ answer: GeneratedSequence, _ request: GenerationRequest) -> GeneratedSequence {
+        let options = request.options
         guard options.writesText, let tokenizer else { return answer }
         var answer = answer
         let endsWithStop = answer.ids.last.map { options.stopTokens.contains($0) } ?? false
         let shown = endsWithStop && !options.keepsStopToken ? Array(answer.ids.dropLast()) : answer.ids
-        answer.text = tokenizer.decode(shown, skipSpecialTokens: options.skipsSpecialTokens)
+        if options.continuesPrompt {
+            var text = AnswerText(tokenizer, options, behind: request.prompt)
+            answer.text = shown.map { text.append($0) }.joined() + text.finish()
+        } else {
+            answer.text = tokenizer.decode(shown, skipSpecialTokens: options.skipsSpecialTokens)
+        }
         answer.closingText = answer.text ?? ""
         return answer
     }

@@ -35,6 +35,8 @@ public struct GenerationOptions: Sendable, Equatable {
     package var writesText = false
     /// Leaves special tokens out of the text.
     package var skipsSpecialTokens = false
+    /// Whether an answer's text goes on with the prompt's, so that a first word keeps its blank; else it is a text of its own.
+    package var continuesPrompt = false
     /// Whether the text of a stop token belongs to the answer's.
     package var keepsStopToken = false
 

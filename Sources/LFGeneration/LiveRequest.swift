@@ -19,8 +19,10 @@ struct AnswerText {
     private var decoder: StreamingDecoder
     private var stops: StopStrings
 
-    init(_ tokenizer: Tokenizer, _ options: GenerationOptions) {
-        decoder = StreamingDecoder(tokenizer, skipSpecialTokens: options.skipsSpecialTokens)
+    init(_ tokenizer: Tokenizer, _ options: GenerationOptions, behind prompt: [Int32]) {
+        decoder = StreamingDecoder(
+            tokenizer, skipSpecialTokens: options.skipsSpecialTokens,
+            behind: options.continuesPrompt ? prompt : [])
         stops = StopStrings(options.stopStrings)
     }
 
@@ -99,7 +101,7 @@ final class LiveRequest {
             let writesText = options.writesText || !options.stopStrings.isEmpty
             if writesText { result.text = "" }
             let seen = options.repetitionPenalty == 1 ? nil : SeenTokens(request.prompt)
-            let text = writesText ? tokenizer.map { AnswerText($0, options) } : nil
+            let text = writesText ? tokenizer.map { AnswerText($0, options, behind: request.prompt) } : nil
             rows = (0..<request.samples).map { sample in
                 Row(
                     sample: sample, sequence: sample == 0 ? prompt : cache.fork(prompt), result: result,

@@ -77,13 +77,13 @@ struct CompletionEndpoint: Sendable {
     ) -> JSONValue {
         let (ids, sampling) = request.prompts[prompt]
         var text = request.writesNothing ? "" : answer.text ?? ""
-        var table = LogProbTable(tokenizer, sampling.options)
+        var table = LogProbTable(tokenizer, sampling.options, behind: request.echoes ? [] : ids)
         if request.echoes {
             text = tokenizer.decode(ids, skipSpecialTokens: sampling.options.skipsSpecialTokens) + text
             if request.logProbs != nil {
                 table.add(GeneratedToken(id: ids[0]))
                 for token in scores { table.add(token) }
-                table.beginAnswer()
+                table.beginAnswer(behind: ids)
             }
         }
         if request.logProbs != nil, !request.writesNothing, let logProbs = answer.logProbs {
@@ -107,7 +107,8 @@ struct CompletionEndpoint: Sendable {
     ) async throws {
         let (ids, sampling) = request.prompts[0]
         var usage = Usage(promptTokens: ids.count)
-        var tables = Array(repeating: LogProbTable(tokenizer, sampling.options), count: sampling.samples)
+        var tables = Array(
+            repeating: LogProbTable(tokenizer, sampling.options, behind: ids), count: sampling.samples)
         func chunk(_ sample: Int, _ text: String, reason: String?) -> JSONValue {
             defer { tables[sample].clear() }
             let choice: JSONValue = [
@@ -152,10 +153,11 @@ private struct LogProbTable {
     /// Code points of the text so far.
     private var length = 0
 
-    init(_ tokenizer: Tokenizer, _ options: GenerationOptions) {
+    /// - Parameter context: Tokens that the text goes on from.
+    init(_ tokenizer: Tokenizer, _ options: GenerationOptions, behind context: [Int32]) {
         self.tokenizer = tokenizer
         skipsSpecialTokens = options.skipsSpecialTokens
-        decoder = StreamingDecoder(tokenizer, skipSpecialTokens: skipsSpecialTokens)
+        decoder = StreamingDecoder(tokenizer, skipSpecialTokens: skipsSpecialTokens, behind: context)
     }
 
     var isEmpty: Bool { tokens.isEmpty }
@@ -189,9 +191,9 @@ private struct LogProbTable {
     }
 
     /// Ends the prompt, which is decoded apart from the answer.
-    mutating func beginAnswer() {
+    mutating func beginAnswer(behind prompt: [Int32]) {
         length += decoder.finish().unicodeScalars.count
-        decoder = StreamingDecoder(tokenizer, skipSpecialTokens: skipsSpecialTokens)
+        decoder = StreamingDecoder(tokenizer, skipSpecialTokens: skipsSpecialTokens, behind: prompt)
     }
 
     /// Begins a new chunk; offsets go on.

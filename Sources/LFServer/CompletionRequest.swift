@@ -24,6 +24,7 @@ struct CompletionRequest: Sendable {
         fields.accept("model")
         var sampling = try SamplingFields(&fields, format.options, settings)
         sampling.options.stopTokens = format.tokenizer.eosID.map { [$0] } ?? []
+        sampling.options.continuesPrompt = true
         echoes = try fields.bool("echo") ?? false
         logProbs = try fields.int("logprobs", 0...20)
         let most = try fields.int("max_tokens", 0...Int.max) ?? 16

@@ -100,7 +100,13 @@ struct Routes: Sendable {
                 throw APIError.invalid(
                     "messages[\(index)]", "`messages[\(index)]` must be a text that is not empty.")
             }
-            return Array(try format.tokenizer.encode(text).prefix(longest))
+            let ids = try format.tokenizer.encode(text)
+            guard !ids.isEmpty else {
+                throw APIError.invalid(
+                    "messages[\(index)]",
+                    "`messages[\(index)]` has no token that the model knows: there is nothing to score.")
+            }
+            return Array(ids.prefix(longest))
         }
         let scores = try await service.scores(of: texts)
         return .json([

@@ -14,10 +14,22 @@ public struct StreamingDecoder: Sendable {
     /// How many ids of the window have been handed out; those after it go on with their text.
     private var windowDone = 0
 
-    public init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool) {
+    /// - Parameter context: Ids that the text goes on from: a word's blank is then part of it, which SentencePiece leaves out where a text
+    ///   begins. What both decode to together is the context's text with this one behind it.
+    public init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool, behind context: [Int32] = []) {
         self.tokenizer = tokenizer
         skipsSpecialTokens = skipSpecialTokens
+        guard !tokenizer.decodesBytes else { return }
+        // A character that the context leaves half is not waited for: its text is over.
+        window = Array(context.suffix(Self.contextLength))
+        repeat {
+            windowText = tokenizer.decode(window, skipSpecialTokens: skipSpecialTokens)
+        } while windowText.unicodeScalars.last == "\u{FFFD}" && window.popLast() != nil
+        windowDone = window.count
     }
+
+    /// Ids of a context that may change how those behind it are written.
+    private static let contextLength = 16
 
     /// Takes the next id and returns the text that it completes, which may be empty.
     public mutating func append(_ id: Int32) -> String {

@@ -32,6 +32,44 @@ import Testing
         }
     }
 
+    /// A text that goes on from another has the blank of its first word: both together are the whole, wherever they part.
+    @Test(arguments: ["llama3", "qwen2", "llama2", "gemma"])
+    func aTextGoesOnFromAnother(kind: String) throws {
+        let tokenizer = try Tokenizer.load(directory: "\(golden)/tokenizers/\(kind)")
+        var blanks = 0
+        for text in [
+            "The ferry leaves at nine.", " two  blanks", "Löwe 渡し船 \u{1F9FF} end", "a\n\n b", "x", "",
+        ] {
+            for special in [true, false] {
+                let ids = try tokenizer.encode(text, addSpecialTokens: special)
+                for skip in [true, false] {
+                    for place in 0...ids.count {
+                        let front = Array(ids[..<place])
+                        let before = tokenizer.decode(front, skipSpecialTokens: skip)
+                        // Half a character is nobody's.
+                        guard before.unicodeScalars.last != "\u{FFFD}" else { continue }
+                        var decoder = StreamingDecoder(tokenizer, skipSpecialTokens: skip, behind: front)
+                        let rest = ids[place...].map { decoder.append($0) }.joined() + decoder.finish()
+                        #expect(
+                            before + rest == tokenizer.decode(ids, skipSpecialTokens: skip),
+                            "\(kind) \(place)")
+                        if place > 1, rest.hasPrefix(" ") { blanks += 1 }
+                    }
+                }
+            }
+        }
+        #expect(blanks > 10)
+        // Half a character before it does not keep the text back.
+        let halves = try tokenizer.encode("\u{1F9FF}", addSpecialTokens: false)
+        let word = try tokenizer.encode("a ferry", addSpecialTokens: false)
+        if halves.count > 2 {
+            var decoder = StreamingDecoder(
+                tokenizer, skipSpecialTokens: true, behind: Array(halves.dropLast()))
+            let rest = word.map { decoder.append($0) }.joined() + decoder.finish()
+            #expect(rest.hasSuffix("ferry"), "\(kind) \(rest)")
+        }
+    }
+
     @Test func waitsForWholeCharacters() throws {
         let tokenizer = try Tokenizer.load(directory: "\(golden)/tokenizers/llama3")
         let ids = try tokenizer.encode("a\u{1F9FF}b")
