@@ -111,6 +111,7 @@ extension ResolvedConfig {
             generating: GeneratingArguments(arguments, for: use), export: ExportArguments(arguments),
             use: use,
             source: arguments.file,
-            values: ArgumentCatalogue.all.map { ($0.name, arguments[$0.name]) }, warnings: arguments.warnings)
+            values: ArgumentCatalogue.all.map { ($0.name, arguments[$0.name]) }, warnings: arguments.warnings,
+            isCutoffDefault: !arguments.isGiven("cutoff_len"))
     }
 }

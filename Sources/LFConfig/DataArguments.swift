@@ -17,6 +17,9 @@ public struct DataArguments: Sendable, Equatable {
     /// Resolved: one less than the file's `cutoff_len` when the file sets `packing` or `neat_packing`, as upstream has it
     /// (it keeps a position back for its padding). Pre-training that packs by default loses nothing.
     public var cutoffLen = 2048
+    /// Derived from the models that read the data: the most tokens of a sequence, where positions are rows of a learned table; nil for no
+    /// limit.
+    public var positionLimit: Int?
     public var trainOnPrompt = false
     public var maskHistory = false
     public var streaming = false

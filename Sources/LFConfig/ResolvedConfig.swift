@@ -14,6 +14,8 @@ public struct ResolvedConfig: Sendable, Equatable {
     public var values: [(name: String, value: ArgumentValue)]
     /// Warnings of the validation rules, to be logged once.
     public var warnings: [String]
+    /// Whether nobody has named `cutoff_len`, so that it may follow what a model can read.
+    public var isCutoffDefault = false
 
     public static func == (a: Self, b: Self) -> Bool {
         a.model == b.model && a.data == b.data && a.training == b.training && a.finetuning == b.finetuning

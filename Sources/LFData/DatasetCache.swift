@@ -90,6 +90,7 @@ public func loadDatasets(
                     "The tokenized data was made for the stage \(header.stage), and this run's is \(stage).",
                     at: path, remedy: "Name another folder in tokenized_path.")
             }
+            try located(path) { try module.requireRoom(positions: config.data.positionLimit) }
             module.notes.append("Loaded tokenized dataset from \(folder).")
             if (try? source().key) != header.key {
                 module.warnings.append(
@@ -148,6 +149,18 @@ public func loadDatasets(
     }
     if let damage { module.warnings.append(damage) }
     return module
+}
+
+extension DatasetModule {
+    /// Refuses examples that are longer than a model's table of positions.
+    fileprivate func requireRoom(positions limit: Int?) throws(UserError) {
+        for (name, examples) in [("training", train ?? [])] + eval.map({ ("evaluation", $0.examples) }) {
+            for (index, example) in examples.enumerated() {
+                try example.requireRoom(
+                    positions: limit, "Example \(index + 1) of the tokenized \(name) data")
+            }
+        }
+    }
 }
 
 /// What a processed dataset is made from.

@@ -42,8 +42,22 @@ struct ExampleProcessor: Sendable {
     }
 
     /// - Parameter neighbour: For feedback the row whose answer is the unrelated one.
-    /// - Throws: A `UserError` without location when the template cannot express the conversation, or it has media.
+    /// - Throws: A `UserError` without location when the template cannot express the conversation, or it has media, or is
+    ///   longer than the model's positions reach.
     func process(_ conversation: Conversation, neighbour: Conversation? = nil) throws -> Processed {
+        let processed = try example(of: conversation, neighbour: neighbour)
+        // Texts that are packed are cut into blocks.
+        if case .example(let example, _) = processed, form != .pretraining || !data.packing {
+            var name = "The row"
+            if case .feedback(let own, let other, _) = example, own.inputIDs.count < other.inputIDs.count {
+                name += "'s question with the answer of the row before, KTO's unrelated one,"
+            }
+            try example.requireRoom(positions: data.positionLimit, name)
+        }
+        return processed
+    }
+
+    private func example(of conversation: Conversation, neighbour: Conversation?) throws -> Processed {
         try refuseMedia(of: conversation)
         var conversation = conversation
         if conversation.describesToolsOnNewLine, template.own == nil, !conversation.system.isEmpty,
@@ -282,6 +296,21 @@ struct ExampleProcessor: Sendable {
         let own = sequence(turn)
         let other = sequence(shortened(try encoded(conversation, unrelated)).0)
         return .example(.feedback(answer: own, unrelated: other, isDesirable: isDesirable), cut)
+    }
+}
+
+extension Example {
+    /// Refuses an example that is longer than a model's table of positions.
+    ///
+    /// - Parameters:
+    ///   - limit: How many positions there are; nil for no limit.
+    ///   - name: How the error calls the example.
+    func requireRoom(positions limit: Int?, _ name: String) throws(UserError) {
+        guard let limit, longestSequence > limit else { return }
+        throw UserError(
+            .failedRun,
+            "\(name) has \(longestSequence) tokens, but the model's table of learned positions has room for \(limit).",
+            remedy: "Set cutoff_len: \(limit), which cuts what is longer, or take it out.")
     }
 }
 

@@ -71,7 +71,8 @@ package final class GenerationEngine {
     /// - Throws: `UserErrors` for options that cannot be meant, `UserError` for a prompt that cannot be continued.
     package func submit(_ request: GenerationRequest, name: String = "The prompt") throws -> RequestID {
         try request.check(vocabSize: model.config.vocabSize, name: name)
-        let request = try request.limited(to: model.config.positionLimit, name: name)
+        let positions = [model.config.positionLimit, limits.textLength].compactMap { $0 }.min()
+        let request = try request.limited(to: positions, name: name)
         precondition(
             tokenizer != nil || (request.options.stopStrings.isEmpty && !request.options.writesText),
             "text is only written with a tokenizer")

@@ -134,6 +134,8 @@ package struct EngineLimits: Sendable {
 
     /// How much the cache may hold; requests wait until they fit.
     package var room = Room.asNeeded
+    /// No prompt with its answer is longer, for other models that read them; nil leaves it to the model.
+    package var textLength: Int?
     /// Whether prompts go on from what the cache holds of others.
     package var reusesPrefixes = true
 

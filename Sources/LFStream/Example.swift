@@ -43,6 +43,16 @@ extension Example {
     /// Whether a token is learned; the first of a sequence has nothing to be predicted from.
     public var learnsToken: Bool { sequences.contains(where: \.learnsToken) }
 
+    /// How many tokens a model reads behind one another, at most: the longest sequence, or the prompt.
+    package var longestSequence: Int {
+        switch self {
+        case .supervised(let sequences): sequences.map(\.inputIDs.count).max() ?? 0
+        case .pairwise(let chosen, let rejected): max(chosen.inputIDs.count, rejected.inputIDs.count)
+        case .feedback(let answer, let unrelated, _): max(answer.inputIDs.count, unrelated.inputIDs.count)
+        case .prompted(let prompt, _): prompt.count
+        }
+    }
+
     /// Checks that a model knows every token.
     ///
     /// - Parameter vocabSize: How many tokens the model has an embedding for.

@@ -127,8 +127,10 @@ public final class PolicyOptimizationObjective: Objective {
             }
             return prompt
         }
+        var limits = EngineLimits()
+        limits.textLength = frozenModels.compactMap(\.config.positionLimit).min()
         let answers = try model.holdingWeights {
-            try GenerationEngine(model).generate(
+            try GenerationEngine(model, limits: limits).generate(
                 prompts, options: options, generator: rolloutGenerator
             ).map(\.ids)
         }

@@ -13,6 +13,8 @@ public struct DatasetPreview {
     private let config: ResolvedConfig
     private let setup: TemplateSetup
     private let additionWarnings: [String]
+    /// Where `cutoff_len` follows the model.
+    private let positionNote: String?
     private let data: DatasetModule
     /// Of a stream, what its first batch of rows becomes.
     private let streamed: [Example]
@@ -21,11 +23,15 @@ public struct DatasetPreview {
     ///
     /// - Throws: `UserError` as `runTraining` does for models' folders, templates and data.
     public init(_ config: ResolvedConfig) throws {
-        self.config = config
+        var config = config
         let folder = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         try makeAll(
             { if let name = config.data.template { try Template.check(name: name) } },
             { if !hasTokenizedData(config.data) { try checkDatasetNames(config) } })
+        // Data can be looked at before all models are there.
+        let limit = try? ModelLoader(config: config).positionLimit()
+        positionNote = try limit.flatMap { try config.fit(positions: $0) }
+        self.config = config
         let additions = try TokenAdditions(config.model, folder: folder)
         additionWarnings = additions.warnings
         setup = try TemplateSetup(
@@ -46,7 +52,7 @@ public struct DatasetPreview {
 
     /// What a user should look at: dropped rows with their reasons, and what speaks against the template.
     public var warnings: [String] {
-        config.warnings + additionWarnings + setup.warnings + data.warnings
+        config.warnings + [positionNote].compactMap { $0 } + additionWarnings + setup.warnings + data.warnings
     }
 
     /// The first examples of the training set, or else of the evaluation set, with upstream's column names.

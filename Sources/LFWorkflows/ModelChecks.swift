@@ -13,7 +13,7 @@ import Logging
 /// What can be known of the models and adapters of a run before any data is read.
 extension ModelLoader {
     /// Another model that a stage reads: a reference policy or a reward model.
-    private struct OtherModel {
+    struct OtherModel {
         var key: String
         var name: String
         var adapters: [String]
@@ -22,7 +22,7 @@ extension ModelLoader {
         var adapterKey: String { key + "_adapters" }
     }
 
-    private var otherModels: [OtherModel] {
+    var otherModels: [OtherModel] {
         let finetuning = config.finetuning
         var models: [OtherModel] = []
         var isAnchored = false
@@ -56,7 +56,6 @@ extension ModelLoader {
                 let model = try ModelConfig.read(directory: folder)
                 _ = try ComputePlan(config, model: model)
                 try requireRouter(of: model)
-                try requirePositions(of: model, folder)
                 if !config.model.trainFromScratch { _ = try WeightStore.open(directory: folder) }
             },
             { try checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
@@ -73,18 +72,6 @@ extension ModelLoader {
             .configuration,
             "moe_aux_loss_coef balances the routers of a mixture of experts; models of type \"\(model.modelType)\" have none that it could balance.",
             remedy: "Remove it.")
-    }
-
-    /// Fails where texts may be longer than a model's table of positions.
-    private func requirePositions(of model: ModelConfig, _ folder: String) throws(UserError) {
-        // Answers end where the table does; only what is read as a whole needs room for `cutoff_len`.
-        guard config.use == .training, !config.training.predictWithGenerate || config.training.doTrain,
-            let limit = model.positionLimit, config.data.cutoffLen > limit
-        else { return }
-        throw UserError(
-            .configuration,
-            "cutoff_len is \(config.data.cutoffLen), but the model has learned \(limit) positions and knows none beyond.",
-            at: folder, remedy: "Set cutoff_len to \(limit) or less.")
     }
 
     private func otherModel(_ key: String) -> OtherModel? { otherModels.first { $0.key == key } }

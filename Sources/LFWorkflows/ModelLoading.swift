@@ -30,7 +30,7 @@ struct PreparedModel {
 
 /// Loads models as the configuration asks for them.
 struct ModelLoader {
-    let config: ResolvedConfig
+    private(set) var config: ResolvedConfig
     /// Set where the vocabulary is resized.
     var newTokens: NewTokens?
     /// The run's tokenizer, which adapters with embeddings of their own are compared with.
@@ -38,6 +38,14 @@ struct ModelLoader {
     /// The tokens that the template has added to the tokenizer.
     var templateTokens: [(id: Int32, token: AddedToken)] = []
     let logger = Logger(label: "llamafactory.model")
+
+    /// Fits the configuration to the models' tables of positions.
+    ///
+    /// - Returns: What the log says; nil where nothing has changed.
+    /// - Throws: `UserError` where every example would be too long, and for models that cannot be read.
+    mutating func fitPositions() throws -> String? {
+        try positionLimit().flatMap { limit in try config.fit(positions: limit) }
+    }
 
     /// The model that adapters are put on, or that is trained as a whole.
     ///

@@ -41,7 +41,8 @@ public func runTraining(
         let config = continued(config, startMarker: startMarker)
         guard processes.isMain else {
             let checkpoint = try processes.agreed(on: nil)
-            return try TrainingRun(config, today, processes, checkpoint).run()
+            var run = TrainingRun(config, today, processes, checkpoint)
+            return try run.run()
         }
         return try runMain(config, today, processes, startMarker, logger)
     }
@@ -90,7 +91,8 @@ private func continued(_ config: ResolvedConfig, startMarker: String?) -> Resolv
 
 /// One process's part of a run, from its data to its files.
 private struct TrainingRun {
-    let config: ResolvedConfig
+    /// Fitted to the models once they are known.
+    private(set) var config: ResolvedConfig
     let today: PromptDate
     let processes: Processes
     let checkpoint: TrainingCheckpoint?
@@ -112,7 +114,7 @@ private struct TrainingRun {
     }
 
     /// Runs, closes the trackers' files, which are part of the folder, and then uploads it.
-    func runToLastUpload() throws -> TrainingResult {
+    mutating func runToLastUpload() throws -> TrainingResult {
         do {
             let result = try run()
             try trackers?.finish(exitCode: result.isInterrupted ? 130 : 0, logger)
@@ -125,11 +127,12 @@ private struct TrainingRun {
         }
     }
 
-    func run() throws -> TrainingResult {
+    mutating func run() throws -> TrainingResult {
         TorchRuntime.keepFreedMemory()
         processes.shareThreads(config.training.threads)
         var loader = ModelLoader(config: config)
         let setup = try processes.inTurn("model") { try checkedSetup(&loader) }
+        config = loader.config
         let data = try loadData(setup)
         let prepared = try loader.load()
         let dealsWeights = config.training.zeroStage == 3
@@ -188,6 +191,7 @@ private struct TrainingRun {
             { try checks.check() },
             { if let name = config.data.template { try Template.check(name: name) } },
             { if !hasTokenizedData(config.data) { try checkDatasetNames(config) } })
+        if let note = try loader.fitPositions() { logger.info("\(note)") }
         let setup = try loader.templateSetup(
             folder: try tokenizerFolder(), today: today,
             rendersConversations: config.finetuning.stage != .pt, logger)

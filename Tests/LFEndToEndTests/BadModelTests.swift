@@ -99,9 +99,13 @@ import Testing
 
     private static let configs = [
         BadRun(
-            "texts beyond the learned positions",
-            ["model_name_or_path": "models/fam_gpt2", "cutoff_len": "4096"], status: 64,
-            says: "models/fam_gpt2: cutoff_len is 4096, but the model has learned"
+            "blocks beyond the learned positions",
+            [
+                "model_name_or_path": "models/fam_gpt2", "cutoff_len": "4096", "stage": "pt",
+                "dataset": "harbor_docs", "template": nil,
+            ], status: 64,
+            says:
+                "config.yaml: cutoff_len makes blocks of 4096 tokens, but the model has learned 512 positions"
         ) {
             try FileManager.default.copyItem(
                 atPath: Workplace.fixtures + "/models/fam_gpt2", toPath: $0.path + "/models/fam_gpt2")

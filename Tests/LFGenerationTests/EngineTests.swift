@@ -142,6 +142,12 @@ import Testing
             let answer = try run(engine, [request(length)])[0][0]
             #expect(answer.ids.count == count && answer.finishReason == .length)
         }
+        // Another model that reads the text may know fewer positions.
+        var limits = EngineLimits()
+        limits.textLength = limit - 9
+        let bounded = try GenerationEngine(model, limits: limits)
+        #expect(try run(bounded, [request(limit - 14)])[0][0].ids.count == 5)
+        #expect(throws: UserError.self) { try bounded.submit(request(limit - 8)) }
         let error = #expect(throws: UserError.self) { try engine.submit(request(limit + 1)) }
         #expect(
             error?.problem

@@ -6,7 +6,7 @@ extension ArgumentCatalogue {
         eval_dataset | names? | - | yes | Names of the evaluation sets in `dataset_info.json`.
         dataset_dir | string | data | yes | Folder that holds `dataset_info.json` and the data files; `ONLINE`: datasets are names on the Hugging Face hub, or on ModelScope with `USE_MODELSCOPE_HUB=1`; `REMOTE:owner/name`: the folder is a dataset's repository on the Hugging Face hub.
         media_dir | string? | - | no effect | Folder of images, videos and audio. No model takes them yet: a row that has some is refused, wherever they lie.
-        cutoff_len | int >=1 <=16777216 | 2048 | yes | Longest example in tokens, and the block size of packing. With `packing` or `neat_packing` in the file, upstream keeps one token back, and so do we.
+        cutoff_len | int >=1 <=16777216 | 2048 | yes | Longest example in tokens, and the block size of packing. Left out, it is at most what a model with learned positions (GPT-2, OPT) can read. With `packing` or `neat_packing` in the file, upstream keeps one token back, and so do we.
         train_on_prompt | bool | false | yes | Learn the prompt's tokens too (sft).
         mask_history | bool | false | yes | Learn the last turn only (sft).
         streaming | bool | false | yes | Read the data while training instead of before, in memory that does not grow with it. Needs `max_steps`.
