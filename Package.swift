@@ -69,7 +69,8 @@ let package = Package(
         module(
             "LFWorkflows",
             [
-                "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFCheckpoint",
+                "LFTrainer", "LFGeneration", "LFTextMetrics", "LFAdapters", "LFModels", "LFModelConfig",
+                "LFCheckpoint",
                 "LFObjectives", "LFOptimizers",
                 "LFData", "LFStream", "LFHub", "LFHTTP", "LFGGUF",
                 "LFTemplate", "LFTokenizer", "LFConfig", "LFReport", "LFNN", "LFTorch", "LFJSON",
@@ -91,8 +92,10 @@ let package = Package(
         module(
             "LFAdapters",
             ["LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
-        module("LFModels", ["LFNN", "LFStream", "LFTorch", "LFCheckpoint", "LFJSON", "LFDiagnostics"]),
-        module("LFNN", ["LFTorch", "LFCheckpoint", "LFStream", "LFDiagnostics"]),
+        module(
+            "LFModels",
+            ["LFModelConfig", "LFNN", "LFStream", "LFTorch", "LFCheckpoint", "LFJSON", "LFDiagnostics"]),
+        module("LFNN", ["LFModelConfig", "LFTorch", "LFCheckpoint", "LFStream", "LFDiagnostics"]),
         module("LFCheckpoint", ["LFTorch", "LFJSON", "LFDiagnostics", crypto]),
         module("LFTorch", ["CTorch", "LFDiagnostics"]),
         .target(
@@ -125,13 +128,14 @@ let package = Package(
                 "LFJSON",
                 "LFDiagnostics",
             ]),
-        module("LFGGUF", ["CGGUF", "LFTokenizer", "LFJSON", "LFDiagnostics", crypto]),
+        module("LFGGUF", ["CGGUF", "LFModelConfig", "LFTokenizer", "LFJSON", "LFDiagnostics", crypto]),
         .target(
             name: "CGGUF",
             cSettings: [
                 // Blocks are the same bytes everywhere: no two operations are fused into one.
                 .unsafeFlags(["-O3", "-ffp-contract=off"])
             ], linkerSettings: [.linkedLibrary("m")]),
+        module("LFModelConfig", ["LFJSON", "LFDiagnostics"]),
         module("LFStream", ["LFDiagnostics"]),
         module("LFHub", ["LFHTTP", "LFJSON", "LFDiagnostics", crypto, logging, yams]),
         module("LFHTTP", ["CCurl", "LFDiagnostics"]),
@@ -179,7 +183,8 @@ let package = Package(
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFTestSupport", "LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
         tests("LFTorchTests", ["LFTorch", "LFLauncher"]),
-        tests("LFNNTests", ["LFNN", "LFTorch", "LFStream", "LFCheckpoint", "LFDiagnostics"]),
+        tests(
+            "LFNNTests", ["LFNN", "LFModelConfig", "LFTorch", "LFStream", "LFCheckpoint", "LFDiagnostics"]),
         tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),
         tests(
             "LFOptimizersTests", ["LFOptimizers", "LFNN", "LFTorch", "LFConfig", "LFJSON", "LFDiagnostics"]),
@@ -206,7 +211,8 @@ let package = Package(
         tests(
             "LFParityTests",
             [
-                "LFWorkflows", "LFLauncher", "LFTrainer", "LFGeneration", "LFModels", "LFCheckpoint",
+                "LFWorkflows", "LFLauncher", "LFTrainer", "LFGeneration", "LFModels", "LFModelConfig",
+                "LFCheckpoint",
                 "LFTorch",
                 "LFData", "LFStream",
                 "LFConfig", "LFJSON", "LFNN", "LFAdapters", "LFReport", "LFObjectives", "LFTemplate",

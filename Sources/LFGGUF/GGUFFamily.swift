@@ -1,3 +1,5 @@
+import LFModelConfig
+
 /// What llama.cpp knows of a family of models: its name there, the names of its tensors, and how its layers differ from Llama's.
 ///
 /// Facts of llama.cpp's `src/models/*.cpp` and of its converter.
@@ -8,7 +10,8 @@ struct GGUFFamily: Sendable {
     let names: [String: String]
     /// The names in GGUF that may have a bias.
     let biases: Set<String>
-    var defaults = Defaults()
+    /// What the model takes for keys that config.json leaves out.
+    let defaults: ModelDefaults
     /// Whether llama.cpp turns neighbouring rows of a head against each other, so that rows of queries and keys change places.
     var turnsNeighbours = false
     /// Whether the checkpoint holds norms less one.
@@ -20,24 +23,13 @@ struct GGUFFamily: Sendable {
     /// Whether the heads together must be as wide as the model.
     var hasPlainHeads = false
     /// The only activation that llama.cpp computes here, and the key that names the model's.
-    var activation = (key: "hidden_act", name: "silu")
+    var activation = (key: "hidden_act", function: Activation.silu)
     /// Whether the chosen experts' weights are made to sum to one; nil where the family has no choice.
     var normalizesExperts: Bool?
 
-    /// What transformers takes for keys that config.json leaves out; nil where the key must be there.
-    struct Defaults: Sendable {
-        var keyValueHeads: Int?
-        var headDim: Int?
-        var positions = 2048
-        var epsilon = 1e-6
-        var theta = 10_000.0
-        var experts: Int?
-        var chosenExperts: Int?
-    }
-
     /// The families by `model_type`.
     static let all: [String: GGUFFamily] = [
-        "llama": llama(), "mistral": llama(.init(keyValueHeads: 8, positions: 131_072)),
+        "llama": llama(.llama), "mistral": llama(.mistral),
         "mixtral": mixtral, "qwen2": qwen2, "qwen3": qwen3, "qwen2_moe": qwen2Moe, "qwen3_moe": qwen3Moe,
         "gemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3, "phi3": phi3, "granite": granite,
         "olmo2": olmo2, "olmoe": olmoe,
@@ -92,13 +84,13 @@ struct GGUFFamily: Sendable {
     private static let inputBiases: Set = ["attn_q", "attn_k", "attn_v"]
     private static let allBiases = inputBiases.union(["attn_output", "ffn_gate", "ffn_up", "ffn_down"])
 
-    private static func llama(_ defaults: Defaults = Defaults(), as name: String = "llama") -> GGUFFamily {
+    private static func llama(_ defaults: ModelDefaults, as name: String = "llama") -> GGUFFamily {
         GGUFFamily(
             architecture: name, names: table(normsBefore + attention + feedForward), biases: allBiases,
             defaults: defaults, turnsNeighbours: true)
     }
 
-    private static let granite = llama(as: "granite")
+    private static let granite = llama(.llama, as: "granite")
 
     private static let mixtral = GGUFFamily(
         architecture: "llama",
@@ -109,18 +101,15 @@ struct GGUFFamily: Sendable {
                 block_sparse_moe.experts.w2 ffn_down_exps
                 block_sparse_moe.experts.w3 ffn_up_exps
                 """),
-        biases: [],
-        defaults: .init(
-            keyValueHeads: 8, positions: 131_072, epsilon: 1e-5, theta: 1e6, experts: 8, chosenExperts: 2),
-        turnsNeighbours: true)
+        biases: [], defaults: .mixtral, turnsNeighbours: true)
 
     private static let qwen2 = GGUFFamily(
         architecture: "qwen2", names: table(normsBefore + attention + feedForward), biases: inputBiases,
-        defaults: .init(keyValueHeads: 32, positions: 32_768), hasPlainHeads: true)
+        defaults: .qwen2, hasPlainHeads: true)
 
     private static let qwen3 = GGUFFamily(
         architecture: "qwen3", names: table(normsBefore + attention + headNorms + feedForward),
-        biases: inputBiases, defaults: .init(keyValueHeads: 32, headDim: 128, positions: 32_768))
+        biases: inputBiases, defaults: .qwen3)
 
     private static let qwen2Moe = GGUFFamily(
         architecture: "qwen2moe",
@@ -131,31 +120,27 @@ struct GGUFFamily: Sendable {
                 mlp.shared_expert.up_proj ffn_up_shexp
                 mlp.shared_expert.down_proj ffn_down_shexp
                 """),
-        biases: inputBiases,
-        defaults: .init(keyValueHeads: 16, positions: 32_768, experts: 60, chosenExperts: 4), needsHead: true,
-        hasPlainHeads: true, normalizesExperts: false)
+        biases: inputBiases, defaults: .qwen2Moe, needsHead: true, hasPlainHeads: true,
+        normalizesExperts: false)
 
     private static let qwen3Moe = GGUFFamily(
         architecture: "qwen3moe", names: table(normsBefore + attention + headNorms + experts),
-        biases: inputBiases,
-        defaults: .init(keyValueHeads: 4, positions: 32_768, experts: 128, chosenExperts: 8),
-        normalizesExperts: true)
+        biases: inputBiases, defaults: .qwen3Moe, normalizesExperts: true)
 
     private static let gemma = GGUFFamily(
         architecture: "gemma", names: table(normsBefore + attention + feedForward), biases: inputBiases,
-        defaults: .init(keyValueHeads: 16, headDim: 256, positions: 8192), shiftsNorms: true,
-        isAlwaysTied: true, activation: ("hidden_act", "gelu_pytorch_tanh"))
+        defaults: .gemma, shiftsNorms: true,
+        isAlwaysTied: true, activation: ("hidden_act", .geluTanh))
 
     private static let gemma2 = GGUFFamily(
         architecture: "gemma2", names: table(normsAround + attention + feedForward), biases: inputBiases,
-        defaults: .init(keyValueHeads: 4, headDim: 256, positions: 8192), shiftsNorms: true,
-        isAlwaysTied: true, activation: ("hidden_activation", "gelu_pytorch_tanh"))
+        defaults: .gemma2, shiftsNorms: true,
+        isAlwaysTied: true, activation: ("hidden_activation", .geluTanh))
 
     private static let gemma3 = GGUFFamily(
         architecture: "gemma3", names: table(normsAround + attention + headNorms + feedForward),
-        biases: inputBiases,
-        defaults: .init(keyValueHeads: 4, headDim: 256, positions: 131_072, theta: 1e6), shiftsNorms: true,
-        activation: ("hidden_activation", "gelu_pytorch_tanh"))
+        biases: inputBiases, defaults: .gemma3, shiftsNorms: true,
+        activation: ("hidden_activation", .geluTanh))
 
     private static let phi3 = GGUFFamily(
         architecture: "phi3",
@@ -166,7 +151,7 @@ struct GGUFFamily: Sendable {
                 mlp.gate_up_proj ffn_up
                 mlp.down_proj ffn_down
                 """),
-        biases: [], defaults: .init(positions: 4096, epsilon: 1e-5), hasPlainHeads: true)
+        biases: [], defaults: .phi3, hasPlainHeads: true)
 
     private static let olmo2 = GGUFFamily(
         architecture: "olmo2",
@@ -176,11 +161,10 @@ struct GGUFFamily: Sendable {
             post_feedforward_layernorm post_ffw_norm
 
             """ + attention + headNorms + feedForward),
-        biases: inputBiases, defaults: .init(epsilon: 1e-5), needsHead: true, hasPlainHeads: true)
+        biases: inputBiases, defaults: .olmo2, needsHead: true, hasPlainHeads: true)
 
     private static let olmoe = GGUFFamily(
         architecture: "olmoe", names: table(normsBefore + attention + headNorms + experts),
-        biases: inputBiases,
-        defaults: .init(positions: 4096, epsilon: 1e-5, experts: 64, chosenExperts: 8), needsHead: true,
-        hasPlainHeads: true, normalizesExperts: false)
+        biases: inputBiases, defaults: .olmoe, needsHead: true, hasPlainHeads: true,
+        normalizesExperts: false)
 }

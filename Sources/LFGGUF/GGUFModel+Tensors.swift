@@ -1,4 +1,5 @@
 package import LFDiagnostics
+import LFModelConfig
 
 extension GGUFModel {
     /// The file's tensors: the model's under their names in GGUF, with the experts of a layer in one.
@@ -14,7 +15,7 @@ extension GGUFModel {
                 remedy: "Remove `export_gguf`, or export without the adapter that parted them.")
         }
         let facts = mixture(sharesHead: sharesHead && !family.needsHead)
-        var tensors = try rotaryTensors()
+        var tensors = rotaryTensors()
         var stacks: [String: [Int: SourceTensor]] = [:]
         var stackNames: [String] = []
         for source in sources {
@@ -54,7 +55,7 @@ extension GGUFModel {
         var change = WeightChange()
         let part = name.split(separator: ".").dropLast().last.map(String.init) ?? ""
         if family.shiftsNorms, part.hasSuffix("norm") { change.shift = 1 }
-        if family.turnsNeighbours, ["attn_q", "attn_k"].contains(part) { change.headRows = headDim }
+        if family.turnsNeighbours, ["attn_q", "attn_k"].contains(part) { change.headRows = sizes.headDim }
         // The last of what forms the queries takes up where llama.cpp's scale of scores is not the model's.
         if part == (family.names["self_attn.q_norm"] ?? "attn_q"), ["gemma2", "gemma3_text"].contains(type) {
             let own = try config.number("query_pre_attn_scalar", default: 256)
@@ -65,7 +66,7 @@ extension GGUFModel {
 
     /// llama.cpp divides scores by the root of this: the width of a head, but in the largest Gemma the model's width by its heads.
     private var assumedScoreDim: Int {
-        layers == (type == "gemma2" ? 46 : 62) ? hidden / heads : headDim
+        sizes.layers == (type == "gemma2" ? 46 : 62) ? sizes.hidden / sizes.heads : sizes.headDim
     }
 
     /// A tensor's name in GGUF, and which expert it is.

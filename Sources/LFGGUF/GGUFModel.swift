@@ -1,26 +1,25 @@
 package import LFDiagnostics
 package import LFJSON
+import LFModelConfig
 
 /// A model's config.json as llama.cpp understands it: metadata, and the names and changes of its tensors.
 package struct GGUFModel {
     let family: GGUFFamily
-    let config: GGUFConfig
+    let config: ConfigFile
     let type: String
-    let hidden: Int
-    let layers: Int
-    let heads: Int
-    let keyValueHeads: Int
-    let headDim: Int
-    let positions: Int
+    let sizes: ModelSizes
+    let rotary: RotaryPositions
+    /// How many experts a layer has, 0 for none, and how many of them a token goes to.
     let experts: Int
+    let chosenExperts: Int
     /// What llama.cpp does otherwise than the model, in sentences.
     package internal(set) var warnings: [String] = []
 
     /// - Throws: `UserError` where llama.cpp has no such model, or computes it otherwise.
     package init(_ config: JSONObject, path: String) throws(UserError) {
-        let config = GGUFConfig(config, path: path)
+        let config = ConfigFile(config, path: path)
         self.config = config
-        type = try config.text("model_type", default: "")
+        type = try config.text("model_type")
         guard let family = GGUFFamily.all[type] else {
             throw UserError(
                 .configuration, "`export_gguf` cannot write a model of the type \"\(type)\".", at: path,
@@ -29,18 +28,13 @@ package struct GGUFModel {
             )
         }
         self.family = family
-        hidden = try config.count("hidden_size")
-        layers = try config.count("num_hidden_layers")
-        heads = try config.count("num_attention_heads")
-        keyValueHeads = try config.count(
-            "num_key_value_heads", default: family.defaults.keyValueHeads ?? heads)
-        headDim = try config.count("head_dim", default: family.defaults.headDim ?? hidden / heads)
-        positions = try config.count("max_position_embeddings", default: family.defaults.positions)
-        experts =
-            try family.defaults.experts.map { (count) throws(UserError) in
-                let key = config.isPresent("num_local_experts") ? "num_local_experts" : "num_experts"
-                return try config.count(key, default: count)
-            } ?? 0
+        let defaults = family.defaults
+        sizes = try config.sizes(defaults)
+        rotary = try config.rotary(
+            sizes, theta: defaults.theta, layerType: Self.positionsKind(type), trained: defaults.trained)
+        var mixture = (count: 0, chosen: 0)
+        if let defaults = defaults.mixture { mixture = try config.experts(defaults) }
+        (experts, chosenExperts) = mixture
         try checkShapes()
         try checkComputing()
         // Positions and windows are checked as they are written.
@@ -48,43 +42,42 @@ package struct GGUFModel {
         _ = try copy.metadata(vocabSize: 1)
     }
 
+    /// The kind of layer whose positions are the model's, where kinds have positions of their own.
+    static func positionsKind(_ type: String) -> String? { type == "gemma3_text" ? "full_attention" : nil }
+
     private func checkShapes() throws(UserError) {
-        if family.hasPlainHeads, heads * headDim != hidden {
-            throw config.unknown(
-                "head_dim", "\(heads) heads of \(headDim) in a model of width \(hidden)")
+        if family.hasPlainHeads, sizes.heads * sizes.headDim != sizes.hidden {
+            throw unknown(
+                "head_dim", "\(sizes.heads) heads of \(sizes.headDim) in a model of width \(sizes.hidden)")
         }
-        guard headDim % 2 == 0 else { throw config.unknown("head_dim", "\(headDim)") }
     }
 
     private func checkComputing() throws(UserError) {
-        let activation = try config.text(family.activation.key, default: family.activation.name)
-        if Self.oneName(of: activation) != family.activation.name {
-            throw config.unknown(family.activation.key, activation)
-        }
+        let (key, function) = family.activation
+        let activation = try config.activation(key, default: function)
+        if !activation.isSame(as: function) { throw unknown(key, activation.rawValue) }
         if let normalizes = family.normalizesExperts {
             let isSo = try config.flag("norm_topk_prob", default: false)
-            if isSo != normalizes { throw config.unknown("norm_topk_prob", "\(isSo)") }
+            if isSo != normalizes { throw unknown("norm_topk_prob", "\(isSo)") }
         }
         // llama.cpp caps whatever the number is.
         for (key, usual) in [("attn_logit_softcapping", 50.0), ("final_logit_softcapping", 30)]
         where type == "gemma2" {
             let cap = try config.optionalNumber(key, default: usual)
-            if cap ?? 0 == 0 { throw config.unknown(key, cap.map { "\($0)" } ?? "null") }
+            if cap ?? 0 == 0 { throw unknown(key, cap.map { "\($0)" } ?? "null") }
         }
         for key in type == "gemma3_text" ? ["attn_logit_softcapping"] : type == "olmoe" ? ["clip_qkv"] : [] {
             if let value = try config.optionalNumber(key, default: nil) {
-                throw config.unknown(key, "\(value)")
+                throw unknown(key, "\(value)")
             }
         }
     }
 
-    /// Some activations have two names.
-    private static func oneName(of activation: String) -> String {
-        switch activation {
-        case "swish": "silu"
-        case "gelu_new", "gelu_fast": "gelu_pytorch_tanh"
-        default: activation
-        }
+    /// The model computes something that llama.cpp does not.
+    func unknown(_ key: String, _ value: String) -> UserError {
+        UserError(
+            .failedRun, "llama.cpp does not compute such a model: \(key) is \(value).", at: config.path,
+            remedy: "Remove `export_gguf`: this model can only be written as a Hugging Face folder.")
     }
 
     // MARK: Metadata
@@ -94,14 +87,15 @@ package struct GGUFModel {
     /// - Parameter vocabSize: The rows of the embedding.
     package mutating func metadata(vocabSize: Int) throws(UserError) -> GGUFMetadata {
         var entries: GGUFMetadata = [
-            ("block_count", .count(layers)), ("context_length", .count(positions)),
-            ("embedding_length", .count(hidden)),
-            ("feed_forward_length", .count(try config.count("intermediate_size"))),
-            ("attention.head_count", .count(heads)), ("attention.head_count_kv", .count(keyValueHeads)),
-            ("attention.key_length", .count(headDim)), ("attention.value_length", .count(headDim)),
+            ("block_count", .count(sizes.layers)), ("context_length", .count(sizes.positions)),
+            ("embedding_length", .count(sizes.hidden)), ("feed_forward_length", .count(sizes.inner)),
+            ("attention.head_count", .count(sizes.heads)),
+            ("attention.head_count_kv", .count(sizes.keyValueHeads)),
+            ("attention.key_length", .count(sizes.headDim)),
+            ("attention.value_length", .count(sizes.headDim)),
             (
                 "attention.layer_norm_rms_epsilon",
-                .number(try config.number("rms_norm_eps", default: family.defaults.epsilon))
+                .number(try config.epsilon("rms_norm_eps", default: family.defaults.epsilon))
             ),
         ]
         entries += try rotaryMetadata()
@@ -113,19 +107,12 @@ package struct GGUFModel {
     }
 
     private func expertMetadata() throws(UserError) -> GGUFMetadata {
-        guard experts > 0 else { return [] }
+        guard let mixture = family.defaults.mixture else { return [] }
         var entries: GGUFMetadata = [
-            ("expert_count", .count(experts)),
-            (
-                "expert_used_count",
-                .count(
-                    try config.count("num_experts_per_tok", default: family.defaults.chosenExperts ?? 1))
-            ),
+            ("expert_count", .count(experts)), ("expert_used_count", .count(chosenExperts)),
         ]
-        if type == "qwen2_moe" || type == "qwen3_moe" {
-            let inner = try config.count(
-                "moe_intermediate_size", default: type == "qwen2_moe" ? 1408 : 768)
-            entries.append(("expert_feed_forward_length", .count(inner)))
+        if mixture.inner != nil {
+            entries.append(("expert_feed_forward_length", .count(try config.expertInner(mixture))))
         }
         if type == "qwen2_moe" {
             let inner = try config.count("shared_expert_intermediate_size", default: 5632)
@@ -161,20 +148,15 @@ package struct GGUFModel {
         switch type {
         case "gemma2", "gemma3_text":
             guard let window = try config.optionalCount("sliding_window", default: 4096) else {
-                throw config.unknown("sliding_window", "null")
+                throw unknown("sliding_window", "null")
             }
             let period = type == "gemma2" ? 2 : 6
+            let own = type == "gemma2" ? period : try config.slidingPattern(default: period)
+            let windows = try config.alternatingWindows(sizes.layers, default: 4096, fullEvery: own).map {
+                $0 != nil
+            }
             var entries: GGUFMetadata = [("attention.sliding_window", .count(window))]
-            let own =
-                type == "gemma2"
-                ? period
-                : try config.count(
-                    config.isPresent("_sliding_window_pattern")
-                        ? "_sliding_window_pattern" : "sliding_window_pattern", default: period)
-            let windows =
-                try config.layerTypes(layers)?.map { $0 == "sliding_attention" }
-                ?? (1...layers).map { $0 % own != 0 }
-            if windows != (1...layers).map({ $0 % period != 0 }) {
+            if windows != (1...sizes.layers).map({ $0 % period != 0 }) {
                 entries.append(("attention.sliding_window_pattern", .bools(windows)))
                 warnings.append(
                     "The layers' windows are not the usual ones of \(type) models: versions of llama.cpp that do not read `attention.sliding_window_pattern` answer otherwise."
@@ -187,16 +169,17 @@ package struct GGUFModel {
             // Nought says to llama.cpp that there is none.
             return type == "phi3" ? [("attention.sliding_window", .count(window ?? 0))] : []
         case "qwen2", "qwen3", "qwen2_moe", "qwen3_moe":
-            if try config.flag("use_sliding_window", default: false) {
-                warn(ofWindow: try config.optionalCount("sliding_window", default: 4096))
-            }
+            let windows =
+                type == "qwen2" || type == "qwen3"
+                ? try config.upperWindows(sizes.layers) : [try config.switchedWindow()]
+            warn(ofWindow: windows.lazy.compactMap { $0 }.first)
             return []
         default: return []
         }
     }
 
     private mutating func warn(ofWindow window: Int?) {
-        guard let window, window < positions else { return }
+        guard let window, window < sizes.positions else { return }
         warnings.append(
             "llama.cpp has no sliding window for \(type) models: beyond \(window) tokens of context it answers otherwise."
         )
@@ -205,9 +188,10 @@ package struct GGUFModel {
     // MARK: Facts for the choice of types
 
     func mixture(sharesHead: Bool) -> MixtureFacts {
-        let isLarge = layers == 80 && (type == "qwen2" || (heads != keyValueHeads && type != "granite"))
+        let sharesValues = sizes.heads != sizes.keyValueHeads
+        let isLarge = sizes.layers == 80 && (type == "qwen2" || (sharesValues && type != "granite"))
         return MixtureFacts(
-            layers: layers, experts: experts, sharesHead: sharesHead,
+            layers: sizes.layers, experts: experts, sharesHead: sharesHead,
             is70B: isLarge && ["llama", "qwen2"].contains(family.architecture))
     }
 }

@@ -1,4 +1,5 @@
 import LFDiagnostics
+package import LFModelConfig
 package import LFNN
 
 /// A family of models: what its config.json means, and the parts of its models. Each family has a file; the registry lists them.

@@ -1,5 +1,6 @@
 import LFDiagnostics
 public import LFJSON
+import LFModelConfig
 import LFNN
 
 /// What `config.json` says of a decoder-only model, checked and with the architecture's defaults filled in.

@@ -1,5 +1,6 @@
 public import LFCheckpoint
 import LFDiagnostics
+package import LFModelConfig
 public import LFTorch
 
 /// What a weight starts from when nothing is loaded.

@@ -1,6 +1,7 @@
 import Foundation
 import LFDiagnostics
 public import LFJSON
+import LFModelConfig
 import LFModels
 import LFNN
 import LFTorch

@@ -5,8 +5,10 @@ import Testing
 
 @Suite struct GGUFModelTests {
     private func config(_ text: String) throws -> JSONObject {
-        let plain =
-            #"{"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4"#
+        var plain = #"{"intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4"#
+        for (key, value) in [("hidden_size", 64), ("num_key_value_heads", 4)] where !text.contains(key) {
+            plain += #", "\#(key)": \#(value)"#
+        }
         return try #require(JSONValue.parse(plain + ", " + text + "}", source: "config.json").object)
     }
 
@@ -39,7 +41,11 @@ import Testing
     @Test func defaultsAreTheFamilys() throws {
         let gemma = try metadata(#""model_type": "gemma""#)
         #expect(gemma["gemma.attention.key_length"] == .uint32(256))
-        #expect(gemma["gemma.attention.head_count_kv"] == .uint32(16))
+        var bare = try GGUFModel(["model_type": "gemma"], path: "config.json")
+        let whole = Dictionary(
+            uniqueKeysWithValues: try bare.metadata(vocabSize: 1).map { ($0.key, $0.value) })
+        #expect(whole["gemma.attention.head_count_kv"] == .uint32(16))
+        #expect(whole["gemma.feed_forward_length"] == .uint32(24_576))
         let mixtral = try metadata(#""model_type": "mixtral""#)
         #expect(mixtral["llama.rope.freq_base"] == .float32(1e6))
         #expect(mixtral["llama.expert_count"] == .uint32(8))
@@ -89,7 +95,7 @@ import Testing
         }
         #expect(abs(attention - 1.190_238) < 1e-5)
         #expect(plain.warnings.contains { $0.contains("`-c 4096`") })
-        let tensors = try plain.rotaryTensors()
+        let tensors = plain.rotaryTensors()
         #expect(tensors.map(\.name) == ["rope_factors_long.weight", "rope_factors_short.weight"])
         #expect(try tensors[0].sources[0].open()(0..<1) == [1, 2, 3, 4, 5, 6, 7, 8])
         let both = try metadata(
@@ -113,6 +119,62 @@ import Testing
         #expect(abs(values[2] - between) < 1e-5)
     }
 
+    /// What stands beside the scaling has precedence, and Phi 3 was trained on 4,096 positions whatever its scaling says.
+    @Test func positionsOfTrainingAreTheModels() throws {
+        let limit = "rope.scaling.original_context_length"
+        let yarn =
+            #""model_type": "llama", "max_position_embeddings": 400, "rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 100}"#
+        #expect(try metadata(yarn)["llama." + limit] == .uint32(100))
+        let beside = #""original_max_position_embeddings": 50, "#
+        #expect(try metadata(beside + yarn)["llama." + limit] == .uint32(50))
+        let phi =
+            #""model_type": "phi3", "rope_scaling": {"type": "longrope", "original_max_position_embeddings": 100, "short_factor": [1, 1, 1, 1, 1, 1, 1, 1], "long_factor": [1, 1, 1, 1, 1, 1, 1, 1]}"#
+        #expect(try metadata(phi)["phi3." + limit] == .uint32(4096))
+        // Without a scaling factor of its own a file of 131,072 positions is stretched 32 times.
+        #expect(
+            try metadata(#""max_position_embeddings": 131072, "# + phi)["phi3.rope.scaling.attn_factor"]
+                == .float32(Float((1 + 5.0 / 12).squareRoot())))
+    }
+
+    @Test func graniteSaysItsScales() throws {
+        let found = try metadata(
+            #""model_type": "granite", "attention_multiplier": 0.015625, "embedding_multiplier": 12, "residual_multiplier": 0.22, "logits_scaling": 8"#
+        )
+        #expect(found["granite.attention.scale"] == .float32(0.015625))
+        #expect(found["granite.embedding_scale"] == .float32(12))
+        #expect(found["granite.residual_scale"] == .float32(0.22))
+        #expect(found["granite.logit_scale"] == .float32(8))
+        let plain = try metadata(#""model_type": "granite""#)
+        for key in ["attention.scale", "embedding_scale", "residual_scale", "logit_scale"] {
+            #expect(plain["granite." + key] == .float32(1), "\(key)")
+        }
+    }
+
+    /// The keys under which families name their experts, in the order in which they count.
+    @Test func expertsAreNamedByTheFamilysKeys() throws {
+        let both = #", "num_experts": 4, "num_local_experts": 6, "num_experts_per_tok": 3"#
+        let cases: [(type: String, name: String, flag: String, count: UInt32, inner: UInt32?)] = [
+            ("mixtral", "llama", "", 6, nil), ("olmoe", "olmoe", "", 4, nil),
+            ("qwen2_moe", "qwen2moe", "", 4, 1408),
+            ("qwen3_moe", "qwen3moe", #", "norm_topk_prob": true"#, 4, 768),
+        ]
+        for (type, name, flag, count, inner) in cases {
+            let found = try metadata(#""model_type": "\#(type)""# + flag + both)
+            #expect(found[name + ".expert_count"] == .uint32(count), "\(type)")
+            #expect(found[name + ".expert_used_count"] == .uint32(3), "\(type)")
+            #expect(
+                found[name + ".expert_feed_forward_length"] == inner.map { .uint32($0) }, "\(type)")
+            let own = try metadata(
+                #""model_type": "\#(type)", "num_local_experts": 5, "num_experts_per_tok": 1, "moe_intermediate_size": 32"#
+                    + flag)
+            #expect(own[name + ".expert_count"] == .uint32(5), "\(type)")
+            #expect(
+                own[name + ".expert_feed_forward_length"] == inner.map { _ in .uint32(32) }, "\(type)")
+        }
+        let shared = try metadata(#""model_type": "qwen2_moe", "shared_expert_intermediate_size": 48"#)
+        #expect(shared["qwen2moe.expert_shared_feed_forward_length"] == .uint32(48))
+    }
+
     @Test func windowsThatDifferAreWritten() throws {
         let gemma3 = #""model_type": "gemma3_text", "sliding_window": 16, "#
         let found = try metadata(gemma3 + #""sliding_window_pattern": 2, "rope_local_base_freq": 10"#)
@@ -121,6 +183,15 @@ import Testing
         #expect(found["gemma3.rope.freq_base_swa"] == .float32(10))
         let usual = try metadata(gemma3 + #""sliding_window_pattern": 6"#)
         #expect(usual["gemma3.attention.sliding_window_pattern"] == nil)
+        let saved = try metadata(gemma3 + #""_sliding_window_pattern": 2"#)
+        #expect(saved["gemma3.attention.sliding_window_pattern"] == .bools([true, false]))
+        let listed = try metadata(gemma3 + #""layer_types": ["full_attention", "sliding_attention"]"#)
+        #expect(listed["gemma3.attention.sliding_window_pattern"] == .bools([false, true]))
+        var qwen = try model(
+            #""model_type": "qwen2", "use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1"#
+        )
+        _ = try qwen.metadata(vocabSize: 1)
+        #expect(qwen.warnings.first?.contains("beyond 16 tokens") ?? false)
         var mistral = try model(#""model_type": "mistral", "sliding_window": 100"#)
         _ = try mistral.metadata(vocabSize: 1)
         #expect(mistral.warnings.first?.contains("beyond 100 tokens") ?? false)
@@ -138,14 +209,17 @@ import Testing
             (#""model_type": "gemma2", "final_logit_softcapping": null"#, "final_logit_softcapping is null"),
             (#""model_type": "gemma3_text", "sliding_window": null"#, "sliding_window is null"),
             (#""model_type": "gemma", "hidden_act": "gelu""#, "hidden_act is gelu"),
-            (#""model_type": "llama", "num_key_value_heads": -1"#, "num_key_value_heads is -1"),
+            (
+                #""model_type": "llama", "num_key_value_heads": -1"#,
+                "\"num_key_value_heads\" must be a positive integer"
+            ),
         ]
         for (text, problem) in cases {
             let error = #expect(throws: UserError.self, "\(text)") { _ = try model(text) }
             #expect(error?.problem.contains(problem) ?? false, "\(error?.problem ?? "")")
         }
         let scalings = [
-            #""model_type": "qwen2", "rope_scaling": {"rope_type": "llama3", "factor": 8}"#,
+            #""model_type": "qwen2", "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4}"#,
             #""model_type": "llama", "rope_scaling": {"rope_type": "yarn", "factor": 8, "mscale": 2}"#,
             #""model_type": "llama", "rope_scaling": {"rope_type": "longrope"}"#,
             #""model_type": "llama", "partial_rotary_factor": 0.5"#,
@@ -199,6 +273,47 @@ import Testing
             _ = try model.tensors(from: sources([names[1]]), format: .float32)
         }
         #expect(error?.problem.contains("needs 2 experts, but the model has 1") ?? false)
+    }
+
+    /// Rows of whole superblocks get types with a K in every family, except experts of eight and what is never quantized.
+    @Test func familiesHaveSuperblocks() throws {
+        let shared = ["model.embed_tokens.weight", "model.norm.weight"]
+        let cases: [(config: String, names: [String], types: [String])] = [
+            (#""model_type": "llama""#, ["self_attn.q_proj", "self_attn.v_proj"], ["Q4_K", "Q6_K"]),
+            (#""model_type": "qwen2""#, ["self_attn.k_proj", "mlp.down_proj"], ["Q4_K", "Q6_K"]),
+            (
+                #""model_type": "qwen3", "head_dim": 64"#, ["mlp.up_proj", "self_attn.q_norm"],
+                ["Q4_K", "F32"]
+            ),
+            (#""model_type": "gemma""#, ["mlp.gate_proj", "input_layernorm"], ["Q4_K", "F32"]),
+            (
+                #""model_type": "gemma2""#, ["mlp.down_proj", "post_feedforward_layernorm"], ["Q6_K", "F32"]
+            ),
+            (#""model_type": "gemma3_text""#, ["self_attn.o_proj", "self_attn.v_proj"], ["Q4_K", "Q6_K"]),
+            (#""model_type": "phi3""#, ["self_attn.qkv_proj", "mlp.gate_up_proj"], ["Q6_K", "Q4_K"]),
+            (#""model_type": "granite""#, ["self_attn.v_proj", "self_attn.o_proj"], ["Q6_K", "Q4_K"]),
+            (#""model_type": "olmo2""#, ["mlp.down_proj", "self_attn.q_norm"], ["Q6_K", "F32"]),
+            (
+                #""model_type": "mixtral""#, ["self_attn.v_proj", "block_sparse_moe.gate"], ["Q8_0", "F32"]
+            ),
+            (#""model_type": "qwen2_moe""#, ["mlp.shared_expert.down_proj", "mlp.gate"], ["Q6_K", "F32"]),
+            (
+                #""model_type": "qwen3_moe", "norm_topk_prob": true"#, ["self_attn.v_proj", "mlp.gate"],
+                ["Q6_K", "F32"]
+            ),
+            (#""model_type": "olmoe""#, ["self_attn.v_proj", "self_attn.k_proj"], ["Q6_K", "Q4_K"]),
+        ]
+        for (text, names, types) in cases {
+            let own = names.map { "model.layers.1.\($0).weight" }
+            let shapes = own.map { $0.contains("norm") ? [256] : [256, 256] }
+            let all = sources(shared, [256, 256]) + zip(own, shapes).flatMap { sources([$0], $1) }
+            let tensors = try model(#""hidden_size": 256, "# + text).tensors(from: all, format: .q4KMedium)
+            let found = tensors.filter { $0.name.hasPrefix("blk.") }.map(\.type.name)
+            #expect(found == types, "\(text)")
+            let embedding = tensors.first { $0.name == "token_embd.weight" }?.type.name
+            let head = tensors.first { $0.name == "output.weight" }?.type.name
+            #expect(embedding == (head == nil ? "Q6_K" : "Q4_K") && head ?? "Q6_K" == "Q6_K", "\(text)")
+        }
     }
 
     @Test func tensorsWithoutAPlaceAreNamed() throws {

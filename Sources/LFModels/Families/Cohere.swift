@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Command R (Cohere 2024): attention and SwiGLU side by side behind one LayerNorm without bias, interleaved rotary positions,

@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// DeepSeek V2 (DeepSeek-AI 2024, arXiv 2405.04434): latent attention, and mixtures with shared experts.

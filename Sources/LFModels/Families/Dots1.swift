@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// dots.llm1 (rednote-hilab 2025, arXiv 2506.05767): a norm on each head, DeepSeek V3's mixture.

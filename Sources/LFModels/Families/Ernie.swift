@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// ERNIE 4.5, the dense models (Baidu 2025): Llama's layers with interleaved rotary positions and one switch for all biases.

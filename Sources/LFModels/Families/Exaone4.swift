@@ -1,4 +1,5 @@
 import LFJSON
+import LFModelConfig
 import LFNN
 
 /// EXAONE 4.0 (LG AI Research 2025, arXiv 2507.11407): norms behind the sublayers and on each head; three windowed layers with

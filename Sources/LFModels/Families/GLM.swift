@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// GLM-4 (GLM Team 2024, arXiv 2406.12793): interleaved rotary positions on half of each head, gate and up in one matrix.

@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// GPT-2 (Radford et al. 2019): LayerNorm before each sublayer, learned positions, matrices that files hold transposed.

@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// GPT-NeoX and Pythia (Black et al. 2022, arXiv 2204.06745): attention and MLP side by side, each behind a LayerNorm of its

@@ -1,5 +1,6 @@
 import LFDiagnostics
 import LFJSON
+import LFModelConfig
 import LFNN
 import LFTorch
 

@@ -1,4 +1,5 @@
 import LFJSON
+package import LFModelConfig
 import LFNN
 
 /// Gemma (Gemma Team 2024, arXiv 2403.08295): norms whose weights lie around 0, embeddings multiplied by √hidden, GELU by tanh.
@@ -12,10 +13,7 @@ struct Gemma: Architecture {
     let remarks: [String]
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 256_000, hidden: 3072, inner: 24_576, layers: 28, heads: 16, keyValueHeads: 16,
-            headDim: 256,
-            positions: 8192, tied: true)
+        sizes = try file.sizes(.gemma)
         rotary = try file.rotary(sizes)
         activation = try file.activation("hidden_act", default: .geluTanh)
         remarks = try file.overlooked("hidden_activation", for: "hidden_act", activation)

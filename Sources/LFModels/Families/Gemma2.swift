@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Gemma 2 (Gemma Team 2024, arXiv 2408.00118): norms before and after both sublayers, capped scores and logits, a window in
@@ -16,9 +17,7 @@ struct Gemma2: Architecture {
     let remarks: [String]
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 256_000, hidden: 2304, inner: 9216, layers: 26, heads: 8, keyValueHeads: 4, headDim: 256,
-            positions: 8192, tied: true)
+        sizes = try file.sizes(.gemma2)
         rotary = try file.rotary(sizes)
         activation = try file.activation("hidden_activation", default: .geluTanh)
         remarks = try file.overlooked("hidden_act", for: "hidden_activation", activation)
@@ -53,20 +52,6 @@ struct Gemma2: Architecture {
                 feedForwardNorms: .around(
                     try norm(layer / "pre_feedforward_layernorm"),
                     try norm(layer / "post_feedforward_layernorm")))
-        }
-    }
-}
-
-extension ConfigFile {
-    /// The windows of a model in which every n-th layer sees all and the others have a window.
-    package func alternatingWindows(
-        _ layers: Int, default window: Int?, fullEvery period: Int
-    ) throws -> [Int?] {
-        let window = try optionalCount("sliding_window", default: window)
-        let types = try layerTypes(layers)
-        return (0..<layers).map { index in
-            let isFull = types.map { $0[index] == "full_attention" } ?? ((index + 1) % period == 0)
-            return isFull ? nil : window
         }
     }
 }

@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Gemma 3 (Gemma Team 2025, arXiv 2503.19786): queries and keys are normalised instead of capped, five windowed layers for one
@@ -16,10 +17,8 @@ struct Gemma3: Architecture {
     let remarks: [String]
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 262_208, hidden: 2304, inner: 9216, layers: 26, heads: 8, keyValueHeads: 4, headDim: 256,
-            positions: 131_072, tied: true)
-        globalRotary = try file.rotary(sizes, theta: 1_000_000, layerType: "full_attention")
+        sizes = try file.sizes(.gemma3)
+        globalRotary = try file.rotary(sizes, theta: ModelDefaults.gemma3.theta, layerType: "full_attention")
         localRotary = try file.rotary(
             sizes, theta: 10_000, layerType: "sliding_attention", thetaKey: "rope_local_base_freq",
             isScaled: false)
@@ -33,7 +32,7 @@ struct Gemma3: Architecture {
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("attention_bias", default: false)
         scale = 1 / (try file.number("query_pre_attn_scalar", default: 256)).squareRoot()
-        let pattern = try file.count("sliding_window_pattern", default: 6)
+        let pattern = try file.slidingPattern(default: 6)
         windows = try file.alternatingWindows(sizes.layers, default: 4096, fullEvery: pattern)
         logitCap = try file.optionalNumber("final_logit_softcapping", default: nil)
         try file.requireCausal()

@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Granite 3 (IBM 2024): Llama's layers with multipliers on embeddings, scores, residuals and logits (Yang et al. 2022, μP, arXiv
@@ -8,8 +9,7 @@ struct Granite: Architecture {
     private let layers: LlamaLayers
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 32_000, hidden: 4096, inner: 11_008, layers: 32, heads: 32, positions: 2048)
+        sizes = try file.sizes(.llama)
         var layers = try LlamaLayers(file, sizes, rotary: file.rotary(sizes))
         let attentionBias = try file.flag("attention_bias", default: false)
         layers.bias = (attentionBias, attentionBias, try file.flag("mlp_bias", default: false))

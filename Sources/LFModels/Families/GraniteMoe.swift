@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Granite 3 MoE (IBM 2024): Granite's multipliers with experts, whose matrices files hold fused.

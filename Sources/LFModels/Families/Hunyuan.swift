@@ -1,5 +1,6 @@
 import Foundation
 import LFJSON
+import LFModelConfig
 import LFNN
 
 /// Hunyuan, the dense models (Tencent 2025): queries and keys are normalised behind their rotation; long contexts by a larger base.

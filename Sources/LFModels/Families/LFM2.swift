@@ -1,4 +1,5 @@
 import LFJSON
+import LFModelConfig
 import LFNN
 
 /// LFM 2 (Liquid AI 2025): gated short convolutions, and attention with normalised heads in a few layers.

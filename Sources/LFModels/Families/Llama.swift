@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971; Grattafiori et al. 2024, arXiv 2407.21783): RMSNorm before each
@@ -8,8 +9,7 @@ struct Llama: Architecture {
     private let layers: LlamaLayers
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 32_000, hidden: 4096, inner: 11_008, layers: 32, heads: 32, positions: 2048)
+        sizes = try file.sizes(.llama)
         var layers = try LlamaLayers(file, sizes, rotary: file.rotary(sizes))
         let attentionBias = try file.flag("attention_bias", default: false)
         layers.bias = (attentionBias, attentionBias, try file.flag("mlp_bias", default: false))

@@ -1,3 +1,4 @@
+package import LFModelConfig
 package import LFNN
 
 /// Mistral (Jiang et al. 2023, arXiv 2310.06825): Llama's layers with a window in each.
@@ -8,9 +9,7 @@ package struct Mistral: Architecture {
     package let window: Int?
 
     package init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 32_000, hidden: 4096, inner: 14_336, layers: 32, heads: 32, keyValueHeads: 8,
-            positions: 4096 * 32)
+        sizes = try file.sizes(.mistral)
         var layers = try LlamaLayers(file, sizes, rotary: file.rotary(sizes))
         // Left out is not null: the architecture's default is a window.
         window = try file.optionalCount("sliding_window", default: 4096)

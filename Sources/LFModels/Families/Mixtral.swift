@@ -1,5 +1,6 @@
 import LFDiagnostics
 import LFJSON
+import LFModelConfig
 import LFNN
 
 /// Mixtral (Jiang et al. 2024, arXiv 2401.04088): Mistral's layers with two of eight experts for each token.
@@ -15,15 +16,13 @@ struct Mixtral: Architecture {
     let balance: RouterBalance?
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 32_000, hidden: 4096, inner: 14_336, layers: 32, heads: 32, keyValueHeads: 8,
-            positions: 131_072)
-        rotary = try file.rotary(sizes, theta: 1_000_000)
+        sizes = try file.sizes(.mixtral)
+        rotary = try file.rotary(sizes, theta: ModelDefaults.mixtral.theta)
         activation = try file.activation("hidden_act")
-        epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
+        epsilon = try file.epsilon("rms_norm_eps", default: ModelDefaults.mixtral.epsilon)
         window = try file.optionalCount("sliding_window", default: nil)
         let chosen: Int
-        (experts, chosen) = try file.experts("num_local_experts", "num_experts", default: 8, chosen: 2)
+        (experts, chosen) = try file.experts(.mixtral)
         try file.require("router_jitter_noise", file.number("router_jitter_noise", default: 0) == 0)
         routing = Routing(.softmax, chosen: chosen, normalizes: true)
         balance = try file.balance(chosen: chosen)

@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Nemotron-4 and Minitron (Parmar et al. 2024, arXiv 2402.16819): LayerNorm whose weights lie around 0, squared ReLU without a

@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions from row 2 on, ReLU; the 350M model normalises behind its sums

@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// OLMo (Groeneveld et al. 2024, arXiv 2402.00838): LayerNorm without weights, queries, keys and values cut to a range.
@@ -50,11 +51,10 @@ struct Olmo2: Architecture {
     private let bias: Bool
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 50_304, hidden: 4096, inner: 11_008, layers: 32, heads: 32, positions: 2048)
+        sizes = try file.sizes(.olmo2)
         rotary = try file.rotary(sizes)
         activation = try file.activation("hidden_act")
-        epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
+        epsilon = try file.epsilon("rms_norm_eps", default: ModelDefaults.olmo2.epsilon)
         bias = try file.flag("attention_bias", default: false)
     }
 

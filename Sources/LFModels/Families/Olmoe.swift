@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// OLMoE (Muennighoff et al. 2024, arXiv 2409.02060): OLMo's layers with norms over all queries and all keys, and small experts.
@@ -14,15 +15,14 @@ struct Olmoe: Architecture {
     let balance: RouterBalance?
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 50_304, hidden: 2048, inner: 2048, layers: 16, heads: 16, positions: 4096)
+        sizes = try file.sizes(.olmoe)
         rotary = try file.rotary(sizes)
         activation = try file.activation("hidden_act")
-        epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
+        epsilon = try file.epsilon("rms_norm_eps", default: ModelDefaults.olmoe.epsilon)
         bias = try file.flag("attention_bias", default: false)
         clip = try file.optionalNumber("clip_qkv", default: nil)
         let chosen: Int
-        (experts, chosen) = try file.experts("num_experts", "num_local_experts", default: 64, chosen: 8)
+        (experts, chosen) = try file.experts(.olmoe)
         routing = Routing(
             .softmax, chosen: chosen, normalizes: try file.flag("norm_topk_prob", default: false))
         balance = try file.balance(chosen: chosen, default: 0.01)

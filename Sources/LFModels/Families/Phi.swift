@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Phi 1, 1.5 and 2 (Li et al. 2023, arXiv 2309.05463): attention and a plain MLP side by side behind one LayerNorm, biases

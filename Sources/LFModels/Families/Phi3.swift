@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Phi 3, 3.5 and 4 (Abdin et al. 2024, arXiv 2404.14219): Llama's layers with queries, keys and values in one matrix and gate
@@ -12,11 +13,10 @@ struct Phi3: Architecture {
     private let window: Int?
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 32_064, hidden: 3072, inner: 8192, layers: 32, heads: 32, positions: 4096)
-        rotary = try file.rotary(sizes, trained: 4096)
+        sizes = try file.sizes(.phi3)
+        rotary = try file.rotary(sizes, trained: ModelDefaults.phi3.trained)
         activation = try file.activation("hidden_act")
-        epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
+        epsilon = try file.epsilon("rms_norm_eps", default: ModelDefaults.phi3.epsilon)
         window = try file.optionalCount("sliding_window", default: nil)
     }
 

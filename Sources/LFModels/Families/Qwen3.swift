@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Qwen 3 (Yang et al. 2025, arXiv 2505.09388): each head of queries and keys is normalised, in the place of Qwen 2's biases.
@@ -7,9 +8,7 @@ struct Qwen3: Architecture {
     private let layers: LlamaLayers
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 151_936, hidden: 4096, inner: 22_016, layers: 32, heads: 32, keyValueHeads: 32,
-            headDim: 128, positions: 32_768)
+        sizes = try file.sizes(.qwen3)
         var layers = try LlamaLayers(file, sizes, rotary: file.rotary(sizes))
         let bias = try file.flag("attention_bias", default: false)
         layers.bias = (bias, bias, false)

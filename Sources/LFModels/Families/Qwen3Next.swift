@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Qwen 3 Next (Qwen team 2025): three layers in four recur by the gated delta rule, the fourth attends with gated, normalised
@@ -38,8 +39,7 @@ struct Qwen3Next: Architecture {
             valueDim: file.count("linear_value_head_dim", default: 128),
             taps: file.count("linear_conv_kernel_dim", default: 4))
         try file.require("linear_num_value_heads", recurrence.valueHeads % recurrence.keyHeads == 0)
-        mixture = try file.sparseLayers(
-            sizes.layers, experts: 512, chosen: 10, inner: 512, normalizes: true)
+        mixture = try file.sparseLayers(sizes.layers, .qwen3Next, normalizes: true)
         sharedInner = try file.count("shared_expert_intermediate_size", default: 512)
     }
 

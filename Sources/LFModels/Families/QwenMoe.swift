@@ -1,4 +1,5 @@
 import LFJSON
+import LFModelConfig
 import LFNN
 import LFTorch
 
@@ -17,16 +18,14 @@ struct Qwen2Moe: Architecture {
     private let sharedInner: Int
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 151_936, hidden: 2048, inner: 5632, layers: 24, heads: 16, keyValueHeads: 16,
-            positions: 32_768)
+        sizes = try file.sizes(.qwen2Moe)
         rotary = try file.rotary(sizes)
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("qkv_bias", default: true)
         let below = try file.optionalCount("max_window_layers", default: 28, from: 0) ?? 28
         windows = try file.windows(sizes.layers, file.switchedWindow()) { $0 % 2 == 0 && $0 < below }
-        mixture = try file.sparseLayers(sizes.layers, experts: 60, chosen: 4, inner: 1408)
+        mixture = try file.sparseLayers(sizes.layers, .qwen2Moe)
         sharedInner = try file.count("shared_expert_intermediate_size", default: 5632)
     }
 
@@ -74,15 +73,13 @@ struct Qwen3Moe: Architecture {
     var balance: RouterBalance? { mixture.balance }
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
-            vocab: 151_936, hidden: 2048, inner: 6144, layers: 24, heads: 32, keyValueHeads: 4,
-            positions: 32_768)
+        sizes = try file.sizes(.qwen3Moe)
         rotary = try file.rotary(sizes)
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("attention_bias", default: false)
         window = try file.switchedWindow()
-        mixture = try file.sparseLayers(sizes.layers, experts: 128, chosen: 8, inner: 768)
+        mixture = try file.sparseLayers(sizes.layers, .qwen3Moe)
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {
@@ -128,15 +125,14 @@ struct SparseLayers: Sendable {
 extension ConfigFile {
     /// Reads `decoder_sparse_step`, `mlp_only_layers` and the sizes of the mixture; parameters are the architecture's defaults.
     func sparseLayers(
-        _ layers: Int, experts: Int, chosen: Int, inner: Int, normalizes: Bool = false
+        _ layers: Int, _ defaults: ModelDefaults.Mixture, normalizes: Bool = false
     ) throws -> SparseLayers {
-        let (experts, chosen) = try self.experts(
-            "num_experts", "num_local_experts", default: experts, chosen: chosen)
+        let (experts, chosen) = try self.experts(defaults)
         let step = try count("decoder_sparse_step", default: 1)
         let dense = try layerNumbers("mlp_only_layers") ?? []
         return SparseLayers(
             isSparse: (0..<layers).map { !dense.contains($0) && ($0 + 1) % step == 0 }, experts: experts,
-            inner: try count("moe_intermediate_size", default: inner),
+            inner: try expertInner(defaults),
             routing: Routing(
                 .softmax, chosen: chosen, normalizes: try flag("norm_topk_prob", default: normalizes)),
             balance: try balance(chosen: chosen))

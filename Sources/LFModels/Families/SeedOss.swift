@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// Seed-OSS (ByteDance Seed 2025): Llama's layers with biases on queries, keys and values and heads of their own width.

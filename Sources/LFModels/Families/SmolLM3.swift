@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// SmolLM 3 (Hugging Face 2025): Llama's layers, every fourth without positions (Yang et al. 2025, RNoPE, arXiv 2501.18795).

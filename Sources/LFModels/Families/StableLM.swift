@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 import LFTorch
 

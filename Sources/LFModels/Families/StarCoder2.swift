@@ -1,3 +1,4 @@
+import LFModelConfig
 import LFNN
 
 /// StarCoder 2 (Lozhkov et al. 2024, arXiv 2402.19173): LayerNorm, a plain MLP, biases everywhere, a window in each layer.

@@ -1,3 +1,4 @@
+package import LFModelConfig
 package import LFNN
 
 /// What the usual frame of a model leaves open.

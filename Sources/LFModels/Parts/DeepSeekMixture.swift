@@ -1,3 +1,4 @@
+package import LFModelConfig
 package import LFNN
 
 /// The feed-forward layers of DeepSeek's models and of those that follow them: the first few dense, then mixtures with shared

@@ -1,4 +1,5 @@
 import Foundation
+package import LFModelConfig
 package import LFNN
 package import LFTorch
 

@@ -1,3 +1,4 @@
+package import LFModelConfig
 package import LFNN
 
 /// The layers that Llama has (Touvron et al. 2023, arXiv 2302.13971) and most models since, under its names: norm, attention,

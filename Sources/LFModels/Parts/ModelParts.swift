@@ -1,3 +1,4 @@
+package import LFModelConfig
 package import LFNN
 import LFTorch
 

@@ -1,5 +1,6 @@
 package import LFDiagnostics
 import LFJSON
+package import LFModelConfig
 package import LFTorch
 
 /// How the scores of experts become weights of those that are chosen.
@@ -95,25 +96,5 @@ extension ConfigFile {
         guard coefficient >= 0 else { throw refused("router_aux_loss_coef", "a positive number") }
         let isAsked = try flag("output_router_logits", default: false) && coefficient > 0
         return RouterBalance(chosen: chosen, coefficient: isAsked ? coefficient : nil)
-    }
-
-    /// How many experts there are, and how many of them a token goes to; parameters are the architecture's defaults, nil where
-    /// the file must say it.
-    package func experts(
-        _ keys: String..., default fallback: Int?, chosen: Int?
-    ) throws(UserError) -> (count: Int, chosen: Int) {
-        func found(_ keys: [String], _ fallback: Int?) throws(UserError) -> Int {
-            let key = keys.first { json[$0] != nil } ?? keys[0]
-            guard let value = try optionalCount(key, default: nil) ?? fallback else {
-                throw refused(key, "a positive integer")
-            }
-            return value
-        }
-        let count = try found(keys, fallback)
-        let perToken = try found(["num_experts_per_tok"], chosen)
-        guard perToken <= count else {
-            throw refused("num_experts_per_tok", "at most \(count), the number of experts")
-        }
-        return (count, perToken)
     }
 }

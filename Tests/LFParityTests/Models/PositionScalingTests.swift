@@ -1,4 +1,5 @@
 import LFJSON
+import LFModelConfig
 import LFModels
 import LFNN
 import LFStream

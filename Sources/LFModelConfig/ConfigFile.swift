@@ -155,7 +155,8 @@ package struct ConfigFile: Sendable {
             at: path, remedy: "Use a model of this architecture with another value.")
     }
 
-    func refused(_ key: String, _ kind: String) -> UserError {
+    /// A key whose value is not what it must be.
+    package func refused(_ key: String, _ kind: String) -> UserError {
         UserError(
             .failedRun, "\"\(key)\" must be \(kind).", at: path,
             remedy: "Restore the model's own config.json.")

@@ -16,6 +16,16 @@ package struct ModelSizes: Sendable {
     package var tiesEmbeddings: Bool
     /// Deviation of fresh weights.
     package var initializerRange: Double
+
+    package init(
+        vocab: Int, hidden: Int, inner: Int, layers: Int, heads: Int, keyValueHeads: Int, headDim: Int,
+        positions: Int, tiesEmbeddings: Bool, initializerRange: Double
+    ) {
+        (self.vocab, self.hidden, self.inner) = (vocab, hidden, inner)
+        (self.layers, self.heads, self.keyValueHeads) = (layers, heads, keyValueHeads)
+        (self.headDim, self.positions) = (headDim, positions)
+        (self.tiesEmbeddings, self.initializerRange) = (tiesEmbeddings, initializerRange)
+    }
 }
 
 extension ConfigFile {
@@ -41,6 +51,14 @@ extension ConfigFile {
                 positions: optionalCount("max_position_embeddings", default: positions) ?? positions,
                 tiesEmbeddings: flag("tie_word_embeddings", default: tied),
                 initializerRange: number("initializer_range", default: 0.02)))
+    }
+
+    /// Reads the sizes of a family that other programs know too.
+    package func sizes(_ defaults: ModelDefaults) throws(UserError) -> ModelSizes {
+        try sizes(
+            vocab: defaults.vocab, hidden: defaults.hidden, inner: defaults.inner, layers: defaults.layers,
+            heads: defaults.heads, keyValueHeads: defaults.keyValueHeads, headDim: defaults.headDim,
+            positions: defaults.positions, tied: defaults.tied)
     }
 
     /// Fails where heads do not fit each other.
