@@ -8,6 +8,8 @@ package struct GGUFExport {
     package let metadata: GGUFMetadata
     /// What llama.cpp will do otherwise than the model, in sentences.
     package let warnings: [String]
+    /// The token that llama.cpp puts in front of a text; nil for none.
+    package let beginning: Int32?
 
     /// - Parameters:
     ///   - config: The model's config.json, which lies at `configPath`.
@@ -39,6 +41,7 @@ package struct GGUFExport {
         ]
         metadata = try general + model.metadata(vocabSize: rows) + words.entries
         warnings = model.warnings + words.warnings
+        beginning = words.beginning
     }
 
     /// A count as published files name it: 135M, 1.1B, 70B.

@@ -7,6 +7,8 @@ package import LFTokenizer
 package struct TokenizerMetadata {
     package private(set) var entries: GGUFMetadata = []
     package private(set) var warnings: [String] = []
+    /// The token that llama.cpp puts in front of a text; nil for none.
+    package private(set) var beginning: Int32?
 
     private enum TokenType: Int32 {
         case normal = 1
@@ -188,7 +190,8 @@ package struct TokenizerMetadata {
         ] {
             if let id = ids[name] { add("\(key)_token_id", .count(Int(id))) }
         }
-        add("add_bos_token", .bool(hasMore && ids["bos"] != nil && sample.first == ids["bos"]))
+        if hasMore, let bos = ids["bos"], sample.first == bos { beginning = bos }
+        add("add_bos_token", .bool(beginning != nil))
         add("add_eos_token", .bool(hasMore && ids["eos"] != nil && sample.last == ids["eos"]))
     }
 }

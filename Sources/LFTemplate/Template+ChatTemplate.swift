@@ -56,41 +56,96 @@ extension Template {
         return text
     }
 
-    /// This template in the language of Ollama's Modelfile; nil as for `jinjaTemplate`.
-    ///
-    /// - Parameter includingSystem: Whether the default system text is part of it.
-    public func ollamaTemplate(_ tokens: SequenceTokens, includingSystem: Bool = false) -> String? {
-        func text(_ slots: Slots, _ variable: String) -> String? {
-            pieces(of: slots, tokens, variable)?.map { piece in
-                switch piece {
-                // The number of the turn has no place in this language: its mark stays, and makes no Modelfile.
-                case .fixed(let text):
-                    text.split(byBytes: Slot.turnMark).map(TextEscaping.goText).joined(
-                        separator: Slot.turnMark)
-                case .variable(let name): "{{ \(name) }}"
-                }
-            }.joined()
-        }
-        guard let prefix = text(prefix, "content"), let system = text(system, ".System"),
-            let user = text(user, ".Content"), let assistant = text(assistant, ".Content")
+    /// This template in the language of Ollama, as upstream writes it: the system text in front of the messages; nil as for
+    /// `jinjaTemplate`.
+    public func ollamaTemplate(_ tokens: SequenceTokens) -> String? {
+        guard let prefix = pieces(of: prefix, tokens, "content"),
+            let system = pieces(of: system, tokens, ".System"),
+            let user = pieces(of: user, tokens, ".Content"),
+            let assistant = pieces(of: assistant, tokens, ".Content")
         else { return nil }
-        var opening = "\(prefix){{ if .System }}\(system){{ end }}"
-        if includingSystem {
-            guard let pieces = pieces(of: self.system, tokens, ".System") else { return nil }
-            let texts = pieces.map { piece in
-                switch piece {
-                case .fixed(let text): text
-                case .variable: defaultSystem
+        return Self.goText(prefix) + "{{ if .System }}\(Self.goText(system)){{ end }}"
+            + Self.goLoop(user: Self.goText(user), assistant: Self.goText(assistant))
+    }
+
+    /// The template of a Modelfile, whose texts are those that the model was trained on; nil as for `jinjaTemplate`.
+    ///
+    /// System text stands where the template has it. A question that may begin the text lacks the token that Ollama puts there.
+    ///
+    /// - Parameters:
+    ///   - includingSystem: Whether the default system text is part of the template.
+    ///   - beginning: The token that Ollama's tokenizer adds in front of a text; nil for none.
+    func modelfileTemplate(
+        _ tokens: SequenceTokens, includingSystem: Bool, beginning: String?
+    ) -> String? {
+        let isInside = kind == .systemInUser
+        guard var prefix = pieces(of: prefix, tokens, "content"),
+            var system = pieces(of: system, tokens, isInside ? "$.System" : ".System"),
+            var user = pieces(of: user, tokens, ".Content"),
+            let assistant = pieces(of: assistant, tokens, ".Content")
+        else { return nil }
+        var laterBeginning = ""
+        if let beginning {
+            if !prefix.isEmpty {
+                prefix = Self.dropping(beginning, from: prefix)
+            } else {
+                if !isInside { system = Self.dropping(beginning, from: system) }
+                // Where the system text is always written, no question begins the text.
+                let rest = Self.dropping(beginning, from: user)
+                if rest != user, isInside || !includingSystem {
+                    (user, laterBeginning) = (rest, TextEscaping.goText(beginning))
                 }
             }
-            opening =
-                "\(prefix){{ if .System }}\(system){{ else }}\(TextEscaping.goText(texts.joined())){{ end }}"
         }
-        return opening + "{{ range .Messages }}"
+        var systemText = "{{ if \(isInside ? "$" : "").System }}\(Self.goText(system))"
+        if includingSystem {
+            let told = system.map { piece in
+                if case .fixed(let text) = piece { text } else { defaultSystem }
+            }
+            systemText += "{{ else }}\(TextEscaping.goText(told.joined()))"
+        }
+        systemText += "{{ end }}"
+        var question = Self.goText(user)
+        if isInside {
+            let content = user.firstIndex { if case .variable = $0 { true } else { false } } ?? user.endIndex
+            question =
+                Self.goText(user[..<content]) + "{{ if $first }}\(systemText){{ end }}"
+                + Self.goText(user[content...])
+        }
+        let remembers = isInside || !laterBeginning.isEmpty
+        if !laterBeginning.isEmpty {
+            let test = isInside ? "not $first" : "or $.System (not $first)"
+            question = "{{ if \(test) }}\(laterBeginning){{ end }}" + question
+        }
+        let after = remembers ? "{{ $first = false }}" : ""
+        return (remembers ? "{{ $first := true }}" : "") + Self.goText(prefix) + (isInside ? "" : systemText)
+            + Self.goLoop(user: question + after, assistant: Self.goText(assistant) + after)
+    }
+
+    private static func goLoop(user: String, assistant: String) -> String {
+        "{{ range .Messages }}"
             + "{{ if eq .Role \"user\" }}\(user){{ else if eq .Role \"assistant\" }}\(assistant){{ end }}{{ end }}"
     }
 
-    private enum Piece {
+    private static func goText(_ pieces: some Sequence<Piece>) -> String {
+        pieces.map { piece in
+            switch piece {
+            // The number of the turn has no place in this language: its mark stays, and makes no Modelfile.
+            case .fixed(let text):
+                text.split(byBytes: Slot.turnMark).map(TextEscaping.goText).joined(separator: Slot.turnMark)
+            case .variable(let name): "{{ \(name) }}"
+            }
+        }.joined()
+    }
+
+    /// The pieces without a text with which they begin.
+    private static func dropping(_ beginning: String, from pieces: [Piece]) -> [Piece] {
+        guard case .fixed(let text)? = pieces.first, text.hasBytePrefix(beginning) else { return pieces }
+        let rest = String(decoding: text.utf8.dropFirst(beginning.utf8.count), as: UTF8.self)
+        return (rest.isEmpty ? [] : [.fixed(rest)]) + pieces.dropFirst()
+    }
+
+    private enum Piece: Equatable {
         case fixed(String)
         case variable(String)
     }

@@ -26,11 +26,12 @@ struct GGUFOutput {
     /// - Parameters:
     ///   - folder: Where the exported model's tokenizer lies already.
     ///   - finalFolder: What the folder will be called.
+    /// - Returns: The token that llama.cpp puts in front of a text; nil for none.
     /// - Throws: `ExportInterrupted` after Ctrl-C; `UserError` naming what llama.cpp does not have.
     func write(
         _ model: LanguageModel, _ merge: PendingMerge, _ configurations: ModelConfigurations,
         _ setup: TemplateSetup, folder: String, finalFolder: String, _ logger: Logger
-    ) throws {
+    ) throws -> String? {
         let export = try GGUFExport(
             config: configurations.model, configPath: finalFolder + "/config.json",
             sources: Self.sources(model, merge), format: format,
@@ -59,6 +60,7 @@ struct GGUFOutput {
             progress.finish(leavesLine: false)
             throw error
         }
+        return export.beginning.flatMap { setup.tokenizer.token(of: $0) }
     }
 
     private static func sources(_ model: LanguageModel, _ merge: PendingMerge) -> [SourceTensor] {

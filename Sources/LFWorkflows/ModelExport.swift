@@ -167,32 +167,41 @@ private struct ModelExport {
             let configurations = try ModelConfigurations(model, dtype: dtype, config.model, setup.tokenizer)
             try configurations.write(to: folder)
             try setup.tokenizer.save(to: folder, chatTemplate: setup.chatTemplate, paddingSide: "left")
-            try gguf?.write(
-                model, merge, configurations, setup, folder: folder, finalFolder: directory, logger)
+            // Ollama reads a GGUF file as llama.cpp does, and of safetensors what `tokenizer_config.json` asks for.
+            var beginning = setup.tokenizer.asksForBOS ? setup.tokenizer.bosToken : nil
+            if let gguf {
+                beginning = try gguf.write(
+                    model, merge, configurations, setup, folder: folder, finalFolder: directory, logger)
+            }
             if let valueHead {
                 let content = try Data(
                     contentsOf: URL(fileURLWithPath: "\(valueHead.folder)/\(valueHead.file)"))
                 try writeFileAtomically(content, to: "\(folder)/\(valueHead.file)")
                 logger.info("Copied valuehead to \(directory).")
             }
-            if let modelfile = setup.template.ollamaModelfile(
-                for: setup.tokenizer, weights: gguf.map { "./" + $0.fileName } ?? ".")
-            {
-                try writeFileAtomically(modelfile.text, to: folder + "/Modelfile")
-                logger.info("Ollama modelfile saved in \(directory)/Modelfile")
-                if !modelfile.lostStops.isEmpty {
-                    let words = modelfile.lostStops.map { JSONValue.literal($0) }.joined(separator: ", ")
-                    logger.warning(
-                        "The Modelfile lacks the stop words \(words), which its language cannot express.")
-                }
-            } else {
-                logger.warning(
-                    "The template \"\(setup.template.name)\" cannot be written for Ollama: there is no Modelfile."
-                )
-            }
+            try writeModelfile(to: folder, beginning: beginning)
             try merge.restore()
             try proof.compare(model, with: folder, dtype: dtype, logger)
             fileNames = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+        }
+    }
+
+    /// - Parameter beginning: The token that Ollama puts in front of a text.
+    private func writeModelfile(to folder: String, beginning: String?) throws {
+        if let modelfile = setup.template.ollamaModelfile(
+            for: setup.tokenizer, weights: gguf.map { "./" + $0.fileName } ?? ".", beginning: beginning)
+        {
+            try writeFileAtomically(modelfile.text, to: folder + "/Modelfile")
+            logger.info("Ollama modelfile saved in \(directory)/Modelfile")
+            if !modelfile.lostStops.isEmpty {
+                let words = modelfile.lostStops.map { JSONValue.literal($0) }.joined(separator: ", ")
+                logger.warning(
+                    "The Modelfile lacks the stop words \(words), which its language cannot express.")
+            }
+        } else {
+            logger.warning(
+                "The template \"\(setup.template.name)\" cannot be written for Ollama: there is no Modelfile."
+            )
         }
     }
 

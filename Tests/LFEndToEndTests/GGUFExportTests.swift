@@ -82,6 +82,13 @@ import Testing
             #expect(found.type == 0)
             #expect(found.bytes.prefix(expected.count).elementsEqual(expected), "\(name)")
         }
+        for (name, other) in [("attn_q", "q_proj"), ("attn_k", "k_proj")] {
+            let found = try #require(gguf.tensors["blk.1.\(name).weight"])
+            let expected = try #require(tensors["model.layers.1.self_attn.\(other).weight"])
+            let turned = try Self.neighbours(Array(expected), width: found.shape[1])
+            #expect(found.bytes.prefix(turned.count).elementsEqual(turned), "\(name)")
+            #expect(!turned.elementsEqual(expected), "\(name)")
+        }
         for key in [
             "general.architecture", "llama.rope.freq_base", "tokenizer.ggml.merges",
             "tokenizer.chat_template",
@@ -90,6 +97,29 @@ import Testing
         }
         let text = try String(decoding: workplace.bytes("merged/Modelfile"), as: UTF8.self)
         #expect(text.contains("\nFROM ./model-F32.gguf\n"))
+        // llama.cpp puts the beginning of a sequence in front itself.
+        #expect(text.contains("\nTEMPLATE \"\"\"{{ if .System }}<|start_header_id|>"))
+    }
+
+    /// The rows of heads, each with its first half at the even places and its second at the odd ones.
+    private static func neighbours(_ bytes: [UInt8], width: Int) throws -> [UInt8] {
+        let config = try JSONSerialization.jsonObject(
+            with: Data(
+                contentsOf: URL(fileURLWithPath: Workplace.fixtures + "/models/tiny_llama/config.json")))
+        let values = try #require(config as? [String: Any])
+        let hidden = try #require(values["hidden_size"] as? Int)
+        let dim = try values["head_dim"] as? Int ?? hidden / #require(values["num_attention_heads"] as? Int)
+        let row = width * 4
+        var turned: [UInt8] = []
+        for head in stride(from: 0, to: bytes.count, by: dim * row) {
+            for pair in 0..<dim / 2 {
+                for half in [0, dim / 2] {
+                    let start = head + (half + pair) * row
+                    turned += bytes[start..<start + row]
+                }
+            }
+        }
+        return turned
     }
 
     /// Weights are rounded once, from what is merged in float32; a new file takes the place of the old one.

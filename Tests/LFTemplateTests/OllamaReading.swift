@@ -91,7 +91,8 @@ struct OllamaReading {
         var parts = try Self.parts(template)[...]
         let nodes = try Self.nodes(&parts)
         guard parts.isEmpty else { throw Unreadable(why: "an end too many") }
-        return try Self.text(nodes, system, messages, nil)
+        var first: Bool?
+        return try Self.text(nodes, system, messages, nil, &first)
     }
 
     private enum Part { case text(String), action(String) }
@@ -154,32 +155,45 @@ struct OllamaReading {
         return nodes
     }
 
+    /// - Parameter first: The variable of that name; nil before it is declared.
     private static func text(
         _ nodes: [Node], _ system: String, _ messages: [(role: String, content: String)],
-        _ message: (role: String, content: String)?
+        _ message: (role: String, content: String)?, _ first: inout Bool?
     ) throws -> String {
-        try nodes.map { node in
+        var result = ""
+        for node in nodes {
             switch node {
-            case .text(let text): return text
-            case .print(".System"): return system
-            case .print(".Content"): return message?.content ?? ""
-            case .print(let literal): return try self.literal(literal)
-            case .loop(let body): return try messages.map { try text(body, system, messages, $0) }.joined()
+            case .text(let text): result += text
+            case .print(".System") where message == nil, .print("$.System"): result += system
+            case .print(".Content") where message != nil: result += message?.content ?? ""
+            case .print("$first := true") where message == nil: first = true
+            case .print("$first = false") where first != nil: first = false
+            case .print(let literal): result += try self.literal(literal)
+            case .loop(let body):
+                for message in messages { result += try text(body, system, messages, message, &first) }
             case .condition(let branches):
-                for (test, body) in branches {
-                    let holds =
-                        switch test {
-                        case nil: true
-                        case ".System": !system.isEmpty
-                        case "eq .Role \"user\"": message?.role == "user"
-                        case "eq .Role \"assistant\"": message?.role == "assistant"
-                        default: throw Unreadable(why: "there is no test \(test ?? "")")
-                        }
-                    if holds { return try text(body, system, messages, message) }
-                }
-                return ""
+                let now = first
+                let branch = try branches.first { try holds($0.test, system, message?.role, now) }
+                if let branch { result += try text(branch.body, system, messages, message, &first) }
             }
-        }.joined()
+        }
+        return result
+    }
+
+    /// A message has no system text: inside the loop it belongs to the whole.
+    private static func holds(
+        _ test: String?, _ system: String, _ role: String?, _ first: Bool?
+    ) throws -> Bool {
+        switch (test, first) {
+        case (nil, _): true
+        case (".System", _) where role == nil, ("$.System", _): !system.isEmpty
+        case ("eq .Role \"user\"", _) where role != nil: role == "user"
+        case ("eq .Role \"assistant\"", _) where role != nil: role == "assistant"
+        case ("$first", let first?): first
+        case ("not $first", let first?): !first
+        case ("or $.System (not $first)", let first?): !system.isEmpty || !first
+        default: throw Unreadable(why: "there is no test \(test ?? "")")
+        }
     }
 
     private static func literal(_ source: String) throws -> String {
