@@ -70,9 +70,9 @@ public struct LoRAAdapterFiles {
                 halves[module, default: Halves()][keyPath: half] = try store.tensor(name)
             } else if config.usesDoRA, let module = inner.droppingSuffix(".lora_magnitude_vector") {
                 magnitudes[module] = try store.tensor(name)
-            } else if let module = inner.droppingSuffix(".base_layer.weight") {
+            } else if let (module, leaf) = Self.basis(inner) {
                 // PEFT writes what an adapted embedding or head stands on, too.
-                replacements.append((module + ".weight", try store.tensor(name)))
+                replacements.append((module + leaf, try store.tensor(name)))
             } else if inner.contains("lora_") || inner.isEmpty {
                 throw Self.unknown(name, path)
             } else {
@@ -114,9 +114,13 @@ public struct LoRAAdapterFiles {
     public func write(to directory: String) throws {
         // PEFT looks for the weight of an adapted module behind the adapter.
         var tensors: [NamedTensor] = replacements.map { name, tensor in
-            let module = Substring(name).droppingSuffix(".weight")
-            let isAdapted = module.map { matrices[$0] != nil } ?? false
-            return (Self.prefix + (isAdapted ? "\(module ?? "").base_layer.weight" : name), tensor)
+            for leaf in Self.leaves {
+                guard let module = Substring(name).droppingSuffix(leaf), matrices[module] != nil else {
+                    continue
+                }
+                return ("\(Self.prefix)\(module).base_layer\(leaf)", tensor)
+            }
+            return (Self.prefix + name, tensor)
         }
         for (module, matrices) in matrices {
             let suffixes = LoRAMatrices.suffixes(ofEmbedding: matrices.isOfEmbedding)
@@ -145,6 +149,17 @@ public struct LoRAAdapterFiles {
             (embedding.b, \Halves.embeddingB),
         ] {
             if let module = name.droppingSuffix(suffix) { return (module, place) }
+        }
+        return nil
+    }
+
+    /// What a linear layer holds.
+    private static let leaves = [".weight", ".bias"]
+
+    /// The module and the leaf of a tensor that an adapter stands on; nil for other tensors.
+    private static func basis(_ name: Substring) -> (module: String, leaf: String)? {
+        for leaf in leaves {
+            if let module = name.droppingSuffix(".base_layer" + leaf) { return (module, leaf) }
         }
         return nil
     }

@@ -4,7 +4,8 @@ public import LFTorch
 
 /// Adafactor with a given learning rate (Shazeer & Stern 2018, arXiv 1804.04235, algorithms 4 and 5).
 ///
-/// A matrix keeps the running means of its squared gradient's rows and columns only. As transformers runs it for
+/// A matrix keeps the running means of its squared gradient's rows and columns only; of a weight with more dimensions (experts, convolutions)
+/// the last two are matrices. As transformers runs it for
 /// `optim: adafactor`: no momentum, no relative step, updates clipped to a root mean square of 1.
 public final class Adafactor: Optimizer {
     public let parameters: [NamedParameter]
@@ -13,7 +14,7 @@ public final class Adafactor: Optimizer {
 
     /// Second moments of one parameter, float32.
     private enum Moments {
-        /// `[rows]` and `[columns]`.
+        /// `[…, rows]` and `[…, columns]`.
         case factored(rows: Tensor, columns: Tensor, steps: Tensor)
         case full(Tensor, steps: Tensor)
 
@@ -47,8 +48,10 @@ public final class Adafactor: Optimizer {
             if tensor.rank >= 2 {
                 moments.append(
                     .factored(
-                        rows: try Tensor.zeros([tensor.dim(0)], on: tensor.device),
-                        columns: try Tensor.zeros([tensor.dim(1)], on: tensor.device), steps: steps))
+                        rows: try Tensor.zeros(tensor.shape.dropLast(), on: tensor.device),
+                        columns: try Tensor.zeros(
+                            tensor.shape.dropLast(2) + tensor.shape.suffix(1), on: tensor.device),
+                        steps: steps))
             } else {
                 moments.append(.full(try Tensor.zeros(tensor.shape, on: tensor.device), steps: steps))
             }
@@ -70,10 +73,14 @@ public final class Adafactor: Optimizer {
             var update: Tensor
             switch moments {
             case .factored(let rows, let columns, _):
-                try average(rows, squares.mean(dim: 1))
-                try average(columns, squares.mean(dim: 0))
-                let rowFactor = try (rows / rows.mean()).rsqrt().reshaped([-1, 1])
-                update = try rowFactor * columns.rsqrt().reshaped([1, -1]) * gradient
+                let rank = gradient.rank
+                try average(rows, squares.mean(dim: rank - 1))
+                try average(columns, squares.mean(dim: rank - 2))
+                let means = try rows.mean(dim: rank - 2, keepDim: true)
+                let rowFactor = try (rows / means).rsqrt().reshaped(rows.shape + [1])
+                let columnFactor = try columns.rsqrt().reshaped(
+                    columns.shape.dropLast() + [1] + columns.shape.suffix(1))
+                update = try rowFactor * columnFactor * gradient
             case .full(let mean, _):
                 try average(mean, squares)
                 update = try mean.rsqrt() * gradient

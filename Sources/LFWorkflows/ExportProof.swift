@@ -58,7 +58,8 @@ struct ExportProof {
             line +=
                 ", and the adapters change them by up to \(Self.text(try (baseLogits - expected).abs().max().item()))"
         }
-        logger.info("\(line).")
+        let isExplained = distance <= allowed && dtype != .float32
+        logger.info("\(line)\(isExplained ? "; rounding to \(dtype.rawValue) explains the difference" : "").")
         if distance <= allowed {
             if let effect, effect > 0, distance > effect / 2 {
                 logger.warning(

@@ -69,6 +69,27 @@ private let recorded =
         #expect(try read.replacements[0].tensor.floats() == [1, 2])
     }
 
+    /// PEFT 0.18 writes an adapted head's weight and its bias under `base_layer`.
+    @Test func whatAnAdaptedHeadStandsOnKeepsItsNames() throws {
+        let config = LoRAAdapterConfig(
+            r: 2, loraAlpha: 4, targetModules: ["lm_head"], baseModelNameOrPath: nil)
+        try LoRAAdapterFiles(
+            config: config,
+            matrices: ["lm_head": LoRAMatrices(a: Tensor.zeros([2, 3]), b: Tensor.zeros([5, 2]))],
+            replacements: [
+                ("lm_head.weight", Tensor.zeros([5, 3])),
+                ("lm_head.bias", Tensor([1, 2, 3, 4, 5] as [Float])),
+            ]
+        ).write(to: folder.path)
+        let names = try WeightStore.open(file: folder.path + "/adapter_model.safetensors").names
+        #expect(
+            names.filter { $0.contains("base_layer") }.sorted() == [
+                "base_model.model.lm_head.base_layer.bias", "base_model.model.lm_head.base_layer.weight",
+            ])
+        let read = try LoRAAdapterFiles(directory: folder.path)
+        #expect(read.replacements.map(\.name).sorted() == ["lm_head.bias", "lm_head.weight"])
+    }
+
     // MARK: Refusals
 
     private func problem(settings: JSONObject) throws -> String {

@@ -65,6 +65,37 @@ private func parameter(_ name: String, _ values: [Float]) throws -> NamedParamet
         #expect(try weight.tensor.grad() == nil)
     }
 
+    /// transformers 5.5.4, `Adafactor(lr=0.1, scale_parameter=False, relative_step=False)`: two experts' matrices in one weight.
+    @Test func adafactorFactorsTheLastTwoDimensions() throws {
+        let tensor = try Tensor((1...12).map { Float($0) / 4 }, [2, 2, 3])
+        try tensor.setRequiresGrad(true)
+        let optimizer = try Adafactor([NamedParameter(name: "experts", tensor: tensor)])
+        let steps: [(gradient: [Float], weight: [Float])] = [
+            (
+                [0.1, -0.2, 0.3, 0.4, 0.05, -0.6, 1, 2, -3, 0.5, 0.25, -0.125],
+                [
+                    0.209425, 0.662299, 0.675184, 0.915989, 1.228997, 1.577455, 1.680413, 1.9228, 2.327733,
+                    2.27273,
+                    2.686967, 3.021156,
+                ]
+            ),
+            (
+                [-0.3, 0.2, 0.1, 0.4, -0.5, 0.6, 0.1, -0.2, 0.3, 0.5, 2.5, 1.25],
+                [
+                    0.364195, 0.550717, 0.637468, 0.82128, 1.357024, 1.473597, 1.664206, 1.934377, 2.309388,
+                    2.181549,
+                    2.524139, 2.93515,
+                ]
+            ),
+        ]
+        for step in steps {
+            try tensor.setGrad(Tensor(step.gradient, [2, 2, 3]))
+            try optimizer.step(learningRate: 0.1)
+            #expect(isClose(try tensor.floats(), step.weight))
+        }
+        #expect(optimizer.state().map(\.tensor.shape) == [[2, 2], [2, 3], []])
+    }
+
     @Test func theConfigurationChoosesTheOptimizer() throws {
         var arguments = TrainingArguments()
         arguments.weightDecay = 0.5
