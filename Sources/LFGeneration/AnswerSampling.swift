@@ -19,9 +19,11 @@ enum AnswerSampling {
         var topP = 1.0
         var minP = 0.0
         var repetitionPenalty: Double
+        var allowedTokens: [Int32]
 
         init(_ options: GenerationOptions) {
             repetitionPenalty = options.repetitionPenalty
+            allowedTokens = options.allowedTokens
             guard options.doSample else { return }
             (doSample, temperature, topK) = (true, options.temperature, options.topK)
             (topP, minP) = (options.topP, options.minP)
@@ -42,9 +44,16 @@ enum AnswerSampling {
                     seen: members.map { places[$0].live.rows[places[$0].index].seen?.ids ?? [] },
                     penalty: options.repetitionPenalty)
             }
+            let allowed = options.allowedTokens
+            if !allowed.isEmpty {
+                let columns = try Tensor(allowed.map { Int64($0) }).to(scores.device)
+                scores = try scores.selecting(columns, dim: 1)
+            }
             let chosen = try TokenSampler(options).choose(scores, uniforms: members.map { uniforms[$0] })
             for (member, token) in zip(members, chosen) {
-                tokens[member] = token.map { GeneratedToken(id: $0) }
+                tokens[member] = token.map {
+                    GeneratedToken(id: allowed.isEmpty ? $0 : allowed[Int($0)])
+                }
             }
         }
         try score(&tokens, logits, places)

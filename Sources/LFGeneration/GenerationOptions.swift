@@ -23,6 +23,8 @@ public struct GenerationOptions: Sendable, Equatable {
     public var maxNewTokens: Int?
     /// Most tokens of prompt and answer together, where `maxNewTokens` is nil.
     public var maxLength = 1024
+    /// The only tokens that can be chosen, each once; empty for all. Of tokens that are equally likely the first is taken.
+    package var allowedTokens: [Int32] = []
     /// Tokens that end a text; they are part of the result.
     public var stopTokens: Set<Int32> = []
     /// Texts that end a text; they need a tokenizer.
@@ -93,6 +95,7 @@ public struct GenerationOptions: Sendable, Equatable {
         require(
             beamCount == 1 || !returnsLogProbs,
             "Log-probabilities of tokens cannot be returned with num_beams > 1.", "Set num_beams to 1.")
+        precondition(beamCount == 1 || allowedTokens.isEmpty, "a beam search chooses from all tokens")
         guard errors.isEmpty else { throw UserErrors(errors) }
     }
 }
