@@ -87,7 +87,9 @@ struct CompletionEndpoint: Sendable {
             }
         }
         if request.logProbs != nil, !request.writesNothing, let logProbs = answer.logProbs {
-            for (index, id) in answer.ids.enumerated() where !sampling.options.stopTokens.contains(id) {
+            // Who asks for an echo to score a prompt leaves out the last entry, which must not be the prompt's.
+            for (index, id) in answer.ids.enumerated()
+            where request.echoes || !sampling.options.stopTokens.contains(id) {
                 table.add(
                     GeneratedToken(
                         id: id, logProb: logProbs[index], alternatives: answer.alternatives?[index] ?? []))

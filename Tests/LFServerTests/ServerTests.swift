@@ -187,6 +187,39 @@ import Testing
         }
     }
 
+    /// lm-eval sums an echo's log-probabilities from the continuation's first token to the last but one, whatever token is written behind them.
+    @Test func anEchoEndsWithTheTokenThatIsWritten() async throws {
+        let loaded = try AnsweringModel(RunningServer.configuration(), label: "test")
+        let end = try #require(loaded.format.tokenizer.eosID)
+        var options = GenerationOptions()
+        options.maxNewTokens = 1
+        let engine = try GenerationEngine(loaded.model)
+        var ending: [Int32]?
+        var plain: [Int32] = []
+        for first in Int32(0)..<1800 where ending == nil {
+            let prompts = (Int32(0)..<64).map { [first, (first &* 31 &+ $0 &* 17) % 1800] }
+            let answers = try engine.generate(prompts, options: options, generator: Generator(seed: 0))
+            plain = prompts[0]
+            ending = zip(prompts, answers).first { $1.ids == [end] }?.0
+            engine.forgetPrefixes()
+        }
+        let prompts = [try #require(ending), plain]
+        try await RunningServer.with { port in
+            let answer = try await Connection.post(
+                port, "/v1/completions",
+                [
+                    "prompt": .array(prompts.map { .array($0.map { .int(Int64($0)) }) }), "max_tokens": 1,
+                    "logprobs": 1, "echo": true, "temperature": 0, "seed": 1234, "model": "any",
+                ])
+            for index in 0..<2 {
+                let table = try #require(answer.json["choices"]?[index]?["logprobs"])
+                for column in ["tokens", "token_logprobs", "top_logprobs", "text_offset"] {
+                    #expect(table[column]?.array?.count == 3, "\(index) \(column)")
+                }
+            }
+        }
+    }
+
     /// Each refusal names the field and says what is wrong.
     @Test func whatIsNotUnderstoodIsRefused() async throws {
         let messages: JSONValue = [["role": "user", "content": "Hi"]]
