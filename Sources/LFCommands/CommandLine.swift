@@ -49,6 +49,7 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     case "export": return asksForHelp(rest) ? printed(exportUsage) : try runExport(rest)
     case "chat": return try runChat(rest)
     case "api": return try runServer(rest)
+    case "eval": return try runEvaluation(rest)
     case "tokenize": return try runTokenize(rest)
     case "preview": return try runPreview(rest)
     case "render": return try runRender(rest)
@@ -79,10 +80,11 @@ private func runExport(_ arguments: [String]) throws -> Int32 {
 
 private func unknownCommand(_ command: String) -> UserError {
     let known = [
-        "train", "export", "chat", "api", "preview", "tokenize", "render", "templates", "models", "version",
+        "train", "export", "chat", "api", "eval", "preview", "tokenize", "render", "templates", "models",
+        "version",
         "env", "help", "arguments",
     ]
-    if ["eval", "webchat", "webui"].contains(command) {
+    if ["webchat", "webui"].contains(command) {
         return UserError(
             .configuration, "The command \"\(command)\" is not supported yet.",
             remedy: "Supported are \(known.joined(separator: ", ")).")

@@ -12,6 +12,7 @@ let usage = """
       export CONFIG.yaml [key=value …]  merge adapters and write a Hugging Face folder; --help says more
       chat CONFIG.yaml [key=value …]    talk with a model on the console; --help says more
       api CONFIG.yaml [key=value …]     serve a model as OpenAI's API; --help says more
+      eval CONFIG.yaml [key=value …]    score a model on MMLU, C-Eval or CMMLU; --help says more
       preview CONFIG.yaml               what the configuration learns from, without training; --help says more
       tokenize MODEL_DIR                token ids of JSON strings on standard input; --help says more
       render TEMPLATE CONVERSATIONS     what a template makes of conversations, as JSON; --help says more

@@ -33,7 +33,7 @@ extension ModelArguments {
         case .training: modelMaxLength = cutoffLen
         // A length of its own says which context the model was trained for.
         case .export: modelMaxLength = arguments.isChanged("cutoff_len") ? cutoffLen : nil
-        case .chat, .api: modelMaxLength = nil
+        case .chat, .api, .evaluation: modelMaxLength = nil
         }
     }
 }

@@ -36,6 +36,8 @@ func checkCombinations(_ arguments: inout ArgumentValues, for use: Configuration
         case .export: [modelRule, adapterRule] + modelFileRules + exportRules
         case .chat: [modelRule, adapterRule] + modelFileRules + chatRules
         case .api: [modelRule, adapterRule] + modelFileRules + serverRules
+        case .evaluation:
+            [modelRule, adapterRule, halfPrecisionRule] + modelFileRules + benchmarkRules
         }
     for rule in rules where rule.names.allSatisfy(arguments.isUsable) && rule.isBroken(arguments) {
         arguments.report(rule.problem(arguments), at: rule.names, remedy: rule.remedy)

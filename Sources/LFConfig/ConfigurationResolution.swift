@@ -109,6 +109,7 @@ extension ResolvedConfig {
             data: DataArguments(arguments, cutoffLen: cutoffLen),
             training: TrainingArguments(arguments), finetuning: FinetuningArguments(arguments),
             generating: GeneratingArguments(arguments, for: use), export: ExportArguments(arguments),
+            evaluation: EvaluationArguments(arguments),
             use: use,
             source: arguments.file,
             values: ArgumentCatalogue.all.map { ($0.name, arguments[$0.name]) }, warnings: arguments.warnings,

@@ -4,6 +4,7 @@ public enum ConfigurationUse: String, Sendable {
     case export
     case chat
     case api
+    case evaluation = "eval"
 
     /// Training arguments that other commands read too.
     private static let sharedTraining: Set = ["seed", "threads", "use_cpu"]
@@ -11,12 +12,13 @@ public enum ConfigurationUse: String, Sendable {
     /// Whether an argument belongs to other commands only.
     fileprivate func isForeign(_ definition: ArgumentDefinition) -> Bool {
         let exports = definition.name.hasPrefix("export_") && definition.group == .model
-        switch self {
-        case .training: return exports
-        case .export: return definition.group == .training && !Self.sharedTraining.contains(definition.name)
-        case .chat, .api:
-            return exports
-                || (definition.group == .training && !Self.sharedTraining.contains(definition.name))
+        let trains = definition.group == .training && !Self.sharedTraining.contains(definition.name)
+        let evaluates = definition.group == .evaluation
+        return switch self {
+        case .training: exports || evaluates
+        case .export: trains || evaluates
+        case .chat, .api: exports || trains || evaluates
+        case .evaluation: exports || trains || definition.group == .generating
         }
     }
 
@@ -29,9 +31,11 @@ public enum ConfigurationUse: String, Sendable {
         case (.chat, .data), (.api, .data):
             ["template", "default_system", "tool_format", "enable_thinking", "preserve_thinking"]
                 .contains(definition.name)
+        case (.evaluation, .data):
+            ["template", "default_system", "enable_thinking", "preserve_thinking"].contains(definition.name)
         case (_, .finetuning): ["stage", "finetuning_type"].contains(definition.name)
         case (.chat, .generating), (.api, .generating): true
-        case (.export, .generating): false
+        case (.export, .generating), (.evaluation, .generating): false
         case (_, .training): self != .export || definition.name != "use_cpu"
         case (_, .megatron), (_, .evaluation): true
         }
@@ -46,6 +50,8 @@ func refuseForeignArguments(_ arguments: inout ArgumentValues, _ use: Configurat
     for (owner, names) in [
         ("train", foreign.filter { $0.group == .training }.map(\.name)),
         ("export", foreign.filter { $0.group == .model }.map(\.name)),
+        ("chat", foreign.filter { $0.group == .generating }.map(\.name)),
+        ("eval", foreign.filter { $0.group == .evaluation }.map(\.name)),
     ] where !names.isEmpty {
         let list = names.prefix(3).map { "`\($0)`" }.joined(separator: ", ")
         let rest = names.count > 3 ? " and \(names.count - 3) more" : ""
@@ -56,13 +62,19 @@ func refuseForeignArguments(_ arguments: inout ArgumentValues, _ use: Configurat
             }
             arguments.warn("\(problem) Left out, as ALLOW_EXTRA_ARGS is set.")
         } else {
-            let remedy =
-                switch use {
-                case .training: "Remove it; `train` writes to `output_dir`."
-                case .export: "Keep the model, its adapters, the template and what begins with `export_`."
-                case .chat, .api: "Keep the model, its adapters, the template and how answers are generated."
-                }
-            arguments.report(problem, at: names, remedy: remedy)
+            arguments.report(problem, at: names, remedy: remedy(names, use))
         }
+    }
+}
+
+/// What to do about arguments of another command.
+private func remedy(_ names: [String], _ use: ConfigurationUse) -> String {
+    switch use {
+    case .training where names.contains("batch_size"): "Use `per_device_train_batch_size`."
+    case .training: "Remove \(names.count == 1 ? "it" : "them"); `train` writes to `output_dir`."
+    case .export: "Keep the model, its adapters, the template and what begins with `export_`."
+    case .chat, .api: "Keep the model, its adapters, the template and how answers are generated."
+    case .evaluation:
+        "Keep the model, its adapters, the template and what `llamafactory-cli eval --help` lists."
     }
 }

@@ -6,6 +6,7 @@ public struct ResolvedConfig: Sendable, Equatable {
     public var finetuning: FinetuningArguments
     public var generating: GeneratingArguments
     public var export: ExportArguments
+    public var evaluation: EvaluationArguments
     /// The command that it is for.
     public var use: ConfigurationUse
     /// The file the values came from, for messages; nil when given on the command line or by code.
@@ -20,6 +21,7 @@ public struct ResolvedConfig: Sendable, Equatable {
     public static func == (a: Self, b: Self) -> Bool {
         a.model == b.model && a.data == b.data && a.training == b.training && a.finetuning == b.finetuning
             && a.generating == b.generating && a.export == b.export
+            && a.evaluation == b.evaluation
     }
 }
 

@@ -25,6 +25,14 @@ package struct NumPyLegacyGenerator {
         return word ^ word >> 18
     }
 
+    /// The seed of a shuffle that is given none (`Dataset.shuffle` of `datasets`): the word that comes next, as it lies in the state. The
+    /// generator then moves on by one float.
+    package mutating func shuffleSeed() -> UInt32 {
+        let seed = position < 624 ? state[position] : state[0]
+        _ = (next32(), next32())
+        return seed
+    }
+
     private mutating func refill() {
         for i in 0..<624 {
             let bits = state[i] & 0x8000_0000 | state[(i + 1) % 624] & 0x7fff_ffff

@@ -4,7 +4,7 @@ import Synchronization
 /// Ctrl-C as a wish that a long piece of work honours between two steps; a second Ctrl-C ends the process at once.
 public enum Interruption {
     /// What is being done, which decides what Ctrl-C says.
-    public enum Work: Int, Sendable { case training, export, answer }
+    public enum Work: Int, Sendable { case training, export, answer, evaluation }
 
     private static let count = Atomic<Int>(0)
     private static let work = Atomic<Int>(Work.training.rawValue)
@@ -28,6 +28,7 @@ public enum Interruption {
                     case .answer: ""
                     case .export:
                         "\nStopping; what has been written is removed. Ctrl-C again stops at once.\n"
+                    case .evaluation: "\nStopping; no results are written. Ctrl-C again stops at once.\n"
                     case .training, nil:
                         "\nStopping after this step; its checkpoint will be saved. Ctrl-C again stops at once.\n"
                     }

@@ -6,6 +6,7 @@ import Testing
 struct ConfigurationUseTests {
     private let export = ["model_name_or_path=m", "template=llama3", "export_dir=out"]
     private let chat = ["model_name_or_path=m", "template=llama3"]
+    private let eval = ["model_name_or_path=m", "template=fewshot", "task=mmlu_test"]
 
     @Test("Upstream's files are accepted without a warning")
     func accepted() throws {
@@ -23,12 +24,28 @@ struct ConfigurationUseTests {
             ], for: .chat)
         #expect(talk.warnings == [])
         #expect(talk.model.computeDType == nil)
+        let asked = try resolveConfig(
+            arguments: eval + more + [
+                "task_dir=t", "lang=zh", "n_shot=3", "batch_size=8", "save_dir=s", "seed=7",
+                "infer_dtype=bfloat16",
+                "download_mode=force_redownload", "enable_thinking=false", "finetuning_type=lora",
+            ], for: .evaluation)
+        #expect(asked.warnings == [])
+        let evaluation = asked.evaluation
+        #expect(evaluation.benchmark == .mmlu && evaluation.split == .test && evaluation.language == .chinese)
+        #expect(evaluation.exampleCount == 3 && evaluation.batchSize == 8 && evaluation.saveDirectory == "s")
+        for name in EvaluationArguments.taskNames {
+            let config = try resolveConfig(arguments: chat + ["task=\(name)"], for: .evaluation)
+            #expect("\(config.evaluation.benchmark)_\(config.evaluation.split)" == name)
+        }
     }
 
     @Test("Arguments of another command are refused in one sentence")
     func foreign() {
         let training = ["output_dir=o", "learning_rate=1", "do_train=true", "bf16=true"]
-        for (use, base) in [(ConfigurationUse.export, export), (.chat, chat), (.api, chat)] {
+        for (use, base) in [
+            (ConfigurationUse.export, export), (.chat, chat), (.api, chat), (.evaluation, eval),
+        ] {
             let found = problems(base + training, for: use)
             #expect(found.count == 1)
             #expect(found.first?.contains("and 1 more belong to the command `train`.") == true, "\(found)")
@@ -36,6 +53,20 @@ struct ConfigurationUseTests {
         }
         #expect(problems(chat + ["export_dir=o"], for: .chat).first?.contains("command `export`") == true)
         #expect(problems(minimal("export_dir=o", "export_size=2")).first?.contains("`export`") == true)
+        for (use, base) in [
+            (ConfigurationUse.export, export), (.chat, chat), (.api, chat), (.training, minimal()),
+        ] {
+            let found = problems(base + ["task=mmlu_test", "lang=zh"], for: use)
+            #expect(
+                found.count == 1 && found[0].contains("`task`, `lang` belong to the command `eval`."),
+                "\(found)")
+        }
+        #expect(
+            problems(minimal("batch_size=2")).first?.hasSuffix(
+                "`batch_size` belongs to the command `eval`. Use `per_device_train_batch_size`.") == true)
+        #expect(problems(eval + ["top_p=0.5"], for: .evaluation).first?.contains("command `chat`") == true)
+        #expect(
+            problems(eval + ["export_dir=o"], for: .evaluation).first?.contains("command `export`") == true)
         // What has its default asks for nothing.
         #expect(problems(minimal("export_size=5", "export_device=cpu")) == [])
     }
@@ -63,6 +94,17 @@ struct ConfigurationUseTests {
         expect(chat + ["infer_dtype=float16"], .chat, "float16")
         expect(chat + ["stage=dpo"], .api, "does not support `api`")
         #expect(problems(chat + ["stage=rm"], for: .api) == [])
+        expect(chat, .evaluation, "Please provide `task`.")
+        for task in ["mmlu", "mmlu_dev", "cmmlu_validation", "arc_test", "mmlu_test_x", "_"] {
+            expect(chat + ["task=\(task)"], .evaluation, "`task: \(task)` is not a benchmark that is known.")
+        }
+        for seed in ["-1", "4294967296"] { expect(eval + ["seed=\(seed)"], .evaluation, "seed") }
+        expect(eval + ["stage=rm"], .evaluation, "does not support `eval`")
+        expect(eval + ["infer_dtype=float16"], .evaluation, "float16")
+        expect(eval + ["infer_backend=vllm"], .evaluation, "only available for API, CLI and Web")
+        expect(
+            eval + ["adapter_name_or_path=a", "finetuning_type=full"], .evaluation, "Adapter is only valid")
+        expect(eval + ["lang=fr"], .evaluation, "lang")
         for backend in ["vllm", "sglang"] {
             #expect(problems(chat + ["infer_backend=\(backend)"], for: .chat) == [])
             #expect(problems(chat + ["infer_backend=\(backend)"], for: .api) == [])

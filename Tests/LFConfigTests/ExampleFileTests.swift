@@ -40,7 +40,10 @@ struct ExampleFileTests {
 
     /// The command that a file is for.
     static func use(of file: String) -> ConfigurationUse {
-        file.contains("/merge_lora/") ? .export : file.contains("/inference/") ? .chat : .training
+        let uses: [(String, ConfigurationUse)] = [
+            ("/merge_lora/", .export), ("/inference/", .chat), ("/evaluation/", .evaluation),
+        ]
+        return uses.first { file.contains($0.0) }?.1 ?? .training
     }
 
     @Test(

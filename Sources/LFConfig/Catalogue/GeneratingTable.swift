@@ -15,13 +15,13 @@ extension ArgumentCatalogue {
 
     static let evaluationTable = """
         ## Command eval
-        task | string? | - | no: Remove it; it belongs to the command `eval`. | Benchmark and split, such as `mmlu_test`.
-        task_dir | string | evaluation | no: Remove it; it belongs to the command `eval`. | Folder of the benchmarks.
-        batch_size | int >=1 | 4 | no: Use `per_device_train_batch_size`; this name belongs to the command `eval`. | Questions per batch.
-        lang | choice en !zh | en | yes | Language of the benchmark's prompts.
-        n_shot | int >=0 | 5 | no: Remove it; it belongs to the command `eval`. | Examples shown before each question.
-        save_dir | string? | - | no: Use `output_dir`; this name belongs to the command `eval`. | Folder for the benchmark's results.
-        download_mode | string | reuse_dataset_if_exists | no: Remove it; it belongs to the command `eval`. | Whether a benchmark is downloaded again.
+        task | string? | - | yes | Benchmark and split: `mmlu`, `ceval` or `cmmlu` with `_test`, `_validation` (not `cmmlu`) or `_train`. Required.
+        task_dir | string | evaluation | yes | Folder that holds a folder for each benchmark: `mapping.json`, and the questions as CSV files in `dev`, `val` and `test`.
+        batch_size | int >=1 | 4 | yes | Questions that are answered side by side.
+        lang | choice en zh | en | yes | Language of what stands around the questions.
+        n_shot | int >=0 | 5 | yes | Examples shown before each question.
+        save_dir | string? | - | yes | New folder for `results.json` and `results.log`.
+        download_mode | choice reuse_dataset_if_exists reuse_cache_if_exists force_redownload | reuse_dataset_if_exists | no effect | Whether a benchmark is downloaded again. Its files are local and are read anew each time.
         """
 
     static let megatronTable = """

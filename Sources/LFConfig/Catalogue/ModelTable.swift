@@ -27,7 +27,7 @@ extension ArgumentCatalogue {
         upcast_layernorm | bool | false | yes | In training, hold the weights of norms in float32 and apply them before anything is rounded.
         upcast_lmhead_output | bool | false | yes | In training, make float32 of what the head's product gives, before scale, cap and softmax.
         train_from_scratch | bool | false | yes | Start from random weights of the shapes in `config.json` instead of the checkpoint's.
-        infer_backend | choice huggingface vllm sglang | huggingface | yes | Engine that generates text; each means the built-in one. For `chat` and `api`; `train` takes `huggingface` only.
+        infer_backend | choice huggingface vllm sglang | huggingface | yes | Engine that generates text; each means the built-in one. For `chat` and `api`; `train` and `eval` take `huggingface` only.
         offload_folder | string | offload | no effect | Where weights go that fit neither GPU nor memory. They are mapped from the checkpoint, so none need to go anywhere.
         use_kv_cache | bool | true | no effect | Keep keys and values while generating. They are always kept: the answers are the same and come sooner.
         use_v1_kernels | bool? | false | no effect | Upstream's faster kernels for some processors. They compute the same.
