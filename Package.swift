@@ -64,7 +64,8 @@ let package = Package(
             [
                 hummingbird, nio, nioPosix, lifecycle, unixSignals, httpTypes, logging, "LFWorkflows",
                 "LFTrainer",
-                "LFGeneration", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch", "LFDiagnostics",
+                "LFGeneration", "LFGrammar", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch",
+                "LFDiagnostics",
             ]),
         module(
             "LFWorkflows",
@@ -86,7 +87,10 @@ let package = Package(
             ]),
         module(
             "LFGeneration",
-            ["LFModels", "LFNN", "LFTorch", "LFStream", "LFTokenizer", "LFConfig", "LFDiagnostics"]),
+            [
+                "LFModels", "LFNN", "LFTorch", "LFStream", "LFGrammar", "LFTokenizer", "LFConfig",
+                "LFDiagnostics",
+            ]),
         module("LFObjectives", ["LFTorch"]),
         module("LFOptimizers", ["LFNN", "LFTorch", "LFConfig", "LFDiagnostics"]),
         module(
@@ -141,6 +145,7 @@ let package = Package(
         module("LFHTTP", ["CCurl", "LFDiagnostics"]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl")]),
         module("LFTemplate", ["LFJinja", "LFTokenizer", "LFConfig", "LFJSON", "LFDiagnostics"]),
+        module("LFGrammar", ["LFJSON", "LFDiagnostics"]),
         module("LFTokenizer", ["COnig", "LFJSON", "LFDiagnostics"]),
         module("LFJinja", ["LFJSON", "LFDiagnostics"]),
         module("LFConfig", ["LFJSON", "LFDiagnostics", yams]),
@@ -168,6 +173,7 @@ let package = Package(
         tests("LFConfigTests", ["LFConfig", "LFDiagnostics"]),
         tests("LFLauncherTests", ["LFLauncher", "LFConfig", "LFDiagnostics"]),
         tests("LFTokenizerTests", ["LFTokenizer", "LFJSON", "LFDiagnostics"]),
+        tests("LFGrammarTests", ["LFGrammar", "LFJSON", "LFDiagnostics"]),
         tests("LFJinjaTests", ["LFJinja", "LFJSON", "LFDiagnostics"]),
         tests(
             "LFTemplateTests",
@@ -197,7 +203,8 @@ let package = Package(
         tests(
             "LFGenerationTests",
             [
-                "LFGeneration", "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch", "LFTokenizer",
+                "LFGeneration", "LFGrammar", "LFAdapters", "LFModels", "LFCheckpoint", "LFNN", "LFTorch",
+                "LFTokenizer",
                 "LFStream", "LFJSON", "LFDiagnostics",
             ]),
         tests("LFObjectivesTests", ["LFObjectives", "LFTorch"]),

@@ -7,6 +7,8 @@ enum AnswerSampling {
         let row: Int
         let live: LiveRequest
         let index: Int
+        /// The tokens that may come; nil for all.
+        var mask: [UInt64]?
 
         var options: GenerationOptions { live.options }
     }
@@ -20,10 +22,13 @@ enum AnswerSampling {
         var minP = 0.0
         var repetitionPenalty: Double
         var allowedTokens: [Int32]
+        var isConstrained: Bool
 
-        init(_ options: GenerationOptions) {
+        init(_ place: Place) {
+            let options = place.options
             repetitionPenalty = options.repetitionPenalty
             allowedTokens = options.allowedTokens
+            isConstrained = place.mask != nil
             guard options.doSample else { return }
             (doSample, temperature, topK) = (true, options.temperature, options.topK)
             (topP, minP) = (options.topP, options.minP)
@@ -35,7 +40,7 @@ enum AnswerSampling {
     static func choose(_ logits: Tensor, _ places: [Place]) throws -> [GeneratedToken?] {
         let uniforms = try uniforms(places)
         var tokens: [GeneratedToken?] = Array(repeating: nil, count: places.count)
-        for members in groups(places, by: { Key($0.options) }) {
+        for members in groups(places, by: { Key($0) }) {
             var scores = try rows(logits, members.map { places[$0].row }).to(.float32)
             let options = places[members[0]].options
             if options.repetitionPenalty != 1 {
@@ -44,6 +49,8 @@ enum AnswerSampling {
                     seen: members.map { places[$0].live.rows[places[$0].index].seen?.ids ?? [] },
                     penalty: options.repetitionPenalty)
             }
+            let masks = members.compactMap { places[$0].mask }
+            if !masks.isEmpty { scores = try LogitsProcessing.keeping(scores, masks) }
             let allowed = options.allowedTokens
             if !allowed.isEmpty {
                 let columns = try Tensor(allowed.map { Int64($0) }).to(scores.device)

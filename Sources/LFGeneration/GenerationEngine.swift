@@ -1,4 +1,5 @@
 import LFDiagnostics
+import LFGrammar
 package import LFModels
 package import LFNN
 package import LFTokenizer
@@ -22,11 +23,12 @@ package final class GenerationEngine {
     package internal(set) var counters = EngineCounters()
 
     private var nextID = 0
-    private var waiting: [(id: RequestID, request: GenerationRequest)] = []
+    private var waiting: [(id: RequestID, request: GenerationRequest, matcher: GrammarMatcher?)] = []
     /// Requests whose prompts are computed in part, in the order in which they were admitted.
     private var beginning: [LiveRequest] = []
     /// Requests whose answers are written.
     private var writing: [LiveRequest] = []
+    private var automata: GrammarAutomata?
     /// What happened between two steps.
     private var pending: [GenerationEvent] = []
 
@@ -40,6 +42,7 @@ package final class GenerationEngine {
         let memory = CacheMemory(model, limits.room)
         cache = try KeyValueCache(layers: model.config.layerCount, capacity: memory.blocks)
         needsStates = model.caches.contains(.state)
+        automata = tokenizer.map { GrammarAutomata($0, vocabSize: model.config.vocabSize) }
         let prefixes = PrefixCache(
             cache, needsStates: needsStates, capacity: memory.keptBlocks, stateBytes: memory.stateBytes)
         self.prefixes = prefixes
@@ -74,7 +77,9 @@ package final class GenerationEngine {
         let positions = [model.config.positionLimit, limits.textLength].compactMap { $0 }.min()
         let request = try request.limited(to: positions, name: name)
         precondition(
-            tokenizer != nil || (request.options.stopStrings.isEmpty && !request.options.writesText),
+            tokenizer != nil
+                || (request.options.stopStrings.isEmpty && !request.options.writesText
+                    && request.grammar == nil),
             "text is only written with a tokenizer")
         let needed = blocksNeeded(for: request)
         guard needed <= cache.capacity else {
@@ -83,9 +88,10 @@ package final class GenerationEngine {
                 "\(name) and its answers need room for \(clampedProduct(needed, KeyValueStore.blockSize)) tokens; there is room for \(cacheUse.capacity).",
                 remedy: "Shorten the prompt, lower max_new_tokens, or ask for fewer answers.")
         }
+        let matcher = try request.grammar.flatMap { try automata?.matcher($0) }
         let id = RequestID(number: nextID)
         nextID += 1
-        waiting.append((id, request))
+        waiting.append((id, request, matcher))
         return id
     }
 
@@ -224,7 +230,7 @@ package final class GenerationEngine {
             if group.contains(where: { sharesMore($0.live.request, next.request, than: match.length) }) {
                 break
             }
-            guard let live = try admitted(next.id, next.request, match) else { break }
+            guard let live = try admitted(next.id, next.request, next.matcher, match) else { break }
             waiting.removeFirst()
             beginning.append(live)
             guard add(live) else { break }
@@ -289,10 +295,16 @@ package final class GenerationEngine {
                 try advance(live, logits.slice(row..<row + width), &events)
                 row += width
             } else {
-                for index in live.rows.indices {
-                    places.append(.init(row: row, live: live, index: index))
-                    row += 1
+                let width = live.width
+                do {
+                    for (index, mask) in try live.masks().enumerated() {
+                        places.append(.init(row: row + index, live: live, index: index, mask: mask))
+                    }
+                } catch {
+                    events.append(.failed(live.id, error))
+                    live.release(cache)
                 }
+                row += width
             }
         }
         guard !places.isEmpty else { return }
@@ -327,6 +339,7 @@ package final class GenerationEngine {
             live.rows[index].result.text? += token.text
             if live.rows[index].text?.isStopped == true { reason = .stopString }
         }
+        if !isStop, live.completes(index, token.id), reason != .stopString { reason = .complete }
         if isStop { reason = .stopToken }
         let event = GenerationEvent.token(live.id, sample: live.rows[index].sample, token)
         guard let reason else { return [event] }
@@ -442,7 +455,8 @@ package final class GenerationEngine {
 
     /// A request's place, unless what runs may yet need the room.
     private func admitted(
-        _ id: RequestID, _ request: GenerationRequest, _ match: PrefixCache.Match
+        _ id: RequestID, _ request: GenerationRequest, _ matcher: GrammarMatcher?,
+        _ match: PrefixCache.Match
     ) throws -> LiveRequest? {
         let reserved = blocksNeeded(for: request) - match.length / KeyValueStore.blockSize
         if cache.capacity != .max {
@@ -459,7 +473,7 @@ package final class GenerationEngine {
         return LiveRequest(
             id, request, random: random,
             prompt: cache.sequence(of: match.blocks, length: match.length, states: match.states),
-            reservedBlocks: reserved)
+            reservedBlocks: reserved, matcher: matcher)
     }
 }
 

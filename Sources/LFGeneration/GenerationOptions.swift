@@ -107,6 +107,8 @@ public struct GeneratedSequence: Sendable, Equatable {
         case stopToken
         /// A stop string came; `text` ends before it.
         case stopString
+        /// The answer has all that its grammar allows.
+        case complete
         /// The greatest length was reached.
         case length
         /// The receiver of the tokens asked for no more.

@@ -1,4 +1,5 @@
 package import LFDiagnostics
+package import LFGrammar
 package import LFTorch
 
 /// A prompt and how it is to be continued.
@@ -19,16 +20,19 @@ package struct GenerationRequest {
     package var random: RandomSource
     /// Whether the log-probabilities of the prompt's tokens are returned; all of it is computed then.
     package var scoresPrompt = false
+    /// What the answers' texts are kept to; nil leaves them free.
+    package var grammar: Grammar?
 
     package init(
         _ prompt: [Int32], samples: Int = 1, options: GenerationOptions, random: RandomSource,
-        scoresPrompt: Bool = false
+        scoresPrompt: Bool = false, grammar: Grammar? = nil
     ) {
         self.prompt = prompt
         self.samples = samples
         self.options = options
         self.random = random
         self.scoresPrompt = scoresPrompt
+        self.grammar = grammar
     }
 
     /// How many sequences it takes to write its answers.
@@ -41,6 +45,11 @@ package struct GenerationRequest {
         try options.validate()
         func fail(_ problem: String, _ remedy: String) -> UserError {
             UserError(.failedRun, problem, remedy: remedy)
+        }
+        if grammar != nil, options.beamCount > 1 {
+            throw UserError(
+                .configuration, "Answers of a beam search cannot be kept to a schema.",
+                remedy: "Set num_beams to 1, or leave out response_format and tool_choice.")
         }
         guard samples >= 1 else { throw fail("\(samples) answers were asked for.", "Ask for at least one.") }
         if options.beamCount > 1, samples > options.beamCount {

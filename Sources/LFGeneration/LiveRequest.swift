@@ -1,3 +1,5 @@
+import LFDiagnostics
+import LFGrammar
 import LFNN
 import LFTokenizer
 import LFTorch
@@ -48,6 +50,8 @@ final class LiveRequest {
         var result = GeneratedSequence()
         var seen: SeenTokens?
         var text: AnswerText?
+        /// Where the answer stands in its grammar.
+        var matcher: GrammarMatcher?
     }
 
     let id: RequestID
@@ -64,14 +68,17 @@ final class LiveRequest {
     /// The prompt's tokens that are computed.
     var prompt: KeyValueCache.Sequence
     var promptScores: [GeneratedToken] = []
+    /// Where each answer begins in its grammar.
+    private let matcher: GrammarMatcher?
     var rows: [Row] = []
     var search: PromptSearch?
 
     init(
         _ id: RequestID, _ request: GenerationRequest, random: Generator, prompt: KeyValueCache.Sequence,
-        reservedBlocks: Int
+        reservedBlocks: Int, matcher: GrammarMatcher?
     ) {
         self.id = id
+        self.matcher = matcher
         self.request = request
         self.random = random
         self.prompt = prompt
@@ -105,7 +112,7 @@ final class LiveRequest {
             rows = (0..<request.samples).map { sample in
                 Row(
                     sample: sample, sequence: sample == 0 ? prompt : cache.fork(prompt), result: result,
-                    seen: seen, text: text)
+                    seen: seen, text: text, matcher: matcher)
             }
         }
         prompt = KeyValueCache.Sequence()

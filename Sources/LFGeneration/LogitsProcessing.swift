@@ -30,6 +30,25 @@ public enum LogitsProcessing {
         return try scores.scattered(index, dim: 1, from: changed)
     }
 
+    /// Keeps the tokens that a mask has.
+    ///
+    /// - Parameter masks: For each row a bit per token, in words of 64; tokens beyond its end are removed.
+    package static func keeping(_ scores: Tensor, _ masks: [[UInt64]]) throws(TorchError) -> Tensor {
+        let width = scores.dim(1)
+        var offsets = [Float](repeating: -.infinity, count: masks.count * width)
+        for (row, mask) in masks.enumerated() {
+            for (index, word) in mask.enumerated() {
+                var bits = word
+                while bits != 0 {
+                    let token = index * 64 + bits.trailingZeroBitCount
+                    if token < width { offsets[row * width + token] = 0 }
+                    bits &= bits - 1
+                }
+            }
+        }
+        return try scores + Tensor(offsets, [masks.count, width]).to(scores.device)
+    }
+
     /// Divides scores. A temperature below 1e-30 counts as 1e-30: quotients stay within float32, and their softmax is the same, as two float32
     /// scores that differ do so by far more.
     public static func temperature(_ scores: Tensor, _ temperature: Double) throws(TorchError) -> Tensor {

@@ -12,7 +12,7 @@ package struct AnswerParts {
     /// Why it ended, in the API's words.
     package var reason: String
 
-    /// - Parameter text: All of the answer, with what it was made to begin with.
+    /// - Parameter text: All of the answer.
     init(
         _ text: String, _ reason: GeneratedSequence.FinishReason, _ request: ChatRequest, _ format: ChatFormat
     ) {

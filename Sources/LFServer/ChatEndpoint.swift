@@ -40,7 +40,7 @@ struct ChatEndpoint: Sendable {
         let choices = answers.sorted { $0.key < $1.key }.map { sample, answer -> JSONValue in
             usage.completionTokens += answer.ids.count
             let parts = AnswerParts(
-                request.opening + (answer.text ?? ""), answer.finishReason, request, format)
+                answer.text ?? "", answer.finishReason, request, format)
             return [
                 "index": .int(Int64(sample)), "message": parts.message,
                 "logprobs": Self.logProbs(answer, request, format.tokenizer),
@@ -84,7 +84,7 @@ struct ChatStream {
     private struct Writing {
         var splitter: ThoughtSplitter
         /// What may be calls: it is sent at the end.
-        var held: String
+        var held = ""
         var logProbs: [JSONValue] = []
     }
 
@@ -102,7 +102,7 @@ struct ChatStream {
         self.stream = stream
         let splitter = ThoughtSplitter(format.template.thoughtWords, beginsInside: request.beginsInThought)
         answers = Array(
-            repeating: Writing(splitter: splitter, held: request.opening), count: request.sampling.samples)
+            repeating: Writing(splitter: splitter), count: request.sampling.samples)
         usage = Usage(promptTokens: request.prompt.count)
     }
 

@@ -1,5 +1,6 @@
 import LFTokenizer
 import LFGeneration
+import LFGrammar
 import LFJSON
 import LFTemplate
 import LFWorkflows
@@ -8,8 +9,8 @@ import LFWorkflows
 struct ChatRequest: Sendable {
     var sampling: SamplingFields
     var prompt: [Int32]
-    /// What the answer is made to begin with.
-    var opening = ""
+    /// What answers are kept to; nil leaves them free.
+    var grammar: Grammar?
     /// The tools that the model was told of.
     var tools: [JSONValue] = []
     /// Whether an answer may hold one call at most (`parallel_tool_calls: false`).
@@ -31,12 +32,7 @@ struct ChatRequest: Sendable {
         try Self.readLogProbs(&fields, &sampling.options)
         let choice = try ToolChoice(&fields)
         (tools, callsOnce) = (choice.tools, choice.callsOnce)
-        if let format = fields.value("response_format"), format["type"]?.string != "text" {
-            throw APIError.unsupported(
-                "response_format",
-                "`response_format` may only be {\"type\": \"text\"}: constrained answers are not supported yet."
-            )
-        }
+        let response = try AnswerForms.ofResponse(&fields)
         try fields.refuse("functions", "Use `tools`.")
         try fields.refuse("function_call", "Use `tool_choice`.")
         try fields.refuse("modalities", unless: [["text"]], "This model writes text only.")
@@ -48,11 +44,14 @@ struct ChatRequest: Sendable {
         let toolText = tools.isEmpty ? nil : JSONValue.array(tools).serialized(ensureASCII: false)
         prompt = try format.promptIDs(conversation.messages, system: conversation.system, tools: toolText)
         beginsInThought = format.opensThought(prompt)
-        if let opening = try choice.opening(format.template) {
-            self.opening = opening
-            prompt += try format.tokenizer.encode(opening)
-            beginsInThought = false
+        let forms = try choice.forms(besides: response, format.callFormat)
+        if !forms.isEmpty, sampling.options.beamCount > 1 {
+            throw APIError.unsupported(
+                response == nil ? "tool_choice" : "response_format",
+                "Answers of a beam search (num_beams in the server's configuration) cannot be kept to a form."
+            )
         }
+        grammar = try AnswerForms.grammar(forms, format, beginsInThought: beginsInThought)
         try sampling.bound(
             asked: limits.0 ?? limits.1, parameter: limits.0 != nil ? "max_completion_tokens" : "max_tokens",
             promptLength: prompt.count, context: format.contextLength)
@@ -71,13 +70,14 @@ struct ChatRequest: Sendable {
 
     var generation: GenerationRequest {
         GenerationRequest(
-            prompt, samples: sampling.samples, options: sampling.options, random: .seed(sampling.seed))
+            prompt, samples: sampling.samples, options: sampling.options, random: .seed(sampling.seed),
+            grammar: grammar)
     }
 }
 
 /// Which tools the model may, or must, call.
 struct ToolChoice {
-    private enum Mode { case auto, required(name: String?) }
+    private enum Mode { case auto, required }
 
     /// How deep a tool's values may lie: templates write them indented, so that their length grows with its square.
     private static let greatestDepth = 64
@@ -85,9 +85,12 @@ struct ToolChoice {
     private(set) var tools: [JSONValue]
     let callsOnce: Bool
     private var mode = Mode.auto
+    /// Where each tool stands in the request.
+    private var places: [Int]
 
     init(_ fields: inout RequestFields) throws(APIError) {
         tools = try fields.list("tools") ?? []
+        places = Array(tools.indices)
         callsOnce = try fields.bool("parallel_tool_calls") == false
         for (index, tool) in tools.enumerated() {
             guard tool["type"]?.string ?? "function" == "function", tool["function"]?["name"]?.string != nil
@@ -101,27 +104,35 @@ struct ToolChoice {
                     "tools[\(index)]",
                     "`tools[\(index)]` has values within values more than \(Self.greatestDepth) deep.")
             }
+        }
+        try readChoice(&fields)
+        guard mode == .auto else { return }
+        for (place, tool) in zip(places, tools) {
             if let strict = tool["function"]?["strict"], !strict.isNull, strict != false {
                 throw .unsupported(
-                    "tools[\(index)].function.strict",
-                    "`tools[\(index)].function.strict` may only be false: constrained answers are not supported yet."
+                    "tools[\(place)].function.strict",
+                    "`tools[\(place)].function.strict` may only be true where `tool_choice` is required or a function: arguments are kept to their schema there."
                 )
             }
         }
+    }
+
+    private mutating func readChoice(_ fields: inout RequestFields) throws(APIError) {
         guard let choice = fields.value("tool_choice") else { return }
         if let word = choice.string {
             switch word {
             case "auto": break
-            case "none": tools = []
-            case "required": mode = .required(name: nil)
+            case "none": (tools, places) = ([], [])
+            case "required": mode = .required
             default:
                 throw .invalid(
                     "tool_choice",
                     "`tool_choice` must be none, auto, required or a function, got \"\(word)\".")
             }
         } else if let name = choice["function"]?["name"]?.string ?? choice["name"]?.string {
-            tools = tools.filter { $0["function"]?["name"]?.string == name }
-            mode = .required(name: name)
+            let named = zip(tools, places).filter { $0.0["function"]?["name"]?.string == name }
+            (tools, places) = (named.map(\.0), named.map(\.1))
+            mode = .required
             if tools.isEmpty {
                 throw .invalid("tool_choice", "`tool_choice` names \"\(name)\", which is not among `tools`.")
             }
@@ -133,16 +144,15 @@ struct ToolChoice {
         }
     }
 
-    /// What an answer begins with that calls a tool: up to the arguments where one tool is meant, else up to the name.
-    func opening(_ template: Template) throws(APIError) -> String? {
-        guard case .required(let named) = mode else { return nil }
-        let name = named ?? (tools.count == 1 ? tools[0]["function"]?["name"]?.string : nil)
-        guard template.own == nil, let opening = template.toolFormat.callOpening(name: name) else {
-            throw .unsupported(
-                "tool_choice",
-                "`tool_choice` may only be auto or none with this template, whose calls cannot be begun.")
-        }
-        return opening
+    /// What answers may be: calls where one is required, else what `response_format` asks for, beside which calls are possible.
+    func forms(
+        besides response: AnswerGrammar.Form?, _ format: ToolFormat?
+    ) throws(APIError) -> [AnswerGrammar.Form] {
+        guard mode == .required || response != nil else { return [] }
+        var forms: [AnswerGrammar.Form] = []
+        if mode == .auto, let response { forms.append(response) }
+        for (place, tool) in zip(places, tools) { forms.append(try AnswerForms.ofCall(tool, place, format)) }
+        return forms
     }
 }
 

@@ -36,19 +36,16 @@ extension Template {
 }
 
 extension ToolFormat {
-    /// What a call begins with: up to its arguments, or without a name up to the tool's name; nil where the format leaves that open.
-    package func callOpening(name: String?) -> String? {
+    /// What stands before and behind the arguments of a call, which are JSON; nil where the format writes them otherwise, or cannot write the name.
+    package func callFrame(name: String) -> (before: String, behind: String)? {
         switch self {
         case .default, .glm4, .llama3, .ling, .minimax1, .mistral, .qwen: break
         case .gemma4, .glm4MoE, .lfm2, .minimax2, .qwen35, .seedOSS: return nil
         }
-        let probe = FunctionCall(name: name ?? "toolprobe", arguments: ["argumentprobe": "valueprobe"])
-        guard let text = try? write([probe]),
-            let mark = text.firstRange(ofBytes: name == nil ? "toolprobe" : "argumentprobe")
+        let probe = FunctionCall(name: name, arguments: ["argumentprobe": "valueprobe"])
+        guard let text = try? write([probe]), extract(text) == [probe],
+            let mark = text.firstRange(ofBytes: probe.arguments.compactText)
         else { return nil }
-        var opening = String(text[..<mark.lowerBound])
-        // A call may also go without arguments.
-        if name != nil, opening.hasSuffix("\"") { opening.removeLast() }
-        return opening
+        return (String(text[..<mark.lowerBound]), String(text[mark.upperBound...]))
     }
 }

@@ -116,7 +116,7 @@ extension ChatModel.Answer.Ending {
     init(_ reason: GeneratedSequence.FinishReason) {
         self =
             switch reason {
-            case .stopToken, .stopString: .stop
+            case .stopToken, .stopString, .complete: .stop
             case .length: .length
             case .cancelled: .cancelled
             }

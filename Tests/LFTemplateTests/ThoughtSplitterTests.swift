@@ -36,17 +36,18 @@ import Testing
         }
     }
 
-    /// A call that begins with the opening and goes on as the format writes it is read.
-    @Test(arguments: ToolFormat.allCases) func openingsAreCompleted(_ format: ToolFormat) throws {
+    /// Arguments between the words of a call are read, whatever their white space.
+    @Test(arguments: ToolFormat.allCases) func framesStandAroundArguments(_ format: ToolFormat) throws {
         let call = FunctionCall(name: "departure", arguments: ["harbor": "North", "day": 3])
-        let written = try format.write([call])
-        guard let opening = format.callOpening(name: "departure") else {
-            return #expect(format.callOpening(name: nil) == nil)
+        let writesJSON: Set<ToolFormat> = [.default, .glm4, .llama3, .ling, .minimax1, .mistral, .qwen]
+        guard let frame = format.callFrame(name: "departure") else {
+            return #expect(!writesJSON.contains(format))
         }
-        #expect(written.hasPrefix(opening))
-        #expect(opening.contains("departure"))
-        let start = try #require(format.callOpening(name: nil))
-        #expect(opening.hasPrefix(start) && !start.contains("departure"))
-        #expect(format.extract(written) == [call])
+        #expect(writesJSON.contains(format))
+        #expect(try format.write([call]) == frame.before + call.arguments.serialized() + frame.behind)
+        let spaced = frame.before + "{\n  \"harbor\":\"North\",\n  \"day\": 3\n}" + frame.behind
+        #expect(format.extract(spaced) == [call])
+        // What stands on lines of its own, or ends the name, is none.
+        #expect(ToolFormat.glm4.callFrame(name: "a\nb") == nil)
     }
 }

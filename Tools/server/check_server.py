@@ -5,7 +5,12 @@ import sys
 import threading
 import time
 
+import json
+import typing
+
+import jsonschema
 import openai
+import pydantic
 from serving import TINY, Server
 
 program = sys.argv[1]
@@ -58,7 +63,7 @@ def answers(client):
     check("stop", ask(temperature=0, stop=stop).choices[0].message.content == text[:text.index(stop)])
     called = ask(temperature=0, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "departure"}})
     message = called.choices[0].message
-    check("tool_choice", bool(message.tool_calls) or "departure" in (message.content or ""), message)
+    check("tool_choice", called.choices[0].finish_reason == "length" or message.tool_calls[0].function.name == "departure", message)
     talk = QUESTION + [
         {"role": "assistant", "content": None, "tool_calls": [
             {"id": "c1", "type": "function", "function": {"name": "departure", "arguments": "{\"harbor\": \"North\"}"}}]},
@@ -71,12 +76,62 @@ def answers(client):
     return text
 
 
+class Departure(pydantic.BaseModel):
+    harbor: typing.Annotated[str, pydantic.Field(max_length=8)]
+    hour: typing.Annotated[int, pydantic.Field(ge=0, le=23)]
+    price: typing.Annotated[float, pydantic.Field(gt=0, le=99.5)]
+    days: typing.Annotated[list[typing.Literal["mon", "tue", "sun"]], pydantic.Field(max_length=3)]
+    next: "Departure | None"
+
+
+SCHEMAS = [
+    {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", 1, None]}}, "required": ["b"], "additionalProperties": False},
+    {"type": "array", "prefixItems": [{"type": "boolean"}], "items": {"type": "number"}, "minItems": 2, "maxItems": 4},
+    {"anyOf": [{"type": "string", "pattern": "^[a-z]{1,4}-[0-9]{2}$"}, {"type": "string", "format": "date"}]},
+    {"$defs": {"tree": {"type": "object", "properties": {"leaf": {"type": "boolean"}, "below": {"type": "array", "items": {"$ref": "#/$defs/tree"}, "maxItems": 1}},
+                        "required": ["leaf"], "additionalProperties": False}}, "$ref": "#/$defs/tree"},
+    {"type": "object", "additionalProperties": {"type": "string", "maxLength": 3}},
+]
+
+
+def forms(client):
+    """Answers that are kept to a form: drawn at a high temperature, they are whole and valid, or cut off and say so."""
+    counts = {"stop": 0, "length": 0}
+    for number, schema in enumerate(SCHEMAS):
+        validator = jsonschema.Draft202012Validator(schema)
+        answer = client.chat.completions.create(
+            model="ferry", messages=QUESTION, max_tokens=300, n=4, temperature=1.5, seed=number, extra_body={"do_sample": True},
+            response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+        for choice in answer.choices:
+            counts[choice.finish_reason] += 1
+            if choice.finish_reason == "stop":
+                problems = list(validator.iter_errors(json.loads(choice.message.content)))
+                check(f"schema {number}", not problems, (choice.message.content, problems))
+    check("most answers end", counts["stop"] > counts["length"], counts)
+    for seed in range(3):
+        parsed = None
+        try:
+            parsed = client.chat.completions.parse(
+                model="ferry", messages=QUESTION, max_tokens=400, temperature=1, seed=seed, response_format=Departure, extra_body={"do_sample": True})
+        except openai.LengthFinishReasonError:
+            print("skip one that was cut off")
+        if parsed:
+            check("parse", isinstance(parsed.choices[0].message.parsed, Departure), parsed)
+    tool = openai.pydantic_function_tool(Departure)
+    called = client.chat.completions.create(
+        model="ferry", messages=QUESTION, max_tokens=400, temperature=0, tools=[tool], tool_choice="required").choices[0]
+    if called.finish_reason == "tool_calls":
+        Departure.model_validate_json(called.message.tool_calls[0].function.arguments)
+    check("strict tools", called.finish_reason in ("tool_calls", "length"), called)
+
+
 def refusals(client, server):
     def ask(**more):
         return lambda: client.chat.completions.create(model="ferry", messages=QUESTION, **more)
 
     bad = openai.BadRequestError
-    check("response_format", "not supported" in refused(bad, ask(response_format={"type": "json_object"})))
+    check("response_format", "properties.a.multipleOf" in refused(bad, ask(response_format={
+        "type": "json_schema", "json_schema": {"name": "x", "schema": {"properties": {"a": {"multipleOf": 2}}}}})))
     check("range", "between" in refused(bad, ask(temperature=-1)))
     check("unknown field", "Unknown field" in refused(bad, ask(extra_body={"temprature": 1})))
     check("context", "the model takes" in refused(bad, ask(max_tokens=100_000_000)))
@@ -151,6 +206,7 @@ def endings(server):
 with Server(program, model, template, API_KEY="key", API_MODEL_NAME="ferry") as server:
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="key", max_retries=0)
     text = answers(client)
+    forms(client)
     refusals(client, server)
     readers(client, server, text)
     endings(server)
