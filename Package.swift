@@ -64,7 +64,8 @@ let package = Package(
             [
                 hummingbird, nio, nioPosix, lifecycle, unixSignals, httpTypes, logging, "LFWorkflows",
                 "LFTrainer",
-                "LFGeneration", "LFGrammar", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON", "LFTorch",
+                "LFGeneration", "LFModels", "LFGrammar", "LFTemplate", "LFTokenizer", "LFConfig", "LFJSON",
+                "LFTorch",
                 "LFDiagnostics",
             ]),
         module(

@@ -6,8 +6,8 @@ import LFServer
 let serverUsage = """
     Usage: llamafactory-cli api CONFIG.yaml [key=value …]
 
-    Serves a model over HTTP as OpenAI's API: /v1/models, /v1/chat/completions, /v1/completions, /health, /metrics; a
-    reward model (`stage: rm`) /v1/score/evaluation. Ctrl-C or SIGTERM ends it when what runs is answered.
+    Serves a model over HTTP as OpenAI's API: /v1/models, /v1/chat/completions, /v1/completions, /v1/responses,
+    /v1/embeddings, /health, /metrics, /openapi.json; a reward model (`stage: rm`) /v1/score/evaluation. Ctrl-C or SIGTERM ends it when what runs is answered.
 
     The file says what `chat` reads: model, adapters, template, and how answers are generated unless a request says so.
 

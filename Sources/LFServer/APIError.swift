@@ -34,6 +34,8 @@ struct APIError: Error, Sendable {
     static let busy = APIError(
         429, "The server is busy: its queue is full. Retry later.", code: "rate_limit_exceeded", retryAfter: 2
     )
+    /// For who waits no more.
+    static let gone = APIError(499, "The client has gone.")
     static let stopping = APIError(
         503, "The server is stopping.", code: "server_stopping", retryAfter: 10)
 

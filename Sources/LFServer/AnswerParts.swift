@@ -112,6 +112,8 @@ struct Usage {
     var promptTokens: Int
     var cachedTokens = 0
     var completionTokens = 0
+    /// Tokens before the first one of what the answer says, where it begins with a thought.
+    var thoughtTokens = 0
 
     var json: JSONValue {
         [

@@ -30,6 +30,7 @@ final class AnswerService: Sendable {
     private enum Command: Sendable {
         case submit(Submission)
         case cancel(Int)
+        case embed(EmbeddingJob)
         case stop
     }
 
@@ -46,6 +47,7 @@ final class AnswerService: Sendable {
         /// Requests that wait for their first token.
         var queued = 0
         var status = Status()
+        var isStopped = false
     }
 
     private let state = Mutex(State())
@@ -116,6 +118,25 @@ final class AnswerService: Sendable {
         signal.signal()
     }
 
+    /// The mean of the last hidden states of each text.
+    ///
+    /// - Throws: `APIError.busy` when too many requests wait.
+    func embeddings(of texts: [[Int32]], _ watch: ClientWatch) async throws -> [[Float]] {
+        try await withCheckedThrowingContinuation { done in
+            let job = EmbeddingJob(texts, done)
+            let refusal: APIError? = state.withLock { state in
+                if state.isStopped { return .stopping }
+                guard state.queued < queueLimit else { return .busy }
+                state.queued += 1
+                state.inbox.append(.embed(job))
+                return nil
+            }
+            if let refusal { return job.fail(refusal) }
+            watch.follow { job.fail(APIError.gone) }
+            signal.signal()
+        }
+    }
+
     /// Ends the thread; what runs is cut off.
     func stop() {
         state.withLock { $0.inbox.append(.stop) }
@@ -136,6 +157,8 @@ final class AnswerService: Sendable {
         let service: AnswerService
         var listeners: [RequestID: Listener] = [:]
         var ids: [Int: RequestID] = [:]
+        /// In turn.
+        var embeddings: [EmbeddingJob] = []
 
         init(engine: GenerationEngine, service: AnswerService) {
             self.engine = engine
@@ -145,7 +168,7 @@ final class AnswerService: Sendable {
         func run() {
             var worker = self
             while true {
-                if !engine.isBusy { service.signal.wait() }
+                if !engine.isBusy, worker.embeddings.isEmpty { service.signal.wait() }
                 let commands = service.state.withLock { state in
                     defer { state.inbox = [] }
                     return state.inbox
@@ -155,8 +178,10 @@ final class AnswerService: Sendable {
                     case .submit(let submission): worker.submit(submission)
                     case .cancel(let number):
                         if let id = worker.ids[number] { engine.cancel(id) }
+                    case .embed(let job): worker.embeddings.append(job)
                     case .stop:
                         worker.failAll(.stopping)
+                        worker.stop()
                         return
                     }
                 }
@@ -166,6 +191,7 @@ final class AnswerService: Sendable {
                     engine.abandon()
                     worker.failAll(APIError(error))
                 }
+                worker.embed()
                 worker.report()
             }
         }
@@ -183,6 +209,29 @@ final class AnswerService: Sendable {
                 submission.continuation.yield(.failed(APIError(error)))
                 submission.continuation.finish()
             }
+        }
+
+        /// Computes some texts of the first job.
+        private mutating func embed() {
+            guard let job = embeddings.first else { return }
+            if !job.advance(engine.model) {
+                embeddings.removeFirst()
+                service.state.withLock { $0.queued -= 1 }
+            }
+        }
+
+        /// Fails the jobs that are left, and those that come.
+        private mutating func stop() {
+            let late = service.state.withLock { state in
+                state.isStopped = true
+                defer { state.inbox = [] }
+                return state.inbox
+            }
+            for command in late {
+                if case .embed(let job) = command { embeddings.append(job) }
+            }
+            for job in embeddings { job.fail(APIError.stopping) }
+            embeddings = []
         }
 
         private mutating func deliver(_ event: GenerationEvent) {

@@ -18,8 +18,8 @@ struct ChatRequest: Sendable {
     /// Whether the answer begins inside of a thought that the prompt has opened.
     var beginsInThought: Bool
 
-    init(_ body: [UInt8], _ format: ChatFormat, _ settings: ServerSettings) throws {
-        var fields = try RequestFields(body)
+    init(_ fields: RequestFields, _ format: ChatFormat, _ settings: ServerSettings) throws {
+        var fields = fields
         fields.accept("model")
         guard let list = try fields.list("messages") else {
             throw APIError.invalid("messages", "`messages` is missing.")

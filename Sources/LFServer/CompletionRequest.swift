@@ -37,7 +37,14 @@ struct CompletionRequest: Sendable {
         try fields.refuse("suffix", unless: [""], "The model continues texts; it does not fill gaps.")
         try fields.refuse(
             "response_format", unless: [["type": "text"]], "Constrained answers are not supported yet.")
-        let texts = try Self.prompts(&fields, format)
+        var texts = try Self.texts(&fields, "prompt", format, most: Self.greatestPromptCount)
+        // An empty text begins as every text does.
+        if let start = format.tokenizer.bosID ?? format.tokenizer.eosID {
+            texts = texts.map { $0.isEmpty ? [start] : $0 }
+        }
+        guard texts.allSatisfy({ !$0.isEmpty }) else {
+            throw APIError.invalid("prompt", "`prompt` holds an empty text.")
+        }
         try fields.finish()
         guard texts.count <= settings.queueLimit else {
             throw APIError.invalid(
@@ -66,13 +73,17 @@ struct CompletionRequest: Sendable {
     }
 
     /// A text, tokens, or a list of either.
-    private static func prompts(_ fields: inout RequestFields, _ format: ChatFormat) throws -> [[Int32]] {
-        guard let value = fields.value("prompt") else {
-            throw APIError.invalid("prompt", "`prompt` is missing.")
+    ///
+    /// - Parameter most: How many texts there may be.
+    static func texts(
+        _ fields: inout RequestFields, _ name: String, _ format: ChatFormat, most: Int
+    ) throws -> [[Int32]] {
+        guard let value = fields.value(name) else {
+            throw APIError.invalid(name, "`\(name)` is missing.")
         }
         let wrong = APIError.invalid(
-            "prompt",
-            "`prompt` must be a string, a list of strings, a list of tokens or a list of such lists.")
+            name,
+            "`\(name)` must be a string, a list of strings, a list of tokens or a list of such lists.")
         func ids(_ list: [JSONValue]) throws(APIError) -> [Int32] {
             var ids: [Int32] = []
             for element in list {
@@ -100,13 +111,9 @@ struct CompletionRequest: Sendable {
         } else {
             throw wrong
         }
-        // An empty text begins as every text does.
-        if let start = format.tokenizer.bosID ?? format.tokenizer.eosID {
-            prompts = prompts.map { $0.isEmpty ? [start] : $0 }
-        }
-        guard prompts.count <= greatestPromptCount, prompts.allSatisfy({ !$0.isEmpty }) else {
+        guard prompts.count <= most else {
             throw APIError.invalid(
-                "prompt", "`prompt` may hold at most \(greatestPromptCount) texts, none of them empty.")
+                name, "`\(name)` may hold at most \(most) texts, got \(prompts.count).")
         }
         return prompts
     }

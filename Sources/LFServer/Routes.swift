@@ -16,33 +16,112 @@ struct Routes: Sendable {
 
     func router() -> Router<BasicRequestContext> {
         let router = Router(context: BasicRequestContext.self)
-        router.add(middleware: AnswerForErrors(context: context))
-        router.get("health") { _, _ in Response.json(["status": "ok"]) }
-        router.get("metrics") { [context] _, _ in
-            Response(
-                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
-                body: .init(byteBuffer: ByteBuffer(string: context.metrics.text(context.status))))
-        }
-        router.get("v1/models") { _, _ in Response.json(["object": "list", "data": [model]]) }
-        // A model's name may hold slashes.
-        router.get("v1/models/**") { [context] _, request in
-            let name = request.parameters.getCatchAll().joined(separator: "/")
-            guard (name.removingPercentEncoding ?? name) == context.settings.modelName else {
-                throw APIError(404, "There is no such model.", code: "model_not_found")
-            }
-            return Response.json(model)
-        }
-        let chat = ChatEndpoint(context: context), completions = CompletionEndpoint(context: context)
-        router.post("v1/chat/completions") { request, _ in
-            try await watched(request) { try await chat.answer($0, $1) }
-        }
-        router.post("v1/completions") { request, _ in
-            try await watched(request) { try await completions.answer($0, $1) }
-        }
-        router.post("v1/score/evaluation") { request, _ in
-            try await watched(request) { body, _ in try await score(body) }
-        }
+        let all = all
+        router.add(
+            middleware: AnswerForErrors(
+                context: context, openPaths: Set(all.filter(\.isOpen).map(\.path))))
+        for route in all { router.on(route.routerPath, method: route.method, use: route.handler) }
         return router
+    }
+
+    /// All of them, the document that describes them included.
+    private var all: [Route] {
+        let others = plain + posts
+        let description = Route(
+            method: .get, path: "/openapi.json", summary: "This description.",
+            answers: [.init(description: "An OpenAPI document.", schema: ["type": "object"])], isOpen: true
+        ) { _, _ in Response.json(.null) }
+        let document = OpenAPIDocument.json(others + [description], asksForKey: context.settings.key != nil)
+        var served = description
+        served.handler = { _, _ in Response.json(document) }
+        return others + [served]
+    }
+
+    private static let modelSchema: JSONValue = [
+        "type": "object",
+        "properties": [
+            "id": ["type": "string"], "object": ["const": "model"], "created": ["type": "integer"],
+        ],
+        "required": ["id", "object", "created", "owned_by"],
+    ]
+
+    private var plain: [Route] {
+        let object: JSONValue = ["type": "object"]
+        return [
+            Route(
+                method: .get, path: "/health", summary: "Whether the server lives.",
+                answers: [.init(description: "It does.", schema: object)], isOpen: true
+            ) { _, _ in Response.json(["status": "ok"]) },
+            Route(
+                method: .get, path: "/metrics", summary: "Counts and times, for Prometheus.",
+                answers: [
+                    .init(
+                        contentType: "text/plain", description: "The text exposition format.",
+                        schema: ["type": "string"])
+                ], isOpen: true
+            ) { [context] _, _ in
+                Response(
+                    status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+                    body: .init(byteBuffer: ByteBuffer(string: context.metrics.text(context.status))))
+            },
+            Route(
+                method: .get, path: "/v1/models", summary: "The models.",
+                answers: [
+                    .init(
+                        description: "A list.",
+                        schema: [
+                            "type": "object",
+                            "properties": ["data": ["type": "array", "items": Self.modelSchema]],
+                            "required": ["object", "data"],
+                        ])
+                ]
+            ) { _, _ in Response.json(["object": "list", "data": [model]]) },
+            Route(
+                method: .get, path: "/v1/models/{model}", summary: "One of the models.",
+                answers: [.init(description: "It.", schema: Self.modelSchema)]
+            ) { [context] _, request in
+                let name = request.parameters.getCatchAll().joined(separator: "/")
+                guard (name.removingPercentEncoding ?? name) == context.settings.modelName else {
+                    throw APIError(404, "There is no such model.", code: "model_not_found")
+                }
+                return Response.json(model)
+            },
+        ]
+    }
+
+    private var posts: [Route] {
+        let chat = ChatEndpoint(context: context), completions = CompletionEndpoint(context: context)
+        let embeddings = EmbeddingEndpoint(context: context), responses = ResponseEndpoint(context: context)
+        func answers(_ required: [JSONValue], streams: Bool) -> [Route.Answer] {
+            let whole = Route.Answer(
+                description: "The answer.", schema: ["type": "object", "required": .array(required)])
+            let events = Route.Answer(
+                contentType: "text/event-stream", description: "The answer.", schema: [:])
+            return streams ? [whole, events] : [whole]
+        }
+        return [
+            Route(
+                method: .post, path: "/v1/chat/completions", summary: "Answers a conversation.", body: .chat,
+                answers: answers(["id", "object", "created", "model", "choices", "usage"], streams: true)
+            ) { request, _ in try await watched(request) { try await chat.answer($0, $1) } },
+            Route(
+                method: .post, path: "/v1/completions", summary: "Continues texts.", body: .completion,
+                answers: answers(["id", "object", "created", "model", "choices", "usage"], streams: true)
+            ) { request, _ in try await watched(request) { try await completions.answer($0, $1) } },
+            Route(
+                method: .post, path: "/v1/responses", summary: "Answers a text or a conversation.",
+                body: .response,
+                answers: answers(["id", "object", "status", "output", "usage"], streams: true)
+            ) { request, _ in try await watched(request) { try await responses.answer($0, $1) } },
+            Route(
+                method: .post, path: "/v1/embeddings", summary: "Vectors of texts.", body: .embedding,
+                answers: answers(["object", "data", "model", "usage"], streams: false)
+            ) { request, _ in try await watched(request) { try await embeddings.answer($0, $1) } },
+            Route(
+                method: .post, path: "/v1/score/evaluation", summary: "Scores texts by a reward model.",
+                body: .score, answers: answers(["id", "object", "model", "scores"], streams: false)
+            ) { request, _ in try await watched(request) { body, _ in try await score(body) } },
+        ]
     }
 
     private var model: JSONValue {
@@ -136,9 +215,8 @@ extension String {
 struct AnswerForErrors: RouterMiddleware {
     typealias Context = BasicRequestContext
     let context: ServerContext
-
     /// The paths that are open to all, as the router knows them; it leaves out what is doubled in `//v1/models`.
-    private static let openPaths: Set = ["/health", "/metrics"]
+    let openPaths: Set<String>
 
     func handle(
         _ request: Request, context requestContext: BasicRequestContext,
@@ -172,7 +250,7 @@ struct AnswerForErrors: RouterMiddleware {
 
     /// - Parameter path: The one that the router has found; nil for none.
     private func check(_ request: Request, path: String?) throws(APIError) {
-        guard let key = context.settings.key, !Self.openPaths.contains(path ?? "") else { return }
+        guard let key = context.settings.key, !openPaths.contains(path ?? "") else { return }
         let shown = request.headers[.authorization] ?? ""
         guard shown.lowercased().hasPrefix("bearer "), isEqual(String(shown.dropFirst(7)), key) else {
             throw APIError(401, "Invalid API key.", code: "invalid_api_key")

@@ -4,6 +4,7 @@ import Hummingbird
 package import LFConfig
 import LFDiagnostics
 import LFGeneration
+import LFModels
 import LFWorkflows
 import Logging
 import NIOCore
@@ -25,6 +26,7 @@ package struct Server: Sendable {
         let loaded = try AnsweringModel(config, label: "llamafactory.server")
         var answers: AnswerService?, scores: ScoreService?
         let metrics = ServerMetrics()
+        let vocabSize = loaded.model.config.vocabSize
         let format = loaded.format, threads = loaded.threads
         if let scorer = loaded.scorer {
             // From here on its thread alone uses the model.
@@ -49,7 +51,8 @@ package struct Server: Sendable {
         self.settings = settings
         self.logger = logger
         context = ServerContext(
-            settings, format, answers: answers, scores: scores, metrics: metrics, logger: logger)
+            settings, format, answers: answers, scores: scores, metrics: metrics, logger: logger,
+            vocabSize: vocabSize)
     }
 
     /// Serves until the process is asked to end, and then finishes what runs.

@@ -12,6 +12,8 @@ final class ServerContext: Sendable {
     let logger: Logger
     private let format: ChatFormat
     private let answers: AnswerService?
+    /// Tokens that the model knows.
+    let vocabSize: Int
     let scores: ScoreService?
 
     /// - Parameters:
@@ -19,8 +21,9 @@ final class ServerContext: Sendable {
     ///   - scores: nil for a model that answers.
     init(
         _ settings: ServerSettings, _ format: ChatFormat, answers: AnswerService?, scores: ScoreService?,
-        metrics: ServerMetrics, logger: Logger
+        metrics: ServerMetrics, logger: Logger, vocabSize: Int
     ) {
+        self.vocabSize = vocabSize
         self.settings = settings
         self.format = format
         self.answers = answers
@@ -61,6 +64,7 @@ final class ServerContext: Sendable {
 final class ClientWatch: Sendable {
     private struct State: Sendable {
         var numbers: [Int] = []
+        var endings: [@Sendable () -> Void] = []
         var isGone = false
     }
 
@@ -77,15 +81,25 @@ final class ClientWatch: Sendable {
         if isGone { service?.cancel(ticket.number) }
     }
 
+    /// Calls what ends other work when the client goes away.
+    func follow(_ end: @escaping @Sendable () -> Void) {
+        let isGone = state.withLock { state in
+            state.endings.append(end)
+            return state.isGone
+        }
+        if isGone { end() }
+    }
+
     /// Leaves the requests to whoever writes their answers.
     func release() { state.withLock { $0.numbers = [] } }
 
     func leave() {
-        let numbers = state.withLock { state in
+        let (numbers, endings) = state.withLock { state in
             state.isGone = true
-            return state.numbers
+            return (state.numbers, state.endings)
         }
         for number in numbers { service?.cancel(number) }
+        for end in endings { end() }
     }
 }
 

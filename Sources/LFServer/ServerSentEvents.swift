@@ -12,6 +12,12 @@ struct EventStream {
         try await send(value.serialized(ensureASCII: false))
     }
 
+    /// An event with a name of its own.
+    mutating func send(_ value: JSONValue, named name: String) async throws {
+        let data = value.serialized(ensureASCII: false)
+        try await writer.write(ByteBuffer(string: "event: \(name)\ndata: \(data)\n\n"))
+    }
+
     mutating func send(_ data: String) async throws {
         try await writer.write(ByteBuffer(string: "data: \(data)\n\n"))
     }
@@ -23,8 +29,12 @@ struct EventStream {
 
     /// A response of events.
     ///
-    /// - Parameter write: Sends them; an error that it throws becomes the last one.
-    static func response(_ write: @escaping @Sendable (inout EventStream) async throws -> Void) -> Response {
+    /// - Parameters:
+    ///   - endsWithDone: Whether `[DONE]` follows the last one.
+    ///   - write: Sends them; an error that it throws becomes the last one.
+    static func response(
+        endsWithDone: Bool = true, _ write: @escaping @Sendable (inout EventStream) async throws -> Void
+    ) -> Response {
         let body = ResponseBody { writer in
             var stream = EventStream(writer)
             do {
@@ -32,7 +42,7 @@ struct EventStream {
             } catch let error as APIError {
                 try await stream.send(error.json)
             }
-            try await stream.send("[DONE]")
+            if endsWithDone { try await stream.send("[DONE]") }
             try await stream.finish()
         }
         return Response(

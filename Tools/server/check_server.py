@@ -117,12 +117,32 @@ def forms(client):
             print("skip one that was cut off")
         if parsed:
             check("parse", isinstance(parsed.choices[0].message.parsed, Departure), parsed)
-    tool = openai.pydantic_function_tool(Departure)
+    parameters = {"type": "object", "properties": {"harbor": {"type": "string", "maxLength": 5}}, "required": ["harbor"], "additionalProperties": False}
+    tool = {"type": "function", "function": {"name": "departure", "strict": True, "parameters": parameters}}
     called = client.chat.completions.create(
-        model="ferry", messages=QUESTION, max_tokens=400, temperature=0, tools=[tool], tool_choice="required").choices[0]
+        model="ferry", messages=QUESTION, max_tokens=200, temperature=0, tools=[tool], tool_choice="required").choices[0]
     if called.finish_reason == "tool_calls":
-        Departure.model_validate_json(called.message.tool_calls[0].function.arguments)
+        jsonschema.validate(json.loads(called.message.tool_calls[0].function.arguments), parameters)
     check("strict tools", called.finish_reason in ("tool_calls", "length"), called)
+
+
+def others(client):
+    """Embeddings and responses."""
+    texts = ["The ferry leaves at nine.", "A harbor"]
+    coded = client.embeddings.create(model="ferry", input=texts)
+    plain = client.embeddings.create(model="ferry", input=texts, encoding_format="float", dimensions=8)
+    for code, numbers in zip(coded.data, plain.data):
+        cut = code.embedding[:8]
+        length = sum(x * x for x in cut) ** 0.5
+        check("embeddings", all(abs(x / length - y) < 1e-5 for x, y in zip(cut, numbers.embedding)), numbers)
+    whole = client.responses.create(model="ferry", input=QUESTION[0]["content"], max_output_tokens=24, temperature=0)
+    answer = client.chat.completions.create(model="ferry", messages=QUESTION, max_tokens=24, temperature=0)
+    check("responses", whole.output_text == answer.choices[0].message.content, whole)
+    with client.responses.stream(model="ferry", input=QUESTION, max_output_tokens=24, temperature=0) as stream:
+        pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
+    check("events of a response", "".join(pieces) == whole.output_text, pieces)
+    kept = client.responses.parse(model="ferry", input="a", max_output_tokens=400, temperature=0, text_format=Departure)
+    check("a parsed response", kept.status == "incomplete" or isinstance(kept.output_parsed, Departure), kept)
 
 
 def refusals(client, server):
@@ -138,7 +158,7 @@ def refusals(client, server):
     check("picture", "text only" in refused(bad, lambda: client.chat.completions.create(
         model="ferry", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a/b.png"}}]}])))
     check("suffix", "suffix" in refused(bad, lambda: client.completions.create(model="ferry", prompt="a", suffix="b")))
-    check("embeddings", bool(refused(openai.NotFoundError, lambda: client.embeddings.create(model="ferry", input="a"))))
+    check("embeddings", "input" in refused(bad, lambda: client.embeddings.create(model="ferry", input=[])))
     wrong = openai.OpenAI(base_url=server.url + "/v1", api_key="wrong", max_retries=0)
     check("key", "Invalid API key" in refused(openai.AuthenticationError, lambda: wrong.models.list()))
     large = [{"role": "user", "content": "a" * 100_000_000}]
@@ -207,6 +227,7 @@ with Server(program, model, template, API_KEY="key", API_MODEL_NAME="ferry") as 
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="key", max_retries=0)
     text = answers(client)
     forms(client)
+    others(client)
     refusals(client, server)
     readers(client, server, text)
     endings(server)

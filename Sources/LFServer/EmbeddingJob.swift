@@ -1,0 +1,63 @@
+import LFGeneration
+import LFModels
+import Synchronization
+
+/// Texts whose embeddings somebody waits for; they are computed some at a time, so that answers go on beside them.
+final class EmbeddingJob: Sendable {
+    private struct State: Sendable {
+        /// Embeddings that are there; nil when nobody waits any more.
+        var vectors: [[Float]]? = []
+        var done: CheckedContinuation<[[Float]], any Error>?
+    }
+
+    /// Tokens that one pass takes, unless a text alone has more.
+    private static let tokensPerPass = 4096
+
+    private let texts: [[Int32]]
+    private let state: Mutex<State>
+
+    init(_ texts: [[Int32]], _ done: CheckedContinuation<[[Float]], any Error>) {
+        self.texts = texts
+        state = Mutex(State(done: done))
+    }
+
+    /// Computes the next texts.
+    ///
+    /// - Returns: Whether some are left.
+    func advance(_ model: LanguageModel) -> Bool {
+        guard let count = state.withLock({ $0.vectors?.count }) else { return false }
+        var tokens = 0
+        let fitting = texts[count...].prefix { text in
+            tokens += text.count
+            return tokens <= Self.tokensPerPass
+        }
+        let pass = texts[count...].prefix(max(1, fitting.count))
+        do {
+            let vectors = try model.meanHiddenStates(of: Array(pass))
+            guard vectors.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
+                throw APIError(
+                    500, "The model's hidden states are not numbers. Check the weights for NaN.",
+                    code: "internal_error")
+            }
+            state.withLock { $0.vectors? += vectors }
+        } catch {
+            fail(error)
+            return false
+        }
+        guard let all = state.withLock({ $0.vectors }), all.count == texts.count else {
+            return state.withLock { $0.vectors != nil }
+        }
+        take()?.resume(returning: all)
+        return false
+    }
+
+    /// Ends it without embeddings.
+    func fail(_ error: any Error) { take()?.resume(throwing: error) }
+
+    private func take() -> CheckedContinuation<[[Float]], any Error>? {
+        state.withLock { state in
+            defer { (state.done, state.vectors) = (nil, nil) }
+            return state.done
+        }
+    }
+}
