@@ -1,58 +1,38 @@
 // Several processes that train together: c10d's groups over Gloo, out of libtorch.
 #define USE_C10D_GLOO 1
-#include "Internal.hpp"
+#include "Store.hpp"
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <netdb.h>
 #include <sys/socket.h>
-#include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <unistd.h>
-
-struct lf_store {
-    /// What the heartbeat's thread holds: it may outlive the store by an answer that never comes.
-    struct Heartbeat {
-        c10::intrusive_ptr<c10d::Store> store;
-        std::mutex mutex;
-        std::condition_variable changed;
-        bool stops = false, has_ended = false;
-
-        void run(const std::string &key, std::chrono::duration<double> interval) {
-            std::unique_lock<std::mutex> lock(mutex);
-            while (!stops) {
-                lock.unlock();
-                // Where the process that serves the store is gone, this one's next exchange says so.
-                bool failed = false;
-                try { store->add(key, 1); } catch (...) { failed = true; }
-                lock.lock();
-                if (failed) break;
-                changed.wait_for(lock, interval, [&] { return stops; });
-            }
-            has_ended = true;
-            changed.notify_all();
-        }
-    };
-
-    c10::intrusive_ptr<c10d::Store> value;
-    std::shared_ptr<Heartbeat> heartbeat;
-
-    void stop_heartbeat() {
-        if (!heartbeat) return;
-        std::unique_lock<std::mutex> lock(heartbeat->mutex);
-        heartbeat->stops = true;
-        heartbeat->changed.notify_all();
-        heartbeat->changed.wait_for(lock, std::chrono::seconds(1), [&] { return heartbeat->has_ended; });
-    }
-    ~lf_store() { stop_heartbeat(); }
-};
 
 struct lf_process_group {
     c10::intrusive_ptr<c10d::ProcessGroup> value;
+    c10::intrusive_ptr<c10d::ProcessGroupGloo> connections;
+    std::shared_ptr<lf::Watch> watch;
+    /// Whether an exchange has begun and not come to its end.
+    bool is_unfinished = false;
+
+    ~lf_process_group() {
+        if (!is_unfinished) return;
+        sever();
+        // Gloo's destructor would wait for messages that may never arrive; its threads go with the process.
+        value.release();
+        connections.release();
+    }
+
+    /// Closes the connections, so that the others' exchanges end.
+    void sever() {
+        is_unfinished = true;
+        struct Gloo : c10d::ProcessGroupGloo {
+            static auto contexts() { return &Gloo::contexts_; }
+        };
+        for (auto &context : (*connections).*Gloo::contexts()) context->closeConnections();
+    }
 };
 
 namespace lf {
@@ -85,9 +65,40 @@ std::string address_towards(const std::string &host, int port) {
     return result;
 }
 
-c10::intrusive_ptr<c10d::Backend> gloo_backend(
-    const c10::intrusive_ptr<c10d::Store> &store, const lf_process_place &place, std::chrono::milliseconds limit) {
+/// How long whoever waits for an exchange looks at nothing else.
+constexpr auto slice = std::chrono::milliseconds(500);
+
+/// The store as Gloo sees it while it connects: whoever waits for a key asks for it again and again, so that others can ask meanwhile.
+struct PatientStore : c10d::PrefixStore {
+    PatientStore(c10::intrusive_ptr<c10d::Store> store, std::chrono::milliseconds limit)
+        : PrefixStore("gloo", std::move(store)), limit(limit) {}
+
+    const std::chrono::milliseconds limit;
+
+    void wait(const std::vector<std::string> &keys, const std::chrono::milliseconds &limit) override {
+        auto end = Clock::now() + limit;
+        while (!check(keys)) {
+            TORCH_CHECK(Clock::now() < end, "a process did not say where it can be reached");
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        }
+    }
+    void wait(const std::vector<std::string> &keys) override { wait(keys, limit); }
+    std::vector<uint8_t> get(const std::string &key) override {
+        wait({key}, limit);
+        return PrefixStore::get(key);
+    }
+    bool hasExtendedApi() const override { return false; }
+    /// Lets the store go, which may end before Gloo's threads do.
+    void release() { store_.reset(); }
+};
+
+/// Connects this process with all others.
+///
+/// Gloo may wait for ever for one that dies meanwhile: it gets a thread of its own, which is left behind where the connections are not made.
+c10::intrusive_ptr<c10d::ProcessGroupGloo> connected_gloo(
+    const c10::intrusive_ptr<c10d::Store> &run_store, const lf_process_place &place, Watch &watch) {
     using Gloo = c10d::ProcessGroupGloo;
+    auto limit = std::chrono::milliseconds(int64_t(place.rendezvous_seconds * 1000));
     auto options = Gloo::Options::create(limit);
     options->threads = 2;
     if (place.network_interface) {
@@ -97,7 +108,42 @@ c10::intrusive_ptr<c10d::Backend> gloo_backend(
         TORCH_CHECK(!address.empty(), "no route to ", place.master_address);
         options->devices.push_back(Gloo::createDeviceForHostname(address));
     }
-    return c10::make_intrusive<Gloo>(store, place.rank, place.size, options);
+    auto store = c10::make_intrusive<PatientStore>(run_store, limit);
+    std::packaged_task<c10::intrusive_ptr<Gloo>()> task([store, options, rank = place.rank, size = place.size] {
+        return c10::make_intrusive<Gloo>(c10::intrusive_ptr<c10d::Store>(store), rank, size, options);
+    });
+    auto group = task.get_future();
+    std::thread(std::move(task)).detach();
+    auto end = Clock::now() + limit;
+    while (group.wait_for(slice) != std::future_status::ready) {
+        watch.require_others();
+        TORCH_CHECK(
+            Clock::now() < end, "the processes did not connect to one another within ", int(place.rendezvous_seconds), " s");
+    }
+    auto result = group.get();
+    store->release();
+    result->setTimeout(std::chrono::milliseconds(int64_t(place.timeout_seconds * 1000)));
+    return result;
+}
+
+/// Waits for an exchange, as long as all who take part are there.
+void attend(const c10::intrusive_ptr<c10d::Work> &work, Watch &watch) {
+    auto end = std::make_shared<std::promise<void>>();
+    auto has_ended = end->get_future();
+    work->getFuture()->addCallback([end](c10::ivalue::Future &) { end->set_value(); });
+    while (has_ended.wait_for(slice) != std::future_status::ready) watch.require_others();
+    work->wait();
+}
+
+/// Runs an exchange, and remembers one that has not come to its end.
+template <typename Body> lf_status exchanging(lf_process_group_t group, Body &&body) noexcept {
+    return guarded([&] {
+        WithoutGrad scope;
+        TORCH_CHECK(!group->is_unfinished, "an earlier exchange has failed");
+        group->is_unfinished = true;
+        body();
+        group->is_unfinished = false;
+    });
 }
 
 /// Tensors of one type that travel in one flat message.
@@ -133,10 +179,10 @@ void carry(
 }
 
 /// Waits for messages; what has arrived goes back into the tensors where `takes`.
-void settle(std::vector<Message> &messages, const std::function<bool(size_t)> &takes) {
+void settle(std::vector<Message> &messages, Watch &watch, const std::function<bool(size_t)> &takes) {
     for (size_t index = 0; index < messages.size(); ++index) {
         auto &message = messages[index];
-        message.work->wait();
+        attend(message.work, watch);
         if (!takes(index)) continue;
         int64_t start = 0;
         for (auto &part : message.parts) {
@@ -171,14 +217,14 @@ std::vector<Kind> kinds_of(const lf_tensor_t *tensors, const int32_t *roots, siz
 
 /// Sends all kinds and waits for them; `takes(root)` says whether what has arrived is wanted here.
 template <typename Start, typename Takes>
-void carry_kinds(const std::vector<Kind> &kinds, Start start, Takes takes) {
+void carry_kinds(const std::vector<Kind> &kinds, Watch &watch, Start start, Takes takes) {
     std::vector<Message> messages;
     std::vector<int> roots;
     for (const auto &kind : kinds) {
         carry(kind.tensors, [&](std::vector<at::Tensor> &flat) { return start(flat, kind.root); }, messages);
         roots.resize(messages.size(), kind.root);
     }
-    settle(messages, [&](size_t index) { return takes(roots[index]); });
+    settle(messages, watch, [&](size_t index) { return takes(roots[index]); });
 }
 
 }  // namespace
@@ -186,72 +232,25 @@ void carry_kinds(const std::vector<Kind> &kinds, Start start, Takes takes) {
 
 using namespace lf;
 
-lf_status lf_store_open(const lf_process_place *place, lf_store_t *out) {
-    return guarded([&] {
-        c10d::TCPStoreOptions options;
-        options.port = uint16_t(place->master_port);
-        options.isServer = place->rank == 0 && place->serves_store;
-        options.numWorkers = place->size;
-        options.waitWorkers = false;
-        options.timeout = std::chrono::milliseconds(int64_t(place->rendezvous_seconds * 1000));
-        auto store = c10::make_intrusive<c10d::TCPStore>(place->master_address, options);
-        auto result = std::make_unique<lf_store>();
-        result->value = c10::make_intrusive<c10d::PrefixStore>(place->run_name, store);
-        *out = result.release();
-    });
-}
-
-void lf_store_free(lf_store_t store) { delete store; }
-
-lf_status lf_store_add(lf_store_t store, const char *key, int64_t amount, int64_t *total) {
-    return guarded([&] { *total = store->value->add(key, amount); });
-}
-
-lf_status lf_store_set(lf_store_t store, const char *key, const char *text) {
-    return guarded([&] { store->value->set(key, std::string(text)); });
-}
-
-lf_status lf_store_get(lf_store_t store, const char *key, char *text, size_t capacity, size_t *length) {
-    return guarded([&] {
-        *length = 0;
-        if (!store->value->check({key})) return;
-        auto bytes = store->value->get(key);
-        *length = std::min(bytes.size(), capacity);
-        std::copy_n(bytes.begin(), *length, text);
-    });
-}
-
-lf_status lf_store_start_heartbeat(lf_store_t store, const char *key, double seconds) {
-    return guarded([&] {
-        store->heartbeat = std::make_shared<lf_store::Heartbeat>();
-        store->heartbeat->store = store->value;
-        std::thread([heartbeat = store->heartbeat, key = std::string(key), seconds] {
-            heartbeat->run(key, std::chrono::duration<double>(seconds));
-        }).detach();
-    });
-}
-
-void lf_store_stop_heartbeat(lf_store_t store) { store->stop_heartbeat(); }
-
 lf_status lf_process_group_join(lf_store_t store, const lf_process_place *place, lf_process_group_t *out) {
     return guarded([&] {
-        auto limit = std::chrono::milliseconds(int64_t(place->timeout_seconds * 1000));
-        auto group = c10::make_intrusive<c10d::ProcessGroup>(store->value, place->rank, place->size);
-        group->setBackend(
-            c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo_backend(store->value, *place, limit));
+        auto gloo = connected_gloo(store->value, *place, *store->watch);
+        auto group = c10::make_intrusive<c10d::ProcessGroup>(place->rank, place->size);
+        group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
         group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
         group->setGroupName("default");
-        *out = new lf_process_group{std::move(group)};
+        *out = new lf_process_group{std::move(group), std::move(gloo), store->watch};
     });
 }
 
 void lf_process_group_free(lf_process_group_t group) { delete group; }
 
+void lf_process_group_sever(lf_process_group_t group) { group->sever(); }
+
 lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tensors, size_t count) {
-    return guarded([&] {
-        WithoutGrad scope;
+    return exchanging(group, [&] {
         carry_kinds(
-            kinds_of(tensors, nullptr, count),
+            kinds_of(tensors, nullptr, count), *group->watch,
             [&](std::vector<at::Tensor> &flat, int) { return group->value->allreduce(flat); },
             [](int) { return true; });
     });
@@ -259,10 +258,9 @@ lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tens
 
 lf_status lf_process_group_reduce(
     lf_process_group_t group, const lf_tensor_t *tensors, const int32_t *roots, size_t count) {
-    return guarded([&] {
-        WithoutGrad scope;
+    return exchanging(group, [&] {
         carry_kinds(
-            kinds_of(tensors, roots, count),
+            kinds_of(tensors, roots, count), *group->watch,
             [&](std::vector<at::Tensor> &flat, int root) {
                 c10d::ReduceOptions options;
                 options.rootRank = root;
@@ -274,10 +272,9 @@ lf_status lf_process_group_reduce(
 
 lf_status lf_process_group_broadcast(
     lf_process_group_t group, const lf_tensor_t *tensors, const int32_t *roots, size_t count) {
-    return guarded([&] {
-        WithoutGrad scope;
+    return exchanging(group, [&] {
         carry_kinds(
-            kinds_of(tensors, roots, count),
+            kinds_of(tensors, roots, count), *group->watch,
             [&](std::vector<at::Tensor> &flat, int root) {
                 c10d::BroadcastOptions options;
                 options.rootRank = root;
@@ -289,18 +286,17 @@ lf_status lf_process_group_broadcast(
 }
 
 lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, lf_tensor_t *out) {
-    return returning(out, [&] {
-        WithoutGrad scope;
+    return exchanging(group, [&] {
         auto own = tensor->value.detach().contiguous();
         auto sizes = own.sizes().vec();
         sizes.insert(sizes.begin(), group->value->getSize());
         auto all = at::empty(sizes, own.options());
         auto flat = all.view({-1}), part = own.view({-1});
-        group->value->_allgather_base(flat, part)->wait();
-        return all;
+        attend(group->value->_allgather_base(flat, part), *group->watch);
+        *out = adopt(std::move(all));
     });
 }
 
 lf_status lf_process_group_barrier(lf_process_group_t group) {
-    return guarded([&] { group->value->barrier()->wait(); });
+    return exchanging(group, [&] { attend(group->value->barrier(), *group->watch); });
 }

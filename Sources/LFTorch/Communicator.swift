@@ -21,7 +21,11 @@ public protocol Communicator: AnyObject {
     ///
     /// - Throws: `TorchError` of kind `peerFailure` when another process has failed, or gives no sign of life.
     func storeBarrier(_ name: String) throws(TorchError)
-    /// Tells the others why this process ends, and ends their exchanges.
+    /// Waits until all processes have done their work, at the end of a run. Process 0, whose store the others ask, leaves last.
+    ///
+    /// - Throws: `TorchError` of kind `peerFailure` when another process fails on its way here.
+    func finish() throws(TorchError)
+    /// Tells the others why this process ends, and ends their exchanges. The first time counts.
     func leave(failing reason: String)
     /// The loss of a connection that happened where it could not be told, within a backward pass.
     var failure: TorchError? { get }
@@ -99,5 +103,6 @@ public final class SingleProcess: Communicator {
     }
     public func barrier() {}
     public func storeBarrier(_ name: String) {}
+    public func finish() {}
     public func leave(failing reason: String) {}
 }

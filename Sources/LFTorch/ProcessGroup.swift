@@ -12,13 +12,13 @@ public struct ProcessPlace: Sendable, Equatable {
     public var servesStore: Bool
     /// The network interface to talk through, such as `eth0`; nil takes the one that leads to the master.
     public var networkInterface: String?
-    /// Names one attempt: processes of another attempt do not join these.
+    /// Names the run: processes of another one do not join these.
     public var runName: String
     /// Seconds to wait for the others in every exchange.
     public var timeout: Double
-    /// Seconds to wait until all have joined.
+    /// Seconds to wait until all have joined and are connected to one another.
     public var rendezvousTimeout: Double
-    /// How long barriers over the store wait before something is said or done.
+    /// How long exchanges and barriers wait before something is said or done.
     package var waits = Waits()
 
     /// Seconds.
@@ -58,15 +58,16 @@ public struct ProcessPlace: Sendable, Equatable {
         var plain = lf_process_place(
             rank: Int32(rank), size: Int32(size), master_address: texts[0], master_port: Int32(masterPort),
             serves_store: servesStore, network_interface: texts[2], run_name: texts[1],
-            timeout_seconds: timeout, rendezvous_seconds: rendezvousTimeout)
+            timeout_seconds: timeout, rendezvous_seconds: rendezvousTimeout,
+            heartbeat_seconds: waits.heartbeat, silence_seconds: waits.silence)
         return try body(&plain)
     }
 }
 
 /// Processes that exchange tensors with one another: Gloo on the CPU, out of libtorch.
 ///
-/// All processes call the same functions in the same order. A process that is gone makes every exchange of the others throw; where it
-/// has said why, the error of the others says so too.
+/// All processes call the same functions in the same order. A process that is gone makes every exchange of the others throw, be it that its
+/// connections end or that it gives no more sign of life; where it has said why, the error of the others says so too.
 public final class ProcessGroup: Communicator {
     public let rank: Int
     public let size: Int
@@ -77,17 +78,26 @@ public final class ProcessGroup: Communicator {
     /// Joins the other processes; returns when all have.
     ///
     /// - Parameter notice: Receives a line now and then while others are waited for.
-    /// - Throws: `TorchError` when one is missing after the time-out, or the port is taken.
+    /// - Throws: `TorchError` when one is missing after the time-out, has failed, or the port is taken.
     public init(
         joining place: ProcessPlace, notice: @escaping (String) -> Void = { _ in }
     ) throws(TorchError) {
         (rank, size) = (place.rank, place.size)
-        let store = try RunStore(of: place, notice: notice)
+        let store = try RunStore.ofThisAttempt(place, notice: notice)
         self.store = store
         try store.barrier("join", limit: place.rendezvousTimeout)
         var raw: lf_process_group_t?
-        try place.withPlain { (plain) throws(TorchError) in
-            try checkExchange("join processes", lf_process_group_join(store.handle, plain, &raw))
+        do throws(TorchError) {
+            try place.withPlain { (plain) throws(TorchError) in
+                try checkExchange("join processes", lf_process_group_join(store.handle, plain, &raw))
+            }
+        } catch {
+            guard error.kind == .communication else { throw error }
+            if let reason = store.reasonOfLoss() { throw reason }
+            // Others may still be about to connect to this one.
+            try? store.report(failure: "It could not connect to the others: \(error.message)")
+            store.lingerUntilRead()
+            throw error
         }
         guard let raw else { preconditionFailure("a successful join yields a handle") }
         handle = raw
@@ -143,7 +153,10 @@ public final class ProcessGroup: Communicator {
 
     public func storeBarrier(_ name: String) throws(TorchError) { try store.barrier(name) }
 
+    public func finish() throws(TorchError) { try store.finish() }
+
     public func leave(failing reason: String) {
+        guard handle != nil else { return }
         try? store.report(failure: reason)
         // The others' exchanges end now, and they ask the store why.
         lf_process_group_free(handle)
@@ -152,9 +165,16 @@ public final class ProcessGroup: Communicator {
     }
 
     /// From now on this process looks dead to the others, for tests.
-    package func stopHeartbeat() { store.stopHeartbeat() }
+    package func fallSilent() { store.fallSilent() }
 
-    /// A failed exchange is the fault of a process that has said why, or of one that is gone without a word.
+    /// The others learn of a failure while the connections stay, for tests.
+    package func tell(failure reason: String) { try? store.report(failure: reason) }
+
+    /// The connections end as those of a process that is killed, for tests.
+    package func sever() { if let handle { lf_process_group_sever(handle) } }
+
+    /// A failed exchange is the fault of a process that has said why, or of one that is gone without a word. It ends this process's connections:
+    /// what was on its way may never arrive, and the others must not wait for it.
     private func exchange(
         _ operation: String, _ call: (lf_process_group_t) -> lf_status
     ) throws(TorchError) {
@@ -164,7 +184,8 @@ public final class ProcessGroup: Communicator {
         }
         do throws(TorchError) { try checkExchange(operation, call(handle)) } catch {
             guard error.kind == .communication else { throw error }
-            let reason = (try? store.firstFailure()) ?? nil
+            let reason = store.reasonOfLoss()
+            lf_process_group_sever(handle)
             throw reason ?? error
         }
     }

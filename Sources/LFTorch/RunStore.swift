@@ -6,16 +6,17 @@ import LFDiagnostics
 /// and who is still alive.
 ///
 /// Keys: `arrived/NAME` counts a barrier's arrivals and `arrived/NAME/RANK` tells whose they are; `failed/RANK` holds the reason of a
-/// failure, `failures` counts them and `failures/read` those who know of one; `heartbeat/RANK` grows while a process lives; `late/NAME` says
-/// that the store's process has given a barrier up, and `late/read` counts those who know.
-final class RunStore {
+/// failure and `lost` what is said of a process that cannot say it itself, `failures` counts them and `failures/read` those who know of one;
+/// `heartbeat/RANK` grows while a process lives; `late/NAME` says that the store's process has given a barrier up, and `late/read` counts
+/// those who know; `left` counts those who have passed the last barrier; `members/RANK` counts the processes that have had a place.
+package final class RunStore {
     let handle: lf_store_t
     private let place: ProcessPlace
     private let notice: (String) -> Void
     private var knowsFailure = false
 
     /// - Throws: `TorchError` when the store does not answer in time, or its port is taken.
-    init(of place: ProcessPlace, notice: @escaping (String) -> Void) throws(TorchError) {
+    package init(of place: ProcessPlace, notice: @escaping (String) -> Void) throws(TorchError) {
         self.place = place
         self.notice = notice
         var raw: lf_store_t?
@@ -24,17 +25,12 @@ final class RunStore {
         }
         guard let raw else { preconditionFailure("a successful opening yields a handle") }
         handle = raw
-        try checkExchange(
-            "open the store", lf_store_start_heartbeat(raw, Self.heartbeat(place.rank), place.waits.heartbeat)
-        )
     }
 
     deinit { lf_store_free(handle) }
 
-    private static func heartbeat(_ rank: Int) -> String { "heartbeat/\(rank)" }
-
     /// From now on this process looks dead to the others.
-    func stopHeartbeat() { lf_store_stop_heartbeat(handle) }
+    package func fallSilent() { lf_store_fall_silent(handle) }
 
     private func add(_ key: String, _ amount: Int64) throws(TorchError) -> Int {
         var total: Int64 = 0
@@ -55,21 +51,47 @@ final class RunStore {
         return String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
+    // MARK: Attempts
+
+    /// Opens the store of the attempt that this process is started for.
+    ///
+    /// Launchers of several machines start their processes again when they notice a failure, each at its own time: this one may find the store
+    /// of the attempt in which its predecessor has died. Those who are still at it learn that it is over, and make room for the next one.
+    static func ofThisAttempt(
+        _ place: ProcessPlace, notice: @escaping (String) -> Void
+    ) throws(TorchError) -> RunStore {
+        let end = monotonicSeconds() + place.rendezvousTimeout
+        while true {
+            let store = try RunStore(of: place, notice: notice)
+            guard try store.add("members/\(place.rank)", 1) > 1 else { return store }
+            try store.tell(
+                "Process \(place.rank) was started again, so that this attempt is over.", as: "lost")
+            while !lf_store_watch(store.handle).is_cut {
+                guard monotonicSeconds() < end else {
+                    throw TorchError(
+                        kind: .communication, operation: "join processes",
+                        message:
+                            "the others did not end their earlier attempt within \(Int(place.rendezvousTimeout)) s"
+                    )
+                }
+                usleep(50_000)
+            }
+        }
+    }
+
     // MARK: Barriers
 
     /// Waits until all processes have come here, as long as those that are missing are alive.
     ///
     /// - Parameter limit: Seconds after which the wait ends whoever lives.
     /// - Throws: `TorchError` of kind `peerFailure` when another process says that it has failed or gives no more sign of life.
-    func barrier(_ name: String, limit: Double = .infinity) throws(TorchError) {
+    package func barrier(_ name: String, limit: Double = .infinity) throws(TorchError) {
         let key = "arrived/\(name)"
         try set("\(key)/\(place.rank)", "here")
         var arrivals = try add(key, 1)
         guard arrivals < place.size else { return }
         let start = monotonicSeconds()
-        var pulse = Pulse(size: place.size, at: start)
         var nextNotice = start + place.waits.notice
-        var nextPulse = start + place.waits.heartbeat
         var pause = 0.002
         while arrivals < place.size {
             if let failure = try firstFailure() { throw failure }
@@ -84,17 +106,14 @@ final class RunStore {
                 try giveUp(name, verdict, readers: arrivals - 1)
                 throw TorchError(kind: .communication, operation: name, message: verdict)
             }
-            if now >= nextPulse {
-                nextPulse = now + place.waits.heartbeat
-                try requireLife(of: missing(key), &pulse, at: now)
-            }
+            if let silence = silence() { throw silence }
             if now >= nextNotice {
                 nextNotice = now + place.waits.notice
                 let missing = processes(try missing(key), "rank", "ranks")
                 notice("Still waiting for \(missing) (\(name)), \(Int((now - start).rounded())) s so far")
             }
             usleep(UInt32(pause * 1e6))
-            pause = min(pause * 2, 0.5, max(place.waits.heartbeat / 4, 0.002))
+            pause = min(pause * 1.5, 0.1, max(place.waits.heartbeat / 4, 0.002))
             arrivals = try add(key, 0)
         }
     }
@@ -113,41 +132,64 @@ final class RunStore {
         return ranks
     }
 
-    /// When each process was last seen alive.
-    private struct Pulse {
-        var beats: [Int]
-        var seen: [Double]
-
-        init(size: Int, at now: Double) {
-            beats = Array(repeating: -1, count: size)
-            seen = Array(repeating: now, count: size)
+    /// Waits until all processes have done their work. Whoever serves the store stays until the others know.
+    func finish() throws(TorchError) {
+        try barrier("end")
+        guard place.rank == 0, place.servesStore else {
+            _ = try? add("left", 1)
+            return
         }
-    }
-
-    private func requireLife(of ranks: [Int], _ pulse: inout Pulse, at now: Double) throws(TorchError) {
-        for rank in ranks {
-            let beats = try add(Self.heartbeat(rank), 0)
-            if beats != pulse.beats[rank] {
-                pulse.beats[rank] = beats
-                pulse.seen[rank] = now
-            }
-            let silence = now - pulse.seen[rank]
-            // Whoever has not joined yet has no heartbeat; joining has a limit of its own.
-            guard beats > 0, silence > place.waits.silence else { continue }
-            throw TorchError(
-                kind: .peerFailure, operation: "heartbeat",
-                message:
-                    "Process \(rank) has given no sign of life for \(Int(silence.rounded())) s: it was killed, or its machine cannot be reached. Look at its output there, then start the run again."
-            )
+        let end = monotonicSeconds() + place.waits.silence
+        while monotonicSeconds() < end, silence() == nil, let left = try? add("left", 0),
+            left < place.size - 1
+        {
+            usleep(5000)
         }
     }
 
     // MARK: Failures
 
     /// Tells the others why this process ends.
-    func report(failure: String) throws(TorchError) {
-        try set("failed/\(place.rank)", String(decoding: failure.utf8.prefix(8000), as: UTF8.self))
+    package func report(failure: String) throws(TorchError) {
+        try tell(failure, as: "failed/\(place.rank)")
+    }
+
+    /// Tells the others why the process at this place has ended, unless it has said so itself.
+    package func report(failureOnce reason: String) throws(TorchError) {
+        if try text("failed/\(place.rank)") == nil { try report(failure: reason) }
+    }
+
+    private func tell(_ text: String, as key: String) throws(TorchError) {
+        try set(key, String(decoding: text.utf8.prefix(8000), as: UTF8.self))
         _ = try add("failures", 1)
+    }
+
+    /// Why the connection to another process is lost: one has said why it fails, or gives no more sign of life, which the others learn
+    /// too; nil where nobody knows.
+    func reasonOfLoss() -> TorchError? {
+        if let told = (try? firstFailure()) ?? nil { return told }
+        guard let silence = silence() else { return nil }
+        try? tell(silence.message, as: "lost")
+        return silence
+    }
+
+    /// The loss of a process that gives no more sign of life, or of the one that serves the store.
+    private func silence() -> TorchError? {
+        let watch = lf_store_watch(handle)
+        let gone =
+            if watch.silent_rank >= 0 {
+                "Process \(watch.silent_rank) has given no sign of life for \(Int(watch.silent_seconds.rounded())) s"
+            } else if watch.is_cut {
+                "Process 0 at \(place.masterAddress):\(place.masterPort) does not answer any more"
+            } else {
+                ""
+            }
+        guard !gone.isEmpty else { return nil }
+        return TorchError(
+            kind: .peerFailure, operation: "heartbeat",
+            message:
+                "\(gone): it was killed, or its machine cannot be reached. Look at its output there, then start the run again."
+        )
     }
 
     /// Waits a moment until the others have read it: they cannot once the process that serves the store is gone.
@@ -165,16 +207,20 @@ final class RunStore {
         guard try add("failures", 0) > 0 else { return nil }
         for rank in 0..<place.size where rank != place.rank {
             guard let reason = try text("failed/\(rank)") else { continue }
-            if !knowsFailure {
-                knowsFailure = true
-                _ = try add("failures/read", 1)
-                lingerUntilRead()
-            }
-            return TorchError(
-                kind: .peerFailure, operation: "process \(rank)", message: "Process \(rank) failed: \(reason)"
-            )
+            return try learned("Process \(rank) failed: \(reason)", of: "process \(rank)")
         }
-        return nil
+        guard let loss = try text("lost") else { return nil }
+        return try learned(loss, of: "heartbeat")
+    }
+
+    /// Says once that this process knows of a failure.
+    private func learned(_ message: String, of operation: String) throws(TorchError) -> TorchError {
+        if !knowsFailure {
+            knowsFailure = true
+            _ = try add("failures/read", 1)
+            lingerUntilRead()
+        }
+        return TorchError(kind: .peerFailure, operation: operation, message: message)
     }
 
     private func processes(

@@ -162,6 +162,11 @@ public final class WeightSharing: Communicator {
         try base.storeBarrier(name)
     }
 
+    public func finish() throws(TorchError) {
+        try attend(0)
+        try base.finish()
+    }
+
     public func leave(failing reason: String) { base.leave(failing: reason) }
 }
 

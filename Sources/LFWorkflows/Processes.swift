@@ -70,10 +70,15 @@ struct Processes {
     /// Runs this process's part; where it fails, the others learn why.
     func tellingFailures<R>(_ work: () throws -> R) throws -> R {
         do { return try work() } catch {
-            let isOfAnother = [.communication, .peerFailure].contains((error as? TorchError)?.kind)
-            if !isOfAnother { communicator.leave(failing: "\(error)") }
+            tell(error)
             throw error
         }
+    }
+
+    /// Tells the others why this process ends, unless it only follows another one.
+    func tell(_ error: any Error) {
+        let isOfAnother = [.communication, .peerFailure].contains((error as? TorchError)?.kind)
+        if !isOfAnother { communicator.leave(failing: "\(error)") }
     }
 
     var isMain: Bool { role.isMain }
@@ -118,10 +123,8 @@ struct Processes {
         try sharing?.share(models, trainable: trainable)
     }
 
-    /// Waits until all are done: process 0 serves the others to their end.
-    func finish() throws {
-        if isMain { try communicator.storeBarrier("end") } else { try? communicator.storeBarrier("end") }
-    }
+    /// Waits until all are done: whoever fails before that has failed for all.
+    func finish() throws { try communicator.finish() }
 
     /// Shares the processor's cores among the processes of a machine, unless something else has.
     func shareThreads(_ threads: Int?) {

@@ -48,6 +48,16 @@ public func runTraining(
     }
 }
 
+/// Tells the processes of other machines why the one at a place has failed, where it could not do so itself: its launcher knows.
+///
+/// - Throws: `TorchError` when the run's store does not answer.
+public func reportFailure(_ reason: String, of role: ProcessRole) throws {
+    let place = ProcessPlace(
+        rank: role.rank, size: role.size, masterAddress: role.masterAddress, masterPort: role.masterPort,
+        servesStore: false, runName: role.runName, timeout: 10)
+    try RunStore(of: place) { _ in }.report(failureOnce: reason)
+}
+
 /// The part of the process that writes: it holds the output folder from the first file to the end of the last upload.
 private func runMain(
     _ config: ResolvedConfig, _ today: PromptDate, _ processes: Processes, _ startMarker: String?,
@@ -121,6 +131,8 @@ private struct TrainingRun {
             if result.isInterrupted { pusher?.giveUp() } else { try pusher?.finish() }
             return result
         } catch {
+            // Before trackers, which may wait for their servers.
+            processes.tell(error)
             pusher?.giveUp()
             try? trackers?.finish(exitCode: 1, logger)
             throw error
@@ -258,7 +270,11 @@ private struct TrainingRun {
             }
             if processes.isMain { try saveResult(by: saver, in: config.training.outputDir) }
             try closing.saveTraining(metrics, state: trainer.state, isNewRun: checkpoint == nil)
-            if config.training.doEval, try processes.communicator.agree(Interruption.isRequested) {
+            // Until process 0 has saved the model, Ctrl-C ends none of them.
+            try processes.communicator.storeBarrier("saved")
+            if config.training.doEval || config.training.doPredict,
+                try processes.communicator.agree(Interruption.isRequested)
+            {
                 logger.warning("Interrupted after training: the model is saved, but not evaluated.")
                 return TrainingResult(state: trainer.state, isInterrupted: true)
             }

@@ -1,4 +1,5 @@
 import Foundation
+import LFDiagnostics
 import LFLauncher
 import LFTorch
 import Synchronization
@@ -162,7 +163,7 @@ import Testing
             if group.rank == 1 { usleep(900_000) }
             try group.storeBarrier("long work")
             guard group.rank == 1 else { return try group.storeBarrier("never reached") }
-            group.stopHeartbeat()
+            group.fallSilent()
             usleep(1_400_000)
         }
         let error = try #require(throws: TorchError.self) { try results[0].get() }
@@ -172,6 +173,155 @@ import Testing
         let said = lines.withLock { $0 }.filter { $0.contains("(long work)") }
         #expect(said.count >= 3, "\(said)")
         #expect(said.first?.hasPrefix("Still waiting for rank 1 (long work), ") == true)
+    }
+
+    /// A machine that vanishes closes no connection: its silence ends the others' exchange long before its time-out, and all say the same.
+    @Test func silenceEndsAnExchange() throws {
+        var waits = ProcessPlace.Waits()
+        (waits.heartbeat, waits.silence) = (0.02, 0.6)
+        let isOver = DispatchSemaphore(value: 0)
+        let start = monotonicSeconds()
+        let results = try Self.members(3, timeout: 600, waits: waits) { group in
+            try group.storeBarrier("all are alive")
+            if group.rank == 2 {
+                group.fallSilent()
+                isOver.wait()
+                isOver.wait()
+                return 0.0
+            }
+            defer { isOver.signal() }
+            return try group.sum([1])[0]
+        }
+        #expect(monotonicSeconds() - start < 10)
+        for result in results.prefix(2) {
+            let error = try #require(throws: TorchError.self) { try result.get() }
+            #expect(error.kind == .peerFailure)
+            #expect(error.message.hasPrefix("Process 2 has given no sign of life for "), "\(error)")
+        }
+    }
+
+    /// Who waits in an exchange hears of a failure although the connections stay.
+    @Test func aReasonEndsAnExchange() throws {
+        let isOver = DispatchSemaphore(value: 0)
+        let start = monotonicSeconds()
+        let results = try Self.members(2, timeout: 600) { group in
+            guard group.rank == 1 else {
+                defer { isOver.signal() }
+                return try group.sum([1])[0]
+            }
+            group.tell(failure: "The disk is full.")
+            isOver.wait()
+            return 0
+        }
+        #expect(monotonicSeconds() - start < 10)
+        let error = try #require(throws: TorchError.self) { try results[0].get() }
+        #expect(error.message == "Process 1 failed: The disk is full.", "\(error)")
+    }
+
+    /// With many messages in flight each process waits for others than the one that is gone; all end, and their groups with them.
+    @Test(arguments: [4, 5]) func aDeathEndsManyMessagesInFlight(_ size: Int) throws {
+        let start = monotonicSeconds()
+        let results = try Self.members(size, timeout: 600) { group in
+            try group.barrier()
+            if group.rank == size - 1 { return group.sever() }
+            let tensors = try (0..<(6 * size)).map { _ in try Tensor.zeros([50_000]) }
+            for round in 0..<3 {
+                try group.broadcast(tensors, from: tensors.indices.map { ($0 + round) % size })
+                try group.reduce(tensors, to: tensors.indices.map { ($0 + round) % size })
+            }
+        }
+        #expect(monotonicSeconds() - start < 10)
+        for result in results.dropLast() { #expect(throws: TorchError.self) { try result.get() } }
+    }
+
+    /// Between joining and being connected: a failure is told, silence is noticed, and the limit is that of joining.
+    @Test(arguments: ["fails", "is silent", "is late"])
+    func whoDoesNotConnectIsNotWaitedForLong(_ behaviour: String) throws {
+        let port = try freePort()
+        var waits = ProcessPlace.Waits()
+        (waits.heartbeat, waits.silence) = (0.02, behaviour == "is silent" ? 0.6 : 60)
+        let places = (0..<2).map { rank in
+            var place = ProcessPlace(
+                rank: rank, size: 2, masterAddress: "127.0.0.1", masterPort: port, timeout: 600,
+                rendezvousTimeout: behaviour == "is late" ? 1 : 600)
+            place.waits = waits
+            return place
+        }
+        let isOver = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            guard let store = try? RunStore(of: places[1], notice: { _ in }),
+                (try? store.barrier("join")) != nil
+            else { return }
+            if behaviour == "fails" { try? store.report(failure: "No such device.") }
+            if behaviour == "is silent" { store.fallSilent() }
+            isOver.wait()
+        }
+        let start = monotonicSeconds()
+        let error = try #require(throws: TorchError.self) { try ProcessGroup(joining: places[0]) }
+        #expect(monotonicSeconds() - start < 10)
+        isOver.signal()
+        switch behaviour {
+        case "fails": #expect(error.message == "Process 1 failed: No such device.", "\(error)")
+        case "is silent": #expect(error.message.hasPrefix("Process 1 has given no sign of life"), "\(error)")
+        default: #expect(error.kind == .communication, "\(error)")
+        }
+    }
+
+    /// Whoever fails before the end fails for all; where nobody does, the process with the store leaves last.
+    @Test(arguments: [nil, 0, 1]) func theEndIsThatOfAll(_ failing: Int?) throws {
+        let results = try Self.members(3) { group in
+            if group.rank == failing {
+                usleep(50_000)
+                group.leave(failing: "The disk is full.")
+                group.leave(failing: "Not this.")
+                throw CancellationError()
+            }
+            try group.finish()
+        }
+        for (rank, result) in results.enumerated() where rank != failing {
+            guard let failing else {
+                try result.get()
+                continue
+            }
+            let error = try #require(throws: TorchError.self) { try result.get() }
+            #expect(error.message == "Process \(failing) failed: The disk is full.", "\(error)")
+        }
+    }
+
+    /// A process that its launcher has started again ends the attempt that its predecessor took part in, and joins the next one.
+    @Test func aProcessStartedAgainJoinsTheNextAttempt() throws {
+        let port = try freePort()
+        @Sendable func place(_ rank: Int) -> ProcessPlace {
+            ProcessPlace(rank: rank, size: 2, masterAddress: "127.0.0.1", masterPort: port, timeout: 20)
+        }
+        let results = Mutex<[String]>([])
+        let hasJoined = DispatchSemaphore(value: 0), isOver = DispatchSemaphore(value: 0)
+        let isPast = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            do {
+                let predecessor = try ProcessGroup(joining: place(1))
+                hasJoined.signal()
+                withExtendedLifetime(predecessor) { isPast.wait() }
+            } catch { results.withLock { $0.append("\(error)") } }
+        }
+        Thread.detachNewThread {
+            hasJoined.wait()
+            do {
+                let sum = try ProcessGroup(joining: place(1)).sum([2])[0]
+                results.withLock { $0.append("started again: \(sum)") }
+            } catch { results.withLock { $0.append("\(error)") } }
+            isOver.signal()
+        }
+        do {
+            let first = try ProcessGroup(joining: place(0))
+            let error = try #require(throws: TorchError.self) { try first.sum([1]) }
+            #expect(error.kind == .peerFailure)
+            #expect(error.message == "Process 1 was started again, so that this attempt is over.")
+        }
+        let sum = try ProcessGroup(joining: place(0)).sum([1])[0]
+        isOver.wait()
+        isPast.signal()
+        #expect(sum == 3 && results.withLock { $0 } == ["started again: 3.0"])
     }
 
     @Test func aMemberThatLeavesIsAnErrorOfTheOthers() throws {

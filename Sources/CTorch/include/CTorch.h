@@ -69,10 +69,21 @@ typedef struct {
     const char *network_interface;  // such as eth0; NULL takes the one that leads to the master
     const char *run_name;           // keys of one attempt; a restart takes another
     double timeout_seconds;         // of every exchange
-    double rendezvous_seconds;      // until the store answers
+    double rendezvous_seconds;      // until the store answers, and until the processes have connected to one another
+    double heartbeat_seconds;       // between two signs of life
+    double silence_seconds;         // without a sign of life until a process counts as gone
 } lf_process_place;
 
-/// Opens the run's store: process 0 serves it, the others connect to it. All calls may come from any thread.
+/// What a process sees of the others.
+typedef struct {
+    int32_t silent_rank;    // the process that gives no more sign of life; -1 where all do
+    double silent_seconds;  // for how long
+    bool is_cut;            // whether the store does not answer any more
+    bool has_failures;      // whether a process has told of a failure: the counter `failures` is not 0
+} lf_watch;
+
+/// Opens the run's store: process 0 serves it, the others connect to it. All calls may come from any thread, and none waits longer than
+/// the silence that a place allows. From then on the counter `heartbeat/RANK` grows.
 lf_status lf_store_open(const lf_process_place *place, lf_store_t *out);
 void lf_store_free(lf_store_t store);
 /// Adds to a counter, which begins at 0, and tells its new value.
@@ -80,13 +91,17 @@ lf_status lf_store_add(lf_store_t store, const char *key, int64_t amount, int64_
 lf_status lf_store_set(lf_store_t store, const char *key, const char *text);
 /// Copies the beginning of a text; `length` is 0 where the key is not set.
 lf_status lf_store_get(lf_store_t store, const char *key, char *text, size_t capacity, size_t *length);
-/// Adds 1 to a counter every so many seconds, from a thread of its own, until it is stopped or the store is freed.
-lf_status lf_store_start_heartbeat(lf_store_t store, const char *key, double seconds);
-void lf_store_stop_heartbeat(lf_store_t store);
+/// What the heartbeats and `failures` say at this moment; asks nobody.
+lf_watch lf_store_watch(lf_store_t store);
+/// From now on this process gives no sign of life.
+void lf_store_fall_silent(lf_store_t store);
 
-/// Connects the processes with one another through their store, which must outlive the group.
+/// Connects the processes with one another through their store, which must outlive the group. This, and every exchange, ends with an error
+/// as soon as a process is gone or tells of a failure (`lf_watch`).
 lf_status lf_process_group_join(lf_store_t store, const lf_process_place *place, lf_process_group_t *out);
 void lf_process_group_free(lf_process_group_t group);
+/// Closes the connections, so that the exchanges of the others end.
+void lf_process_group_sever(lf_process_group_t group);
 /// Replaces each tensor by its sum over all processes. All processes pass tensors of the same types and shapes in the same order.
 lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tensors, size_t count);
 /// The same for process `roots[i]` of each tensor alone; what the others hold in it afterwards is undefined.

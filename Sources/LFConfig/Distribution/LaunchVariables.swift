@@ -73,14 +73,16 @@ private struct LaunchReader {
         let size = number("WORLD_SIZE", least: 1) ?? 1
         let rank = number("RANK", least: 0) ?? 0
         if rank >= size { report("RANK is \(rank), but WORLD_SIZE is \(size).", "Count ranks from 0.") }
-        let attempt = environment["TORCHELASTIC_RESTART_COUNT"] ?? "0"
+        let isAgentsStore = environment["TORCHELASTIC_USE_AGENT_STORE"] == "True"
+        // A store of process 0's own is that of one attempt, and machines may count attempts differently; an agent's goes on.
+        let attempt = isAgentsStore ? " attempt \(environment["TORCHELASTIC_RESTART_COUNT"] ?? "0")" : ""
         return ProcessRole(
             rank: rank, size: size, localRank: number("LOCAL_RANK", least: 0) ?? 0,
             localSize: number("LOCAL_WORLD_SIZE", least: 1) ?? 1,
             masterAddress: environment["MASTER_ADDR"] ?? "127.0.0.1",
             masterPort: masterPort() ?? 29500,
-            servesStore: environment["TORCHELASTIC_USE_AGENT_STORE"] != "True",
-            runName: "run \(environment["TORCHELASTIC_RUN_ID"] ?? "none") attempt \(attempt)",
+            servesStore: !isAgentsStore,
+            runName: "run \(environment["TORCHELASTIC_RUN_ID"] ?? "none")\(attempt)",
             networkInterface: environment["GLOO_SOCKET_IFNAME"])
     }
 

@@ -11,7 +11,7 @@ public struct ProcessRole: Sendable, Equatable {
     public var masterPort: Int
     /// Whether process 0 serves the store itself; torchrun's agent may hold it.
     public var servesStore: Bool
-    /// Tells this attempt of this run from others with the same store.
+    /// Tells this run, or this attempt of it, from others with the same store.
     public var runName: String
     /// The network interface to talk through (`GLOO_SOCKET_IFNAME`); nil takes the one that leads to process 0.
     public var networkInterface: String?

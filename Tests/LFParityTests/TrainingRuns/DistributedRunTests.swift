@@ -273,6 +273,7 @@ import Testing
         func gathered(_ tensor: Tensor) -> Tensor { tensor }
         func barrier() {}
         func storeBarrier(_ name: String) {}
+        func finish() {}
         func leave(failing reason: String) {}
     }
 
@@ -307,20 +308,51 @@ import Testing
         }
     }
 
-    /// A checkpoint of two processes goes on in one with the whole batch, and the other way round.
-    @Test(arguments: [(2, 1), (1, 2)]) func goesOnInAnotherNumber(_ first: Int, _ second: Int) throws {
-        let run = RecordedRun(name: "seed_sft_lora")
+    /// Checkpoints of one number of processes that go on with another one.
+    struct Change: CustomTestStringConvertible {
+        var first: Int, second: Int
+        var zeroStage: Int?
+        var run = "seed_sft_lora"
+        var testDescription: String { "\(run): \(first) to \(second), ZeRO \(zeroStage ?? 0)" }
+    }
+
+    static let changes: [Change] = {
+        var changes = [Change(first: 2, second: 1), Change(first: 1, second: 2)]
+        let stages: [Int?] = isThorough ? [nil, 2, 3] : []
+        for stage in stages {
+            for run in ["seed_sft_lora", "sft_full"] {
+                for second in [2, 1] {
+                    changes.append(Change(first: 4, second: second, zeroStage: stage, run: run))
+                }
+            }
+        }
+        return changes
+    }()
+
+    /// A checkpoint of two processes goes on in one with the whole batch, and the other way round; one of four goes on in two and in one.
+    @Test(arguments: changes) func goesOnInAnotherNumber(_ change: Change) throws {
+        let run = RecordedRun(name: change.run)
         let output = try ScratchFolder()
         var config = try run.config(output: output.path)
+        // Four take what two batches of accumulation hold.
         let size = config.training.perDeviceTrainBatchSize
-        config.training.perDeviceTrainBatchSize = size / first
+        let accumulated = config.training.gradientAccumulationSteps
+        func share(among processes: Int) throws {
+            try #require(size * accumulated % processes == 0)
+            config.training.perDeviceTrainBatchSize = max(size / processes, 1)
+            config.training.gradientAccumulationSteps =
+                size * accumulated / processes / config.training.perDeviceTrainBatchSize
+        }
+        try share(among: change.first)
+        config.training.zeroStage = change.zeroStage
         config.training.saveSteps = 10
-        try Self.train(config, processes: first)
-        for name in ["checkpoint-20", "adapter_model.safetensors"] {
+        try Self.train(config, processes: change.first)
+        for name in try FileManager.default.contentsOfDirectory(atPath: output.path)
+        where name == "checkpoint-20" || name.hasSuffix(".safetensors") {
             try FileManager.default.removeItem(atPath: output.path + "/" + name)
         }
-        config.training.perDeviceTrainBatchSize = size / second
-        try Self.train(config, processes: second)
+        try share(among: change.second)
+        try Self.train(config, processes: change.second)
         let log = try TrainerState.load(from: output.path).logHistory
         try TrainingRunTests.expectCurve(log, of: run, distanceCount: 1)
         try expectWeights(in: output.path, of: run)
