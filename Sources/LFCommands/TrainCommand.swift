@@ -21,7 +21,12 @@ func runTrain(_ arguments: [String]) throws -> Int32 {
         return try Supervisor(
             request, command: [program, "train"] + arguments, environment: environment
         ) { report("error: \($0)") }.run()
-    case .member(let place): role = place
+    case .member(let place):
+        if let failure = MemberVariables.failure(environment) {
+            try reportFailure(failure, of: place)
+            return 0
+        }
+        role = place
     case .alone: role = .alone
     }
     MemberVariables.followLauncher(environment)

@@ -6,11 +6,15 @@ public enum MemberVariables {
     /// The descriptor of a pipe that ends when the launcher does.
     static let lifeline = "LLAMAFACTORY_LIFELINE"
     static let startMarker = "LLAMAFACTORY_START_MARKER"
+    static let failure = "LLAMAFACTORY_FAILURE"
     /// The exit status of a process that has lost another one: not the first cause of a failure (`EX_PROTOCOL`).
     public static let lostConnectionStatus: Int32 = 76
 
     /// The file that marks the start of the run's first step; nil where this launcher has not started the process.
     public static func startMarker(_ environment: [String: String]) -> String? { environment[startMarker] }
+
+    /// Why the process whose place this one has been given has failed: this one only tells the others.
+    public static func failure(_ environment: [String: String]) -> String? { environment[failure] }
 
     static func lossFile(besides marker: String) -> String { marker + "-lost" }
 

@@ -19,6 +19,10 @@ public final class Supervisor {
 
     /// How long the others may take to tell their own reason after the first failure, in seconds; then they are killed.
     private static let grace = 2.0
+    /// The same after Ctrl-C, which may have ended one while another still writes its files.
+    private static let stopGrace = 30.0
+    /// How long it may take to tell other machines of a failure.
+    private static let tellingTime = 15.0
 
     /// - Parameters:
     ///   - command: A program's path and its arguments; every process runs it.
@@ -63,6 +67,7 @@ public final class Supervisor {
             // A wrong configuration is as wrong the next time.
             let isMendable = failure.status.exitStatus != 64 && !StopSignals.isRequested
             guard isMendable, attempt < request.maxRestarts else {
+                tellOtherMachines(failure, attempt: attempt)
                 if failure.isExplained {
                     logger.info("\(what)")
                 } else {
@@ -122,6 +127,30 @@ public final class Supervisor {
         return attend(&members)
     }
 
+    /// Tells the processes of other machines why one of this machine has failed for good: a process that was killed could not, and those who
+    /// wait for it to join would wait long. The program itself says so, in the place of the one that has failed.
+    private func tellOtherMachines(_ failure: Failure, attempt: Int) {
+        guard request.nodeRank > 0, !failure.status.isLostConnection, !StopSignals.isRequested,
+            let port = request.masterPort, let lifeline = try? Lifeline()
+        else { return }
+        var environment = variables(failure.localRank, port: port, attempt: attempt)
+        environment[MemberVariables.failure] =
+            switch failure.status.end {
+            case .signal(let number): "It was killed by signal \(number) (\(signalName(number)))."
+            case .exit(let status):
+                lastError(in: outputFile(failure.localRank)) ?? "It ended with status \(status)."
+            }
+        guard
+            let process = try? spawn(
+                command, environment: environment, output: folder + "/told.log", lifeline: lifeline)
+        else { return }
+        var members = [Member(localRank: failure.localRank, process: process)]
+        if !wait(for: &members, until: monotonicSeconds() + Self.tellingTime) {
+            kill(process, SIGKILL)
+            _ = wait(for: &members, until: .infinity)
+        }
+    }
+
     /// Waits for all, passing on the signals that this process gets; kills the rest some time after a failure.
     private func attend(_ members: inout [Member]) -> (failure: Failure?, isInterrupted: Bool) {
         var passedOn = 0
@@ -138,17 +167,15 @@ public final class Supervisor {
             }
             usleep(10_000)
             _ = wait(for: &members, until: 0)
-            let hasFailed = members.contains { $0.status?.isFailure ?? false }
-            if hasFailed, deadline == .infinity { deadline = monotonicSeconds() + Self.grace }
+            let failures = members.compactMap(\.status).filter(\.isFailure)
+            guard !failures.isEmpty else { continue }
+            let isStopped = StopSignals.isRequested && failures.allSatisfy(\.followsStop)
+            deadline = min(deadline, monotonicSeconds() + (isStopped ? Self.stopGrace : Self.grace))
         }
         // Ctrl-C before the first step ends processes at once, and costs the others their connections.
         let isStopped =
             StopSignals.isRequested
-            && members.allSatisfy { member in
-                member.status.map {
-                    !$0.isFailure || $0.isLostConnection || $0.end == .signal(SIGINT)
-                } ?? false
-            }
+            && members.allSatisfy { $0.status.map { !$0.isFailure || $0.followsStop } ?? false }
         if isStopped { return (nil, members.contains { $0.status?.end != .exit(0) }) }
         return (firstCause(of: members), members.contains { $0.status?.exitStatus == 130 })
     }
@@ -249,6 +276,7 @@ public final class Supervisor {
         result["MASTER_ADDR"] = request.masterAddress
         result["TORCHELASTIC_RUN_ID"] = request.runID
         result["TORCHELASTIC_USE_AGENT_STORE"] = nil
+        result[MemberVariables.failure] = nil
         result[MemberVariables.lifeline] = String(Lifeline.descriptor)
         result[MemberVariables.startMarker] = startMarker
         if result["OMP_NUM_THREADS"] == nil, request.processesPerNode > 1 {
@@ -278,6 +306,8 @@ struct ChildStatus {
 
     var exitStatus: Int32? { if case .exit(let status) = end { status } else { nil } }
     var isFailure: Bool { end != .exit(0) && end != .exit(130) }
+    /// Whether Ctrl-C may have ended it, or the loss of one that it has ended.
+    var followsStop: Bool { isLostConnection || end == .signal(SIGINT) }
     var isLostConnection: Bool { end == .exit(MemberVariables.lostConnectionStatus) }
 
     /// As a shell has it.

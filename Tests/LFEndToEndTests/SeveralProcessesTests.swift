@@ -206,6 +206,18 @@ import Testing
         #expect(other.problems == ["Process \(failing) failed: \(reason)"])
     }
 
+    /// A process that was killed before it joined is not waited for: its launcher has the others told.
+    @Test func whatALauncherKnowsOfItsProcessIsToldHere() throws {
+        let places = [try Workplace(), try Workplace()]
+        let start = Date()
+        let outcomes = try Self.machines(
+            places, [Self.settings, Self.settings],
+            [[:], ["LLAMAFACTORY_FAILURE": "It was killed by signal 9."]])
+        #expect(Date().timeIntervalSince(start) < 30)
+        #expect(outcomes[1].status == 0 && outcomes[0].status == 76, "\(outcomes[0].log)")
+        #expect(outcomes[0].problems == ["Process 1 failed: It was killed by signal 9."])
+    }
+
     /// `overwrite_cache` makes the cache anew on each machine that keeps one of its own.
     @Test func everyMachineOverwritesItsCache() throws {
         let places = [try Workplace(), try Workplace()]

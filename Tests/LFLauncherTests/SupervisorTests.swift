@@ -88,9 +88,39 @@ import Testing
         #expect(failed.status == 1 && failed.reports.count == 1 && failed.files["1"] == "0\n1\n")
     }
 
+    /// Other machines wait for a process that was killed before it could say anything: its launcher has them told, in its place.
+    @Test(
+        arguments: [
+            ("kill -9 $$", "2 It was killed by signal 9 (SIGKILL, perhaps for want of memory).\n"),
+            ("echo 'error: No such row.'; exit 1", "2 No such row.\n"),
+            ("exit 3", "2 It ended with status 3.\n"),
+            ("exit 76", nil), ("exit 130", nil), ("exit 0", nil),
+        ] as [(String, String?)])
+    func otherMachinesAreToldOfAFailure(_ end: String, _ told: String?) throws {
+        let script =
+            #"if [ "$LLAMAFACTORY_FAILURE" ]; then echo "$RANK $LLAMAFACTORY_FAILURE" >> $OUT/told; exit; fi; "#
+            + end
+        let outcome = try Self.run(script, processes: 1) {
+            ($0.nodes, $0.nodeRank, $0.masterAddress, $0.masterPort) = (3, 2, "10.0.0.1", 4000)
+            // Who starts again needs nobody told.
+            $0.maxRestarts = 1
+        }
+        #expect(outcome.files["told"] == told)
+        #expect((outcome.status == 0) == (end == "exit 0"))
+    }
+
     @Test func wrongConfigurationsAreNotTriedAgain() throws {
         let outcome = try Self.run("echo x >> $OUT/$RANK; exit 64", processes: 1) { $0.maxRestarts = 5 }
         #expect(outcome.status == 64 && outcome.files["0"] == "x\n")
+    }
+
+    /// After Ctrl-C a process that still writes is waited for, though it has ended another one at once.
+    @Test func ctrlCLeavesTimeToWrite() throws {
+        let outcome = try Self.run(
+            "case $RANK in 0) trap : INT; kill -INT $PPID; sleep 1; sleep 1; sleep 1.2; echo whole > $OUT/model; exit 130;; *) trap 'trap - INT; kill -INT $$' INT; sleep 0.6; sleep 60;; esac",
+            processes: 2)
+        #expect(outcome.files["model"] == "whole\n")
+        #expect(outcome.status == 130 && outcome.reports.isEmpty, "\(outcome.reports)")
     }
 
     @Test func interruptedProcessesAreNoFailure() throws {
