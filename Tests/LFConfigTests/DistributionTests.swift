@@ -85,6 +85,10 @@ import Testing
                 #"{"optimizer": {"type": "AdamW", "params": {"lr": 1e-3}}}"#,
                 "optimizer.params.lr is 1e-3, but learning_rate is 5e-05"
             ),
+            (
+                #"{"optimizer": {"type": "AdamW", "params": {"betas": "auto"}}}"#,
+                "optimizer.params has no lr, for which DeepSpeed takes 0.001, but learning_rate is 5e-05"
+            ),
             (#"{"compression_training": {}}"#, "compression_training is not supported yet"),
             (#"{"bf16": {"enabled": "auto"}"#, "This is not valid JSON"),
             ("[]", "not a list of `key: value` lines"),
@@ -92,6 +96,34 @@ import Testing
     func namesWhatContradictsOrChangesTheRun(_ file: String, _ message: String) throws {
         let error = try #require(throws: UserErrors.self) { try Self.resolve([], file: file) }
         #expect(error.description.contains(message), "\(error)")
+    }
+
+    /// The file's optimizer must be the one that the arguments ask for; without one the arguments choose.
+    @Test(
+        arguments: [
+            ("optim=sgd", "optimizer.type is \"Adam\", but optim is sgd."),
+            ("optim=adafactor", "but optim is adafactor."), ("use_muon=true", "but use_muon is true."),
+            ("use_adam_mini=true", "but use_adam_mini is true."),
+            ("loraplus_lr_ratio=16", "but loraplus_lr_ratio asks for two learning rates."),
+            (
+                "weight_decay=0.1",
+                "has no weight_decay, for which DeepSpeed takes 0, but weight_decay is 0.1."
+            ),
+            (
+                "adam_beta2=0.95",
+                "has no betas, for which DeepSpeed takes 0.9,0.999, but adam_beta1, adam_beta2 is 0.9,0.95."
+            ),
+            ("optim=adamw_torch", nil), ("learning_rate=1.0e-4", nil),
+        ] as [(String, String?)])
+    func theFilesOptimizerIsTheArguments(_ argument: String, _ message: String?) throws {
+        let file = #"{"optimizer": {"type": "Adam", "params": {"lr": "auto"}}}"#
+        guard let message else {
+            #expect(throws: Never.self) { try Self.resolve([argument], file: file) }
+            return
+        }
+        let error = try #require(throws: UserErrors.self) { try Self.resolve([argument], file: file) }
+        #expect(error.description.contains(message), "\(error)")
+        #expect(throws: Never.self) { try Self.resolve([argument], file: Self.example(stage: 2)) }
     }
 
     @Test func valuesThatAgreeWithTheArgumentsAreAccepted() throws {
@@ -116,9 +148,25 @@ import Testing
                 ], 3
             ),
             (["fsdp=full_shard", "fsdp_config={transformer_layer_cls_to_wrap: LlamaDecoderLayer}"], 3),
+            (["fsdp=[shard_grad_op, auto_wrap]"], 2), (["fsdp=true"], 3),
         ] as [([String], Int)])
     func readsShardingWords(_ arguments: [String], _ stage: Int) throws {
         #expect(try Self.resolve(arguments).training.zeroStage == stage)
+    }
+
+    /// As YAML writes it, in one piece or as a list.
+    @Test(
+        arguments: [
+            ("full_shard auto_wrap", 3), ("[full_shard, auto_wrap]", 3),
+            ("\n  - shard_grad_op\n  - offload", 2),
+            ("[\"hybrid_shard auto_wrap\"]", 3), ("[]", nil),
+        ] as [(String, Int?)])
+    func shardingWordsMayBeAList(_ words: String, _ stage: Int?) throws {
+        let path = FileManager.default.temporaryDirectory.path + "/run-\(UUID().uuidString).yaml"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try "model_name_or_path: m\ndataset: d\ndo_train: true\nfsdp: \(words)\n".write(
+            toFile: path, atomically: true, encoding: .utf8)
+        #expect(try resolveConfig(arguments: [path], environment: [:]).training.zeroStage == stage)
     }
 
     @Test(
@@ -319,6 +367,18 @@ import Testing
                     ($0.masterAddress, $0.masterPort, $0.servesStore) = ("node1", 29501, false)
                     ($0.runName, $0.networkInterface) = ("run 7 attempt 2", "eth1")
                 })
+        // Machines that have started their processes again do not count alike.
+        for count in ["0", "3"] {
+            let restarted = torchrun.merging([
+                "TORCHELASTIC_USE_AGENT_STORE": "", "TORCHELASTIC_RESTART_COUNT": count,
+            ]) { $1 }
+            #expect(
+                try launchPlan(restarted)
+                    == Self.member(3, of: 4, local: (1, 2)) {
+                        ($0.masterAddress, $0.masterPort) = ("node1", 29501)
+                        ($0.runName, $0.networkInterface) = ("run 7", "eth1")
+                    })
+        }
         let openMPI = [
             "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "1",
             "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "MASTER_PORT": "4000", "PMIX_NAMESPACE": "job@1",
@@ -366,6 +426,19 @@ import Testing
         #expect(
             try launchPlan(cray)
                 == Self.member(3, of: 4, local: (3, 4)) { ($0.masterPort, $0.runName) = (4000, "9") })
+    }
+
+    /// PMI may count no process here; each is then the only one that its machine is known to have.
+    @Test func aMachineHasAtLeastOneProcess() throws {
+        let cray = [
+            "PMI_SIZE": "4", "PMI_RANK": "3", "PMI_LOCAL_SIZE": "0", "PMI_JOBID": "9", "MASTER_PORT": "4000",
+            "MASTER_ADDR": "node1",
+        ]
+        #expect(
+            try launchPlan(cray)
+                == Self.member(3, of: 4, local: (0, 1)) {
+                    ($0.masterAddress, $0.masterPort, $0.runName) = ("node1", 4000, "9")
+                })
     }
 
     /// The same for all processes of a step, other for another step; below the ports that the system gives away.

@@ -123,7 +123,7 @@ extension ArgumentCatalogue {
         ddp_broadcast_buffers | bool? | - | no effect | Whether processes share buffers. Models have none.
         local_rank | int | -1 | no effect | Rank of this process. The launcher gives it in LOCAL_RANK.
         deepspeed | mapping|string? | - | yes | DeepSpeed configuration. Its keys are checked, `auto` takes the argument's value, and contradictions are errors. Several processes share the optimizer's state (stage 1), gradients (2) and weights (3); one process has nothing to share.
-        fsdp | string? | - | yes | Words that ask for sharding: `full_shard`, `shard_grad_op`, `hybrid_shard`, `no_shard`, `offload`, `auto_wrap`. One process has nothing to share.
+        fsdp | names? | - | yes | Words that ask for sharding: `full_shard`, `shard_grad_op`, `hybrid_shard`, `no_shard`, `offload`, `auto_wrap`. One process has nothing to share.
         fsdp_config | mapping|string? | - | yes | Settings of the sharding, as a mapping or the file that holds it, accelerate's own included. Its keys are checked.
         accelerator_config | mapping|string? | - | no | Settings of Python's accelerate.
         parallelism_config | mapping? | - | no | Settings of accelerate's parallelism.

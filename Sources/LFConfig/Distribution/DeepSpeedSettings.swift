@@ -26,6 +26,7 @@ func readDeepSpeed(_ arguments: inout ArgumentValues) {
     }
     var reader = DeepSpeedReader(place: place, arguments: arguments)
     for entry in entries where !entry.name.hasPrefix("_") { reader.read(entry.name, entry.value) }
+    reader.compareOmitted()
     for problem in reader.problems { arguments.report(problem) }
     if let stage = reader.stage { arguments.zeroStage = stage }
     // One process is told that it has nothing to share.
@@ -58,11 +59,21 @@ private struct DeepSpeedReader {
     var offloads: String?
     /// Among how many processes single matrices would be divided, where that is several.
     var tensorParallelSize: Int?
+    /// The key that names an optimizer, and the keys that have been read.
+    private var optimizer: ConfigurationNode?
+    private var seen: Set<String> = []
+
+    init(place: String, arguments: ArgumentValues) {
+        self.place = place
+        self.arguments = arguments
+    }
 
     mutating func read(_ path: String, _ node: ConfigurationNode) {
+        seen.insert(path)
         switch DeepSpeedRule.table[path] {
         case .idle, .idleSection: note(path, node)
         case .equals(let name): compare(path, node, with: name)
+        case .optimizer: checkOptimizer(node)
         case .anyOf(let choices):
             let value = spelled(node)
             if !choices.contains(value) {
@@ -111,6 +122,45 @@ private struct DeepSpeedReader {
         report(
             "\(path) is \(node.spelling), but \(argument) is \(rendered(expected)).", node,
             remedy: "Write \"auto\", or give both the same value.")
+    }
+
+    /// Where the file names an optimizer, DeepSpeed's takes the place of the one that the arguments ask for (transformers'
+    /// `deepspeed_optim_sched`): both must be the same. Its Adam decouples the weight decay too.
+    private mutating func checkOptimizer(_ node: ConfigurationNode) {
+        let type = spelled(node)
+        guard ["adamw", "adam"].contains(type.lowercased()) else {
+            return report(
+                "optimizer.type must be AdamW or Adam, got \(node.spelling).", node, remedy: "Correct it.")
+        }
+        optimizer = node
+        let others = ["use_adam_mini", "use_muon", "use_badam"].filter { arguments.bool($0) }
+        let asked =
+            others.first.map { "\($0) is true" }
+            ?? (arguments.string("optim").hasPrefix("adamw") ? nil : "optim is \(arguments.string("optim"))")
+            ?? (arguments.isNull("loraplus_lr_ratio") ? nil : "loraplus_lr_ratio asks for two learning rates")
+        guard let asked else { return }
+        report(
+            "optimizer.type is \(node.spelling), but \(asked).", node,
+            remedy: "Remove \"optimizer\" from the file: the arguments choose the optimizer.")
+    }
+
+    /// What the file's optimizer leaves out has DeepSpeed's own default, not the argument's value.
+    mutating func compareOmitted() {
+        guard let optimizer else { return }
+        let defaults: [(key: String, name: String, value: ArgumentValue)] = [
+            ("lr", "learning_rate", .double(1e-3)), ("eps", "adam_epsilon", .double(1e-8)),
+            ("betas", "adam_betas", .list([.double(0.9), .double(0.999)])),
+            ("weight_decay", "weight_decay", .double(0)),
+        ]
+        for (key, name, value) in defaults where !seen.contains("optimizer.params.\(key)") {
+            let (argument, expected) = expectation(name)
+            guard value != expected, number(value) != number(expected) || number(expected) == nil else {
+                continue
+            }
+            report(
+                "optimizer.params has no \(key), for which DeepSpeed takes \(rendered(value)), but \(argument) is \(rendered(expected)).",
+                optimizer, remedy: "Write \"\(key)\": \"auto\".")
+        }
     }
 
     /// The argument that a key repeats, as a message calls it, and its value.

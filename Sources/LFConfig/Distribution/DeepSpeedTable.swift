@@ -4,6 +4,8 @@ enum DeepSpeedRule: Sendable, Equatable {
     case idle
     /// "auto", or the value of a training argument (`computed` ones have no argument of their own).
     case equals(String)
+    /// The optimizer, which must be the one that the training arguments ask for.
+    case optimizer
     /// One of these values, as they are written in JSON.
     case anyOf([String])
     /// It changes the run, and only these values, which leave it as it is, are accepted.
@@ -23,6 +25,7 @@ enum DeepSpeedRule: Sendable, Equatable {
                 case "idle": .idle
                 case "section": .idleSection
                 case "equals": .equals(parts[0][1])
+                case "optimizer": .optimizer
                 case "any": .anyOf(Array(parts[0].dropFirst()))
                 default: .refused(harmless: Array(parts[0].dropFirst()))
                 }
@@ -38,7 +41,7 @@ enum DeepSpeedRule: Sendable, Equatable {
         equals max_grad_norm | gradient_clipping
         equals fp16 | fp16.enabled
         equals bf16 | bf16.enabled
-        any AdamW Adam | optimizer.type
+        optimizer | optimizer.type
         equals learning_rate | optimizer.params.lr
         equals adam_betas | optimizer.params.betas
         equals adam_epsilon | optimizer.params.eps

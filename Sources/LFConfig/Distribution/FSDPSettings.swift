@@ -51,9 +51,10 @@ func readFSDP(_ arguments: inout ArgumentValues) {
 
 /// - Returns: The stage that the words of `fsdp` ask for; nil without them, or where they leave it to `fsdp_config`.
 private func readShardingWords(_ arguments: inout ArgumentValues) -> Int? {
-    guard case .string(let text) = arguments["fsdp"] else { return nil }
+    let words = arguments.names("fsdp").flatMap { $0.split(separator: " ") }.map { $0.lowercased() }
+    guard !words.isEmpty else { return nil }
     var stage: Int?
-    for word in text.split(whereSeparator: { $0 == " " || $0 == "," }).map({ $0.lowercased() }) {
+    for word in words {
         guard let own = shardingWords[word] else {
             arguments.report(
                 "fsdp holds \(quoted(word)), which is not one of its words.", at: ["fsdp"],
