@@ -108,6 +108,8 @@ lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const i
 
 void lf_segments_free(lf_segments_t segments) { delete segments; }
 
+int64_t lf_segments_built_tables(lf_segments_t segments) { return segments->tables->built; }
+
 lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, const lf_attention_options *options,
                                lf_tensor_t *out) {
     return returning(out, [&] { return segment_attention(q->value, k->value, v->value, *segments, AttentionOptions(*options, q->value.size(1))); });

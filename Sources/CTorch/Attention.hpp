@@ -2,6 +2,35 @@
 #pragma once
 #include "Internal.hpp"
 
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace lf {
+
+/// Tables that layers read of a stream's segments. The first layer that asks has one built, and all others read the same, in the backward pass too.
+class SharedTables {
+    std::mutex mutex;
+    std::map<std::string, std::shared_ptr<void>> tables;
+
+public:
+    /// How many tables were built of these segments; their constructors count.
+    std::atomic<int64_t> built = 0;
+
+    /// \param name Tells tables of different types and arguments apart.
+    /// \param make Returns a `std::shared_ptr` of a new table.
+    template <typename Table, typename Make> std::shared_ptr<Table> get(const std::string &name, const Make &make) {
+        std::lock_guard lock(mutex);
+        auto &table = tables[name];
+        if (!table) table = make();
+        return std::static_pointer_cast<Table>(table);
+    }
+};
+
+}  // namespace lf
+
 struct lf_segments {
     struct Segment {
         int64_t start, length, prefix;
@@ -10,6 +39,8 @@ struct lf_segments {
     std::vector<Segment> list;
     int64_t longest_chain = 0;
     int64_t held = 0, held_tokens = 0;  // the first segments that have no queries, and their tokens
+    /// Outlives the segments where a backward pass still reads it.
+    std::shared_ptr<lf::SharedTables> tables = std::make_shared<lf::SharedTables>();
 
     int64_t tokens() const { return list.empty() ? 0 : list.back().start + list.back().length; }
 };

@@ -29,11 +29,11 @@ template <typename scalar> class Backward {
     const float *log_sums;
     scalar *dq, *dk, *dv;
     float *deltas;
-    std::vector<KeyRange> ranges;
-    std::vector<int64_t> range_counts;       // of each tree
-    std::vector<int64_t> tree_of, place_of;  // of each block: its tree, and the first of its partial gradients
-    std::vector<std::vector<int64_t>> viewers;
-    int64_t partial_count = 0;
+    std::shared_ptr<const BackwardLayout> plan;
+    const std::vector<KeyRange> &ranges;
+    const std::vector<int64_t> &range_counts, &tree_of, &place_of;
+    const std::vector<std::vector<int64_t>> &viewers;
+    const int64_t partial_count;
     // Key-value heads are taken a few at a time where all would need too much memory.
     int64_t first_head = 0, head_count = 0;
     at::Tensor packages, partials;
@@ -167,21 +167,8 @@ public:
              const at::Tensor &log_sums, at::Tensor &dq, at::Tensor &dk, at::Tensor &dv, at::Tensor &deltas)
         : problem(problem), sizes(q, k, v), q(elements<scalar>(q)), k(elements<scalar>(k)), v(elements<scalar>(v)), out(elements<scalar>(out)),
           dy(elements<scalar>(dy)), log_sums(elements<float>(log_sums)), dq(mutable_elements<scalar>(dq)), dk(mutable_elements<scalar>(dk)),
-          dv(mutable_elements<scalar>(dv)), deltas(mutable_elements<float>(deltas)), ranges(problem.layout.key_ranges(sizes.kv_heads)) {
-        int64_t blocks = problem.layout.blocks.size();
-        tree_of.resize(blocks);
-        place_of.resize(blocks);
-        for (const auto &range : ranges) {
-            range_counts.resize(range.tree + 1);
-            range_counts[range.tree] = range.index + 1;
-            for (int64_t block : range.blocks) tree_of[block] = range.tree;
-        }
-        for (int64_t block = 0; block < blocks; ++block) {
-            place_of[block] = partial_count;
-            partial_count += range_counts[tree_of[block]];
-            viewers.push_back(problem.layout.viewers(block));
-        }
-    }
+          dv(mutable_elements<scalar>(dv)), deltas(mutable_elements<float>(deltas)), plan(problem.backward_layout(sizes.kv_heads)), ranges(plan->ranges),
+          range_counts(plan->range_counts), tree_of(plan->tree_of), place_of(plan->place_of), viewers(plan->viewers), partial_count(plan->partial_count) {}
 
     void run() {
         int64_t blocks = problem.layout.blocks.size(), groups = sizes.groups();

@@ -22,11 +22,12 @@ struct Plan : torch::CustomClassHolder {
     std::vector<int64_t> starts;  // of each segment in the padded buffers
     int64_t rows = 0;             // of the padded buffers
 
-    explicit Plan(std::vector<lf_segments::Segment> segments) : list(std::move(segments)) {
+    explicit Plan(const lf_segments &segments) : list(segments.list) {
         for (const auto &segment : list) {
             starts.push_back(rows);
             rows += padded(segment.length);
         }
+        ++segments.tables->built;
     }
 
     /// A segment's padded rows as the kernels want them: `[1, heads, P, d]`, a view.
@@ -127,7 +128,9 @@ struct SegmentAttention : Function<SegmentAttention> {
 }  // namespace
 
 at::Tensor fused_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, double scale) {
-    return SegmentAttention::apply(q, k, v, c10::make_intrusive<Plan>(segments.list), scale);
+    using Shared = c10::intrusive_ptr<Plan>;
+    auto plan = segments.tables->get<Shared>("fused attention", [&] { return std::make_shared<Shared>(c10::make_intrusive<Plan>(segments)); });
+    return SegmentAttention::apply(q, k, v, *plan, scale);
 }
 
 }  // namespace lf

@@ -14,6 +14,12 @@ AttentionLayout::AttentionLayout(const lf_segments &from, int64_t window) : segm
         for (int64_t p = segment.prefix; p >= 0; p = segments[p].prefix) descendants[p].push_back(i);
     }
     first.push_back(blocks.size());
+    ++from.tables->built;
+}
+
+std::shared_ptr<const AttentionLayout> AttentionLayout::of(const lf_segments &segments, int64_t window) {
+    return segments.tables->get<AttentionLayout>("attention, window " + std::to_string(window),
+                                                 [&] { return std::make_shared<AttentionLayout>(segments, window); });
 }
 
 std::vector<int64_t> AttentionLayout::chain(int64_t segment) const {
@@ -71,6 +77,23 @@ std::vector<KeyRange> AttentionLayout::key_ranges(int64_t kv_heads) const {
         }
     }
     return result;
+}
+
+BackwardLayout::BackwardLayout(const AttentionLayout &layout, int64_t kv_heads, SharedTables &tables) : ranges(layout.key_ranges(kv_heads)) {
+    int64_t blocks = layout.blocks.size();
+    tree_of.resize(blocks);
+    place_of.resize(blocks);
+    for (const auto &range : ranges) {
+        range_counts.resize(range.tree + 1);
+        range_counts[range.tree] = range.index + 1;
+        for (int64_t block : range.blocks) tree_of[block] = range.tree;
+    }
+    for (int64_t block = 0; block < blocks; ++block) {
+        place_of[block] = partial_count;
+        partial_count += range_counts[tree_of[block]];
+        viewers.push_back(layout.viewers(block));
+    }
+    ++tables.built;
 }
 
 }  // namespace lf

@@ -26,6 +26,8 @@ public:
     int64_t held, held_tokens;  // segments and tokens before the first query
 
     AttentionLayout(const lf_segments &from, int64_t window);
+    /// The one that all layers of this window share.
+    static std::shared_ptr<const AttentionLayout> of(const lf_segments &segments, int64_t window);
 
     /// The segments that one continues, from the first on, itself last.
     std::vector<int64_t> chain(int64_t segment) const;
@@ -40,6 +42,17 @@ public:
 
 private:
     std::vector<std::vector<int64_t>> descendants;  // of each segment, without itself
+};
+
+/// What the backward looks up of a layout, for a number of key-value heads.
+struct BackwardLayout {
+    std::vector<KeyRange> ranges;
+    std::vector<int64_t> range_counts;       // of each tree
+    std::vector<int64_t> tree_of, place_of;  // of each block: its tree, and the first of its partial gradients
+    std::vector<std::vector<int64_t>> viewers;
+    int64_t partial_count = 0;
+
+    BackwardLayout(const AttentionLayout &layout, int64_t kv_heads, SharedTables &tables);
 };
 
 }  // namespace lf

@@ -17,14 +17,21 @@ using namespace tiles;
 
 /// Segments and options, as the loops take them.
 struct Problem : torch::CustomClassHolder {
-    AttentionLayout layout;
+    std::shared_ptr<SharedTables> tables;
+    std::shared_ptr<const AttentionLayout> shared;
+    const AttentionLayout &layout;
     Scoring scoring;
     at::Tensor sinks, slopes;  // float32 on the CPU, or undefined
 
     Problem(const lf_segments &segments, const AttentionOptions &options)
-        : layout(segments, options.window >= segments.longest_chain ? 0 : options.window),
+        : tables(segments.tables), shared(AttentionLayout::of(segments, options.window >= segments.longest_chain ? 0 : options.window)), layout(*shared),
           scoring{float(options.scale), float(options.softcap), 0, layout.window},
           sinks(AttentionOptions::per_head(options.sinks, at::kFloat)), slopes(AttentionOptions::per_head(options.slopes, at::kFloat)) {}
+
+    std::shared_ptr<const BackwardLayout> backward_layout(int64_t kv_heads) const {
+        auto name = "backward, window " + std::to_string(layout.window) + ", heads " + std::to_string(kv_heads);
+        return tables->get<BackwardLayout>(name, [&] { return std::make_shared<BackwardLayout>(layout, kv_heads, *tables); });
+    }
 
     Scoring of_head(int64_t head) const {
         auto result = scoring;

@@ -98,6 +98,35 @@ private:
     }
 };
 
+/// The token of each sorted row, and the sorted row of each choice.
+std::pair<at::Tensor, at::Tensor> order_on_device(const at::Tensor &table, int64_t *counts, size_t experts) {
+    auto choices = table.reshape({-1});
+    auto order = at::argsort(choices, /*stable=*/true, 0, /*descending=*/false);
+    auto places = at::empty_like(order).scatter_(0, order, at::arange(order.size(0), order.options()));
+    auto sums = at::zeros({static_cast<int64_t>(experts)}, choices.options()).scatter_add_(0, choices, at::ones_like(choices)).cpu();
+    std::copy_n(sums.const_data_ptr<int64_t>(), experts, counts);
+    return {at::floor_divide(order, table.size(1)), places};
+}
+
+std::pair<at::Tensor, at::Tensor> order_here(const at::Tensor &table, int64_t *counts, size_t experts) {
+    auto choices = table.cpu().contiguous();
+    auto rows = at::empty({choices.numel()}, choices.options()), places = at::empty_like(rows);
+    const int64_t *expert = choices.const_data_ptr<int64_t>();
+    int64_t *row = rows.mutable_data_ptr<int64_t>(), *place = places.mutable_data_ptr<int64_t>();
+    std::fill_n(counts, experts, 0);
+    for (int64_t choice = 0; choice < choices.numel(); ++choice) {
+        TORCH_CHECK(expert[choice] >= 0 && expert[choice] < static_cast<int64_t>(experts), "expert ", expert[choice], " of ", experts, " was chosen");
+        ++counts[expert[choice]];
+    }
+    std::vector<int64_t> next(experts, 0);
+    for (size_t i = 1; i < experts; ++i) next[i] = next[i - 1] + counts[i - 1];
+    for (int64_t choice = 0; choice < choices.numel(); ++choice) {
+        place[choice] = next[expert[choice]]++;
+        row[place[choice]] = choice / choices.size(1);
+    }
+    return {rows.to(table.device()), places.to(table.device())};
+}
+
 }  // namespace
 }  // namespace lf
 
@@ -117,5 +146,17 @@ lf_status lf_grouped_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, cons
         auto added = bias ? std::optional<at::Tensor>(bias->value) : std::nullopt;
         if (!c10::GradMode::is_enabled()) return grouped_product(input.contiguous(), weight, added, rows, false);
         return GroupedLinear::apply(input, weight, added, std::move(rows));
+    });
+}
+
+lf_status lf_expert_order(lf_tensor_t chosen, bool on_device, int64_t *counts, size_t experts, lf_tensor_t *tokens, lf_tensor_t *places) {
+    return guarded([&] {
+        WithoutGrad scope;
+        const auto &table = chosen->value;
+        TORCH_CHECK(table.dim() == 2 && table.scalar_type() == at::kLong && table.size(1) > 0 && experts > 0, "choices of experts have the shape ",
+                    table.sizes(), " and the type ", table.scalar_type());
+        auto [rows, sorted_rows] = on_device ? order_on_device(table, counts, experts) : order_here(table, counts, experts);
+        *tokens = adopt(rows);
+        *places = adopt(sorted_rows);
     });
 }

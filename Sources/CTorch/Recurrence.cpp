@@ -49,6 +49,11 @@ std::vector<int64_t> predecessors(const lf_segments &segments, int64_t distance)
 /// Where the taps of a convolution read, from the nearest predecessor on.
 struct Taps : torch::CustomClassHolder {
     std::vector<at::Tensor> rows;
+
+    Taps(const lf_segments &segments, int64_t count, const at::Tensor &like) {
+        for (int64_t tap = 1; tap < count; ++tap) rows.push_back(indices(predecessors(segments, tap), like));
+        ++segments.tables->built;
+    }
 };
 
 struct Convolution : Function<Convolution> {
@@ -142,6 +147,7 @@ struct ChunkPlan : torch::CustomClassHolder {
         places = indices(place_of, like);
         ends = indices(last_chunk, like);
         for (size_t wave = 0; wave < waves.size(); ++wave) before.push_back(wave == 0 ? at::Tensor() : indices(parents[wave], like));
+        ++segments.tables->built;
     }
 
     /// Pads `[T, heads, d]` to `[count, heads, size, d]` with zeros.
@@ -223,6 +229,14 @@ struct GatedDeltaRule : Function<GatedDeltaRule> {
     }
 };
 
+/// A table on a tensor's device that all layers share.
+template <typename Table, typename... Arguments>
+c10::intrusive_ptr<Table> shared_table(const std::string &name, const lf_segments &segments, const at::Tensor &like, Arguments... arguments) {
+    using Shared = c10::intrusive_ptr<Table>;
+    auto make = [&] { return std::make_shared<Shared>(c10::make_intrusive<Table>(segments, arguments..., like)); };
+    return *segments.tables->get<Shared>(name + ", " + like.device().str(), make);
+}
+
 void check_delta_rule(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor &g, const at::Tensor &beta) {
     TORCH_CHECK(q.dim() == 3 && k.sizes() == q.sizes() && v.dim() == 3 && v.size(0) == q.size(0) && v.size(1) % q.size(1) == 0,
                 "queries, keys and values do not fit each other");
@@ -240,8 +254,7 @@ lf_status lf_segment_convolution(lf_tensor_t x, lf_tensor_t w, lf_segments_t seg
         TORCH_CHECK(input.dim() == 2 && input.size(0) == segments->tokens() && w->value.size(0) == input.size(1) && w->value.numel() > 0,
                     "the convolution does not fit its input or the segments");
         auto weight = w->value.reshape({input.size(1), -1});
-        auto taps = c10::make_intrusive<Taps>();
-        for (int64_t tap = 1; tap < weight.size(1); ++tap) taps->rows.push_back(indices(predecessors(*segments, tap), input));
+        auto taps = shared_table<Taps>("taps " + std::to_string(weight.size(1)), *segments, input, weight.size(1));
         return Convolution::apply(input, weight, taps);
     });
 }
@@ -252,7 +265,7 @@ lf_status lf_gated_delta_rule(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_te
         check_delta_rule(q->value, k->value, v->value, g->value, beta->value);
         TORCH_CHECK(q->value.size(0) == segments->tokens() && segments->tokens() > 0, "the segments do not fit the tokens");
         auto type = wide(v->value);
-        auto plan = c10::make_intrusive<ChunkPlan>(*segments, q->value);
+        auto plan = shared_table<ChunkPlan>("chunks", *segments, q->value);
         auto query = q->value.to(type), key = k->value.to(type), value = v->value.to(type), decay = g->value.to(type), rate = beta->value.to(type);
         if (!states) {
             *out = adopt(GatedDeltaRule::apply(query, key, value, decay, rate, plan).to(v->value.scalar_type()));

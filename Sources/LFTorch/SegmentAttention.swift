@@ -22,6 +22,9 @@ public final class SegmentMap {
         handle = raw
     }
 
+    /// How many tables layers have had built of the segments so far. All layers, forward and backward, share them.
+    package var builtTableCount: Int { Int(lf_segments_built_tables(handle)) }
+
     deinit { lf_segments_free(handle) }
 }
 

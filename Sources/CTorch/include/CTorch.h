@@ -257,6 +257,10 @@ lf_status lf_unpack_mxfp4(lf_tensor_t blocks, lf_tensor_t scales, lf_tensor_t *o
 /// `[G, out]`, which may be NULL: `[N, out]`.
 lf_status lf_grouped_linear(
     lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, const int64_t *counts, size_t groups, lf_tensor_t *out);
+/// Sorts choices of experts, `chosen` int64 `[T, width]`, by expert, those of one expert in their order: `tokens [T · width]` receives the token of each
+/// sorted row, `places [T · width]` the sorted row of each choice, `counts[experts]` the rows of each expert. `on_device` sorts where the choices lie, so that
+/// the counts alone are waited for; else they are read and sorted here, which is quicker where nothing is waited for.
+lf_status lf_expert_order(lf_tensor_t chosen, bool on_device, int64_t *counts, size_t experts, lf_tensor_t *tokens, lf_tensor_t *places);
 /// `x / sqrt(mean(x²) + eps) · (w + offset)`, computed in float32 over the last dimension (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
 lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double offset, double eps, lf_tensor_t *out);
 /// `(x - mean(x)) / sqrt(var(x) + eps) · w + bias` over the last dimension (Ba et al. 2016, arXiv 1607.06450); `w` and `bias` may be NULL.
@@ -271,6 +275,8 @@ lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, bool interlea
 /// values alone: nothing is asked from there.
 lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, size_t held, lf_segments_t *out);
 void lf_segments_free(lf_segments_t segments);
+/// How many tables layers have had built of these segments so far: what they share is built once.
+int64_t lf_segments_built_tables(lf_segments_t segments);
 /// What makes attention's weights of the products of queries and keys. A query at place i of its sequence and a key at place j ≤ i score
 /// `softcap·tanh(scale·q·k / softcap) + slope·(j − i)`; the softmax runs over the keys that are seen and the head's sink. 0 and NULL leave a part out.
 typedef struct {

@@ -30,7 +30,7 @@ package final class CausalConvolution {
                 if cached.visible != nil {
                     try step(x, cached.states, layer)
                 } else {
-                    try continued(x, pass.stream.host.segments, cached.states, layer)
+                    try continued(x, pass, cached.states, layer)
                 }
         } else {
             mixed = try segmentConvolution(x, weight.tensor, pass.stream.segments)
@@ -41,12 +41,12 @@ package final class CausalConvolution {
 
     /// Sequences that begin here, or go on from their states: what these hold stands in front of each.
     private func continued(
-        _ x: Tensor, _ segments: [TokenStream.Segment], _ states: [LayerStates], _ layer: Int
+        _ x: Tensor, _ pass: Pass, _ states: [LayerStates], _ layer: Int
     ) throws(TorchError) -> Tensor {
         let held = taps - 1
         var parts: [Tensor] = [], ranges: [Range<Int>] = []
         var end = 0
-        for (segment, state) in zip(segments, states) {
+        for (segment, state) in zip(pass.stream.host.segments, states) {
             let nothing = try Tensor.zeros([held, x.dim(1)], x.dtype, on: x.device)
             let rows = try Tensor.concatenated([state[layer].first ?? nothing, x.slice(segment.range)])
             let count = rows.dim(0)
@@ -55,8 +55,8 @@ package final class CausalConvolution {
             ranges.append(end..<end + count)
             end += count
         }
-        let map = try SegmentMap(ranges: ranges, prefixes: ranges.map { _ in nil })
-        let mixed = try segmentConvolution(.concatenated(parts), weight.tensor, map)
+        let mixed = try segmentConvolution(
+            .concatenated(parts), weight.tensor, pass.segments(lengthenedBy: held))
         var results: [Tensor] = []
         for range in ranges { results.append(try mixed.slice(range.lowerBound + held..<range.upperBound)) }
         return try Tensor.concatenated(results).followedByZeros(x.dim(0))

@@ -177,33 +177,3 @@ package final class MixtureOfExperts: FeedForward {
         return LayerOutput(mixed, routerLogits: logits)
     }
 }
-
-/// The choices of a stream's tokens, sorted by expert: each expert multiplies its rows at once.
-private struct ExpertOrder {
-    /// int64 `[T · chosen]`: the token of each row in sorted order.
-    let tokens: Tensor
-    /// int64 `[T · chosen]`: the sorted row of each choice.
-    let places: Tensor
-    let counts: [Int]
-
-    /// - Parameter chosen: int64 `[T, chosen]`.
-    init(_ chosen: Tensor, experts: Int) throws(TorchError) {
-        let choices = try chosen.int64s()
-        var counts = Array(repeating: 0, count: experts)
-        for expert in choices { counts[Int(expert)] += 1 }
-        var next = Array(repeating: 0, count: experts)
-        for expert in 1..<max(1, experts) { next[expert] = next[expert - 1] + counts[expert - 1] }
-        let width = chosen.dim(1)
-        var tokens = Array(repeating: Int64(0), count: choices.count)
-        var places = tokens
-        for (choice, expert) in choices.enumerated() {
-            let place = next[Int(expert)]
-            next[Int(expert)] += 1
-            tokens[place] = Int64(choice / width)
-            places[choice] = Int64(place)
-        }
-        self.tokens = try Tensor(tokens).to(chosen.device)
-        self.places = try Tensor(places).to(chosen.device)
-        self.counts = counts
-    }
-}

@@ -1,4 +1,5 @@
 package import LFNN
+import LFStream
 package import LFTorch
 
 /// What all blocks of one forward pass share.
@@ -9,6 +10,7 @@ package final class Pass {
     /// Where keys, values and states are kept while text is generated.
     package let cached: CachedForward?
     private var tables: [ObjectIdentifier: (cos: Tensor, sin: Tensor)] = [:]
+    private var lengthened: [Int: SegmentMap] = [:]
 
     init(_ stream: DeviceStream, computeDType: DType, cached: CachedForward?) {
         self.stream = stream
@@ -33,6 +35,19 @@ package final class Pass {
             }
         tables[ObjectIdentifier(rotary)] = made
         return made
+    }
+
+    /// The stream's segments where each has `held` more tokens in front, behind one another; layers that hold as many share them.
+    package func segments(lengthenedBy held: Int) throws(TorchError) -> SegmentMap {
+        if let known = lengthened[held] { return known }
+        var ranges: [Range<Int>] = []
+        for segment in stream.host.segments {
+            let start = ranges.last?.upperBound ?? 0
+            ranges.append(start..<start + held + segment.range.count)
+        }
+        let map = try SegmentMap(ranges: ranges, prefixes: ranges.map { _ in nil })
+        lengthened[held] = map
+        return map
     }
 
     /// Attention of the stream's tokens, within their segments or, while text is generated, over the cache.
