@@ -101,7 +101,7 @@ let package = Package(
             "LFModels",
             ["LFModelConfig", "LFNN", "LFStream", "LFTorch", "LFCheckpoint", "LFJSON", "LFDiagnostics"]),
         module("LFNN", ["LFModelConfig", "LFTorch", "LFCheckpoint", "LFStream", "LFDiagnostics"]),
-        module("LFCheckpoint", ["LFTorch", "LFJSON", "LFDiagnostics", crypto]),
+        module("LFCheckpoint", ["LFTorch", "LFGGUF", "LFJSON", "LFDiagnostics", crypto]),
         module("LFTorch", ["CTorch", "LFDiagnostics"]),
         .target(
             name: "CTorch",

@@ -3,7 +3,7 @@ public import LFDiagnostics
 import LFJSON
 public import LFTorch
 
-/// The named tensors of a checkpoint: one safetensors file, or the shards that an index lists.
+/// The named tensors of a checkpoint: one safetensors file, the shards that an index lists, or a GGUF file.
 ///
 /// Files are mapped into memory and checked as a whole when opened; a tensor's bytes are read from disk when they are first
 /// touched, and shared with the system's page cache.
@@ -15,6 +15,8 @@ public final class WeightStore {
     /// What the writer noted in the first file, such as `format: pt`.
     public let metadata: [String: String]
     private let places: [String: Place]
+    /// Set where the weights lie in a GGUF file.
+    private let gguf: GGUFWeights?
 
     private struct Place {
         let file: MappedFile
@@ -41,6 +43,8 @@ public final class WeightStore {
         }
         let index = folder + "/model.safetensors.index.json"
         if isPresent(index) { return try open(index: index, in: folder) }
+        let gguf = folder + "/" + GGUFWeights.fileName
+        if isPresent(gguf) { return WeightStore(path: folder, try GGUFWeights(path: gguf)) }
         throw missingWeights(in: folder)
     }
 
@@ -83,6 +87,11 @@ public final class WeightStore {
             path: folder, shards: order.compactMap { shards[$0] }, index: index, fileOfTensor: fileOfTensor)
     }
 
+    private init(path: String, _ gguf: GGUFWeights) {
+        (self.path, self.gguf, names) = (path, gguf, gguf.names)
+        (places, metadata) = ([:], [:])
+    }
+
     /// - Parameter fileOfTensor: Decides between shards that hold a tensor of the same name, and must be fulfilled.
     private init(
         path: String, shards: [Shard], index: String = "", fileOfTensor: [String: String] = [:]
@@ -105,24 +114,32 @@ public final class WeightStore {
         self.path = path
         self.names = names
         self.places = places
+        gguf = nil
         metadata = shards.first?.header.metadata ?? [:]
     }
 
-    public func contains(_ name: String) -> Bool { places[name] != nil }
+    public func contains(_ name: String) -> Bool { shape(of: name) != nil }
     /// The sizes of a tensor; nil where there is none of that name.
-    public func shape(of name: String) -> [Int]? { places[name]?.entry.shape }
+    public func shape(of name: String) -> [Int]? { places[name]?.entry.shape ?? gguf?.shape(of: name) }
     /// The element type of a tensor; nil where there is none of that name.
-    public func dtype(of name: String) -> DType? { places[name]?.entry.dtype }
+    public func dtype(of name: String) -> DType? { places[name]?.entry.dtype ?? gguf?.dtype(of: name) }
     /// The size of all tensors together.
-    public var byteCount: Int { places.values.reduce(0) { $0 + $1.entry.range.count } }
+    public var byteCount: Int {
+        gguf?.byteCount ?? places.values.reduce(0) { $0 + $1.entry.range.count }
+    }
 
-    /// A tensor on the mapped file itself, without a copy (unless the file places it at an odd address).
+    /// A tensor on the mapped file itself, without a copy, unless the file places it at an odd address or holds it otherwise.
     ///
     /// Writing to it in place changes neither the file nor what another process sees, but every later tensor of that name
     /// from this store.
     ///
     /// - Throws: `UserError` naming the file and the tensor.
     public func tensor(_ name: String) throws(UserError) -> Tensor {
+        do throws(TorchError) {
+            if let tensor = try gguf?.tensor(name) { return tensor }
+        } catch {
+            throw Self.unloadable(name, at: path, error)
+        }
         guard let place = places[name] else {
             let near = nearestName(to: name, among: names)
             throw UserError(
@@ -143,14 +160,18 @@ public final class WeightStore {
             }
             return try Tensor(noCopy: bytes, entry.shape, entry.dtype, owner: place.file)
         } catch {
-            throw UserError(
-                .failedRun, "tensor \"\(name)\" could not be loaded: \(error.message)", at: place.file.path,
-                remedy: "Free some memory, or use a smaller model.")
+            throw Self.unloadable(name, at: place.file.path, error)
         }
     }
 }
 
 extension WeightStore {
+    private static func unloadable(_ name: String, at path: String, _ error: TorchError) -> UserError {
+        UserError(
+            .failedRun, "tensor \"\(name)\" could not be loaded: \(error.message)", at: path,
+            remedy: "Free some memory, or use a smaller model.")
+    }
+
     private static func isPresent(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0

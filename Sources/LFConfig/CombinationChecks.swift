@@ -85,20 +85,13 @@ private let modelRule = CombinationRule(
     remedy: "Name the folder of the base model."
 ) { $0.isNull("model_name_or_path") }
 
-/// A GGUF file is written, but not read.
-private let modelFileRules =
-    ["model_name_or_path", "ref_model", "reward_model"].map { name in
-        CombinationRule(
-            name, message: "`\(name)` names a GGUF file, which cannot be read yet.",
-            remedy: "Name the Hugging Face folder that the file was made of."
-        ) { $0.optionalString(name).map(isGGUF) ?? false }
-    } + [
-        CombinationRule(
-            "adapter_name_or_path",
-            message: "`adapter_name_or_path` names a GGUF file, which cannot be read yet.",
-            remedy: "Name the PEFT folder that the file was made of."
-        ) { $0.names("adapter_name_or_path").contains(where: isGGUF) }
-    ]
+private let modelFileRules = [
+    CombinationRule(
+        "adapter_name_or_path",
+        message: "`adapter_name_or_path` names a GGUF file: adapters are not read from such files.",
+        remedy: "Name the PEFT folder that the file was made of."
+    ) { $0.names("adapter_name_or_path").contains(where: isGGUF) }
+]
 
 private func isGGUF(_ path: String) -> Bool { path.lowercased().hasSuffix(".gguf") }
 

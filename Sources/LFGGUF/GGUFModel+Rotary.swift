@@ -67,7 +67,8 @@ extension GGUFModel {
     package func rotaryTensors() -> [GGUFTensor] {
         switch rotary.scaling {
         case .llama3(let factor, let low, let high, let limit):
-            let factors = llama3Factors(factor, low: low, high: high, length: Double(limit))
+            let factors = Self.llama3Factors(
+                factor, low: low, high: high, length: Double(limit), theta: rotary.theta, dim: sizes.headDim)
             return [constant("rope_freqs.weight", factors)]
         case .longrope(let short, let long, _, _):
             return [
@@ -86,10 +87,11 @@ extension GGUFModel {
 
     /// Llama 3's stretching: long waves by the whole factor, short ones not at all, those between in part (transformers
     /// `modeling_rope_utils.py`).
-    private func llama3Factors(_ factor: Double, low: Double, high: Double, length: Double) -> [Float] {
-        let headDim = sizes.headDim
-        return (0..<headDim / 2).map { pair in
-            let frequency = Float(1) / Float(pow(Float(rotary.theta), Float(2 * pair) / Float(headDim)))
+    static func llama3Factors(
+        _ factor: Double, low: Double, high: Double, length: Double, theta: Double, dim: Int
+    ) -> [Float] {
+        (0..<dim / 2).map { pair in
+            let frequency = Float(1) / Float(pow(Float(theta), Float(2 * pair) / Float(dim)))
             let wave = 2 * Double.pi / Double(frequency)
             if wave < length / high { return 1 }
             if wave > length / low { return Float(factor) }

@@ -66,9 +66,26 @@ package enum TensorType: UInt32, Sendable, CaseIterable {
 
     /// The weights that bytes stand for.
     package func decode(_ bytes: [UInt8], count: Int) -> [Float] {
+        bytes.withUnsafeBytes { decode($0, count: count) }
+    }
+
+    /// The weights that bytes stand for, found by all cores.
+    package func decode(_ bytes: UnsafeRawBufferPointer, count: Int) -> [Float] {
         precondition(bytes.count == byteCount(of: count), "\(bytes.count) bytes do not hold \(count) weights")
+        let blocks = count / blockWeights
+        let share = max(1, min(blocks, 1 << 16 / blockWeights))
         return [Float](unsafeUninitializedCapacity: count) { output, initialized in
-            if let target = output.baseAddress { lf_gguf_decode(rawValue, bytes, count, target) }
+            if let from = bytes.baseAddress, let to = output.baseAddress {
+                nonisolated(unsafe) let source = from.assumingMemoryBound(to: UInt8.self)
+                nonisolated(unsafe) let target = to
+                DispatchQueue.concurrentPerform(iterations: (blocks + share - 1) / share) { index in
+                    let first = index * share
+                    let length = min(share, blocks - first) * blockWeights
+                    lf_gguf_decode(
+                        rawValue, source + byteCount(of: first * blockWeights), length,
+                        target + first * blockWeights)
+                }
+            }
             initialized = count
         }
     }

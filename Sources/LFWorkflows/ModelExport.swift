@@ -261,8 +261,10 @@ private struct ModelExport {
 private func requireOtherFolder(_ directory: String, model folder: String, _ arguments: ModelArguments) throws
 {
     let target = resolvedPath(directory)
-    let base = resolvedPath(folder)
-    guard target != base, !target.hasPrefix(base + "/") else {
+    // Of a GGUF file the folder that it lies in: an export removes such files of earlier ones.
+    let isFile = isGGUFName(arguments.modelNameOrPath)
+    let base = isFile ? parentDirectory(of: resolvedPath(arguments.modelNameOrPath)) : resolvedPath(folder)
+    guard target != base, isFile || !target.hasPrefix(base + "/") else {
         throw UserError(
             .configuration,
             "export_dir is \(target == base ? "the folder" : "inside the folder") of model_name_or_path.",

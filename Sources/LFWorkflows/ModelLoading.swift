@@ -296,8 +296,8 @@ struct ModelLoader {
     }
 }
 
-/// The folder that a model or adapter name stands for: a folder here, else one downloaded from the Hugging Face hub, or
-/// from ModelScope where `USE_MODELSCOPE_HUB` says so.
+/// The folder that a model or adapter name stands for: a folder here, one made of a GGUF file, else one downloaded from the Hugging
+/// Face hub, or from ModelScope where `USE_MODELSCOPE_HUB` says so.
 ///
 /// A name is resolved once, so that a run sees one state of a repository throughout.
 ///
@@ -306,6 +306,14 @@ func localFolder(_ name: String, key: String, _ model: ModelArguments) throws ->
     var isDirectory: ObjCBool = false
     if FileManager.default.fileExists(atPath: name, isDirectory: &isDirectory), isDirectory.boolValue {
         return name
+    }
+    if isGGUFName(name) {
+        return try downloadedFolders.withLock { folders in
+            if let folder = folders[name] { return folder }
+            let folder = try ggufModelFolder(name, key: key)
+            folders[name] = folder
+            return folder
+        }
     }
     let environment = ProcessInfo.processInfo.environment
     let service = HubService(environment: environment)

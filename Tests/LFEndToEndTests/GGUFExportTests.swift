@@ -167,8 +167,11 @@ import Testing
                 ],
                 64, "cannot write a model of the type \"gpt2\""
             ),
-            (["model_name_or_path": "models/m.gguf"], 64, "names a GGUF file, which cannot be read yet"),
-            (["adapter_name_or_path": "a.gguf"], 64, "names a GGUF file, which cannot be read yet"),
+            (
+                ["model_name_or_path": "models/m.gguf"], 64,
+                "names the GGUF file \"models/m.gguf\", which is not"
+            ),
+            (["adapter_name_or_path": "a.gguf"], 64, "adapters are not read from such files"),
         ]
         for (changes, status, words) in cases {
             let outcome = try workplace.run("export", ExportTests.settings.with(changes))

@@ -1,7 +1,7 @@
 extension ArgumentCatalogue {
     static let modelTable = """
         ## Model
-        model_name_or_path | string? | - | yes | Folder of the base model: `config.json`, weights, tokenizer. Required.
+        model_name_or_path | string? | - | yes | Folder of the base model (`config.json`, weights, tokenizer), or a GGUF file. Required.
         adapter_name_or_path | names? | - | yes | Folders of LoRA adapters. All are merged in order, but the last, which training continues unless `create_new_adapter` is set.
         adapter_folder | string? | - | no: Write the folder into `adapter_name_or_path`. | Folder inside the adapter's hub repository.
         cache_dir | string? | - | yes | Where downloads are kept. Model and adapter folders are read where they are.
