@@ -106,9 +106,18 @@ private func explained(_ error: TorchError) -> String {
     case .outOfMemory:
         "\(error). Lower per_device_train_batch_size or cutoff_len, or raise gradient_accumulation_steps instead."
     case .communication:
-        "Another process of the run is gone, or does not answer within ddp_timeout (\(error)). The process that failed first says why."
+        "Another process of the run is gone, or does not answer within ddp_timeout (\(error.operation): \(plainReason(error.message))). The process that failed first says why."
     case .peerFailure: error.message
     case .invalidArgument, .internalError:
         "\(error). This is a defect of the program; please report it with the configuration."
     }
+}
+
+/// Gloo's own words without the place in its source and its advice.
+private func plainReason(_ message: String) -> Substring {
+    var text = message[...]
+    if let advice = text.range(of: " This is typically caused") { text = text[..<advice.lowerBound] }
+    if text.hasPrefix("["), let place = text.range(of: "] ") { text = text[place.upperBound...] }
+    while text.last == "." { text = text.dropLast() }
+    return text
 }

@@ -206,6 +206,32 @@ import Testing
         #expect(other.problems == ["Process \(failing) failed: \(reason)"])
     }
 
+    /// A process of another machine that is killed without a launcher leaves the loss of a connection, said in plain words.
+    @Test func theLossOfAConnectionIsSaidPlainly() throws {
+        let places = [try Workplace(), try Workplace()]
+        let mark = UUID().uuidString
+        let log = places[0].path + "/out/trainer_log.jsonl"
+        let isOver = Mutex(false)
+        Thread.detachNewThread {
+            while !isOver.withLock({ $0 }) {
+                usleep(2000)
+                let lines = FileManager.default.contents(atPath: log)?.count { $0 == 0x0A } ?? 0
+                guard lines >= 2, let process = Self.process(of: 1, mark) else { continue }
+                kill(process, SIGKILL)
+                return
+            }
+        }
+        defer { isOver.withLock { $0 = true } }
+        let settings = Self.settings.with(["max_steps": "3000"])
+        let outcomes = try Self.machines(
+            places, [settings, settings], [["LF_TEST": mark], ["LF_TEST": mark]])
+        #expect(outcomes[0].status == 76, "\(outcomes[0].log)")
+        let said = try #require(outcomes[0].problems.first)
+        #expect(said.hasPrefix("Another process of the run is gone, or does not answer within ddp_timeout ("))
+        #expect(said.hasSuffix("). The process that failed first says why."))
+        #expect(!said.contains("pair.cc") && !said.contains("typically"), "\(said)")
+    }
+
     /// A process that was killed before it joined is not waited for: its launcher has the others told.
     @Test func whatALauncherKnowsOfItsProcessIsToldHere() throws {
         let places = [try Workplace(), try Workplace()]
