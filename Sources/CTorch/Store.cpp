@@ -1,6 +1,7 @@
 // Texts and counters that the processes of a run share: c10d's TCPStore, out of libtorch.
 #include "Store.hpp"
 
+#include <csignal>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -21,6 +22,9 @@ static c10::intrusive_ptr<c10d::Store> connected_store(const lf_process_place &p
 lf_status lf_store_open(const lf_process_place *place, lf_store_t *out) {
     return guarded([&] {
         auto result = std::make_unique<lf_store>();
+        // Gloo writes to connections that another process may just have closed, which must be an error and not the end of this one.
+        struct sigaction now;
+        if (sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
         // One connection for all: the store looks up the name of each, and answers nobody meanwhile.
         result->value = connected_store(*place);
         result->watch = std::make_shared<Watch>(result->value, *place);
