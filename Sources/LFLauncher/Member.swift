@@ -70,7 +70,7 @@ final class Lifeline {
 }
 
 /// Requests to stop that this process gets and passes on.
-enum StopSignals {
+package enum StopSignals {
     private static let received = Atomic<Int>(0)
     private static let signals = [SIGINT, SIGTERM, SIGHUP]
 
@@ -81,9 +81,12 @@ enum StopSignals {
         // The first use makes the counter; that must not happen in a signal handler.
         received.store(0, ordering: .relaxed)
         for number in signals {
-            signal(number) { _ in StopSignals.received.add(1, ordering: .relaxed) }
+            signal(number) { _ in StopSignals.note() }
         }
     }
+
+    /// Counts a request, as a signal does.
+    package static func note() { received.add(1, ordering: .relaxed) }
 
     static func unwatch() { for number in signals { signal(number, SIG_DFL) } }
 }

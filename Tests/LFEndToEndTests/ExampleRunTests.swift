@@ -12,8 +12,9 @@ import Testing
 
     static let mergingFiles: [String] = files.filter { $0.contains("/merge_lora/") }
     static let talkingFiles: [String] = files.filter { $0.contains("/inference/") }
-    static let trainingFiles: [String] = files.filter {
-        !$0.contains("/merge_lora/") && !$0.contains("/inference/")
+    static let evaluatingFiles: [String] = files.filter { $0.contains("/evaluation/") }
+    static let trainingFiles: [String] = files.filter { file in
+        !(mergingFiles + talkingFiles + evaluatingFiles).contains(file)
     }
 
     /// The arguments that a file's first lines give for the demo's model, the command first.
@@ -36,7 +37,7 @@ import Testing
     private func project(_ scratch: Workplace) throws -> String {
         let folder = scratch.path + "/project"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        for name in ["examples", "demo", "data"] {
+        for name in ["examples", "demo", "data", "Fixtures"] {
             try FileManager.default.createSymbolicLink(
                 atPath: "\(folder)/\(name)", withDestinationPath: "\(Self.project)/\(name)")
         }
@@ -68,7 +69,7 @@ import Testing
     /// Trains first what the file merges or talks with.
     private func trainAdapter(for file: String, in folder: String) throws {
         guard file.contains("_lora_") else { return }
-        let name = file.split(separator: "/").last ?? ""
+        let name = (file.split(separator: "/").last ?? "").replacingOccurrences(of: "_eval.", with: "_sft.")
         try train("examples/train_lora/\(name)", in: folder, output: nil)
     }
 
@@ -80,6 +81,18 @@ import Testing
         #expect(outcome.status == 0, "\(file): \(outcome.log)")
         let name = (file as NSString).lastPathComponent.dropLast(".yaml".count)
         #expect(scratch.names(in: "project/output/\(name)") == ExportTests.files)
+    }
+
+    @Test(arguments: evaluatingFiles) func evaluatesTheDemoModel(_ file: String) throws {
+        let scratch = try Workplace()
+        let folder = try project(scratch)
+        try trainAdapter(for: file, in: folder)
+        let outcome = try Program.run(demoArguments(file), in: folder)
+        #expect(outcome.status == 0, "\(file): \(outcome.log)")
+        #expect(
+            scratch.names(in: "project/saves/llama3-8b/lora/eval").sorted() == [
+                "results.json", "results.log",
+            ])
     }
 
     @Test(arguments: talkingFiles) func talksOnTheDemoModel(_ file: String) throws {

@@ -17,8 +17,12 @@ import Testing
     }
 
     /// Runs a script in several processes; what they write into `$OUT` is returned by file name.
+    ///
+    /// - Parameter stop: The file in `$OUT` at whose coming the launcher is told to stop. A signal would reach the servers that other tests run in
+    ///   this process, too.
     static func run(
-        _ script: String, processes: Int = 3, _ change: (inout LaunchRequest) -> Void = { _ in }
+        _ script: String, processes: Int = 3, stoppedAt stop: String? = nil,
+        _ change: (inout LaunchRequest) -> Void = { _ in }
     ) throws -> Outcome {
         let folder = NSTemporaryDirectory() + "lf-launch-" + UUID().uuidString
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -30,6 +34,13 @@ import Testing
         try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: temporary) }
         let reports = Mutex<[String]>([])
+        if let stop {
+            Thread.detachNewThread {
+                let deadline = monotonicSeconds() + 30
+                while access(folder + "/" + stop, F_OK) != 0, monotonicSeconds() < deadline { usleep(10_000) }
+                StopSignals.note()
+            }
+        }
         let start = monotonicSeconds()
         let status = try Supervisor(
             request, command: ["/bin/sh", "-c", script],
@@ -117,8 +128,8 @@ import Testing
     /// After Ctrl-C a process that still writes is waited for, though it has ended another one at once.
     @Test func ctrlCLeavesTimeToWrite() throws {
         let outcome = try Self.run(
-            "case $RANK in 0) trap : INT; kill -INT $PPID; sleep 1; sleep 1; sleep 1.2; echo whole > $OUT/model; exit 130;; *) trap 'trap - INT; kill -INT $$' INT; sleep 0.6; sleep 60;; esac",
-            processes: 2)
+            "case $RANK in 0) trap : INT; : > $OUT/ready; sleep 1; sleep 1; sleep 1.2; echo whole > $OUT/model; exit 130;; *) trap 'trap - INT; kill -INT $$' INT; sleep 0.6; sleep 60;; esac",
+            processes: 2, stoppedAt: "ready")
         #expect(outcome.files["model"] == "whole\n")
         #expect(outcome.status == 130 && outcome.reports.isEmpty, "\(outcome.reports)")
     }
