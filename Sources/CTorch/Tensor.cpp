@@ -72,6 +72,8 @@ void lf_keep_freed_memory(void) {
     mallopt(M_TOP_PAD, 64 << 20);
 }
 
+void lf_prefer_huge_pages(void) { setenv("THP_MEM_ALLOC_ENABLE", "1", 0); }
+
 void lf_trim_memory(void) { malloc_trim(0); }
 void lf_set_threads(int count) { at::set_num_threads(count); }
 int lf_threads(void) { return at::get_num_threads(); }

@@ -51,6 +51,7 @@ package struct AnsweringModel {
     /// - Throws: `UserError` for whatever a person can mend.
     package init(_ config: ResolvedConfig, today: PromptDate = .today, label: String) throws {
         TorchRuntime.keepFreedMemory()
+        TorchRuntime.preferHugePages()
         threads = config.training.threads
         if let threads { TorchRuntime.setThreads(threads) }
         let logger = Logger(label: label)

@@ -23,6 +23,7 @@ public func generationBenchmark(
             .configuration, "The precision \"\(precision)\" is unknown.", remedy: "Use fp32 or bf16.")
     }
     TorchRuntime.keepFreedMemory()
+    TorchRuntime.preferHugePages()
     TorchRuntime.setThreads(threads)
     var prompts: [[Int32]] = []
     try JSONValue.forEachLine(path: path) { _, value in

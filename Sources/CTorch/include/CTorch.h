@@ -37,6 +37,9 @@ lf_status lf_fail_with(lf_status status, const char *message);
 const char *lf_version(void);
 /// Keeps freed memory in the process: glibc would unmap large tensors and fault them in again at every step.
 void lf_keep_freed_memory(void);
+/// Asks the system for huge pages where large tensors lie, unless the user's environment says otherwise.
+/// Has an effect only before the first tensor: libtorch reads THP_MEM_ALLOC_ENABLE once.
+void lf_prefer_huge_pages(void);
 /// Gives unused heap pages back to the system.
 void lf_trim_memory(void);
 void lf_set_threads(int count);
