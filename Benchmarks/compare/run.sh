@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the same jobs with the Python original and with this program, in turn, and prints the ratios.
 # Usage: Benchmarks/compare/run.sh [--jobs dpo,sft,…|all] [--model small|half|FOLDER|HUB/NAME] [--rounds 3] [--steps 12] [--precision fp32|bf16|both]
-#                                  [--side both|upstream|ours] [--threads 2]
+#                                  [--side both|upstream|ours] [--threads 2] [--unsloth VENV]
 # UPSTREAM_VENV names a virtual environment that holds the original already; else one is made in the folder that COMPARE_WORK names, or .build/compare.
 set -euo pipefail
 
