@@ -167,7 +167,8 @@ public final class LanguageModel {
     /// Log-probabilities of the stream's targets, `[N]` in nats, float32.
     public func logProbs(_ hidden: Tensor, _ stream: DeviceStream) throws(TorchError) -> Tensor {
         let (hidden, head) = try parts.head.factors(hidden)
-        return try headLogProbs(hidden, head, rows: stream.targetRows, ids: stream.targetIDs)
+        return try stream.perTarget(
+            headLogProbs(hidden, head, rows: stream.scoredRows, ids: stream.scoredIDs))
     }
 
     /// The same, with what else the head can say about the targets.
@@ -175,9 +176,13 @@ public final class LanguageModel {
         _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil
     ) throws(TorchError) -> TokenScores {
         let (hidden, head) = try parts.head.factors(hidden)
-        return try headScores(
-            hidden, head, rows: stream.targetRows, ids: stream.targetIDs, accuracy: accuracy,
+        var scores = try headScores(
+            hidden, head, rows: stream.scoredRows, ids: stream.scoredIDs, accuracy: accuracy,
             entropyOfTop: entropyOfTop)
+        scores.logProbs = try stream.perTarget(scores.logProbs)
+        if let correct = scores.correct { scores.correct = try stream.perTarget(correct) }
+        if let entropy = scores.entropy { scores.entropy = try stream.perTarget(entropy) }
+        return scores
     }
 
     /// `KL(q ‖ p)` at the targets' rows, `[N]` in nats: p this model's distribution, q that of another model's hidden states
@@ -186,7 +191,8 @@ public final class LanguageModel {
         _ hidden: Tensor, from reference: (hidden: Tensor, head: HeadWeights), _ stream: DeviceStream
     ) throws(TorchError) -> Tensor {
         let (hidden, head) = try parts.head.factors(hidden)
-        return try headDivergence(hidden, head, from: reference, rows: stream.targetRows)
+        return try stream.perTarget(
+            headDivergence(hidden, head, from: reference, rows: stream.scoredRows))
     }
 
     /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.

@@ -16,6 +16,11 @@ public final class DeviceStream {
     public let targetIDs: Tensor
     /// int64 `[N]`: the sequence that each score belongs to.
     public let targetSequences: Tensor
+    /// int64 `[M]`, M ≤ N: rows and tokens of which a head computes scores; `perTarget` hands them out.
+    package let scoredRows: Tensor
+    package let scoredIDs: Tensor
+    /// int64 `[N]`: each target's place among the scores; nil where there is one for each.
+    private let scoreOfTarget: Tensor?
     public let host: TokenStream
     /// Tokens of the batch, T.
     public var tokenCount: Int { host.tokenCount }
@@ -40,6 +45,20 @@ public final class DeviceStream {
         targetRows = try Tensor(stream.targetRows.map { Int64($0) }).to(device)
         targetIDs = try Tensor(stream.targetIDs.map { Int64($0) }).to(device)
         targetSequences = try Tensor(stream.targetSequences.map { Int64($0) }).to(device)
+        let distinct = stream.distinctTargets()
+        guard distinct.rows.count < stream.targetCount else {
+            (scoredRows, scoredIDs, scoreOfTarget) = (targetRows, targetIDs, nil)
+            return
+        }
+        scoredRows = try Tensor(distinct.rows.map { Int64($0) }).to(device)
+        scoredIDs = try Tensor(distinct.ids.map { Int64($0) }).to(device)
+        scoreOfTarget = try Tensor(distinct.scoreOfTarget.map { Int64($0) }).to(device)
+    }
+
+    /// What a head says of `scoredRows` and `scoredIDs`, for every target: `[M]` gives `[N]`.
+    package func perTarget(_ scores: Tensor) throws(TorchError) -> Tensor {
+        guard let scoreOfTarget else { return scores }
+        return try scores.selecting(scoreOfTarget)
     }
 
     /// The next of few sizes: up to 63 every one, up to 255 multiples of 16, beyond multiples of 64.

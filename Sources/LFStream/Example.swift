@@ -8,8 +8,8 @@ public struct LabeledSequence: Sendable, Equatable {
     public var inputIDs: [Int32]
     /// `inputIDs` where the token is learned, else `ignoreIndex`.
     public var labels: [Int32]
-    /// Whether it is from the same conversation as the sequence before it in the example. What both begin with is then
-    /// computed once.
+    /// Whether it is from the same conversation as the sequence before it in the example. Packing keeps both together, for what
+    /// they begin with is computed once within a batch.
     public var sharesBeginning: Bool
 
     public init(inputIDs: [Int32], labels: [Int32], sharesBeginning: Bool = false) {

@@ -1,13 +1,14 @@
 /// A batch as one flat stream of tokens: host buffers that the trainer turns into tensors.
 ///
-/// Nothing is padded. Segments say who may see whom; a preference pair is three segments, its prompt computed once.
+/// Nothing is padded. Segments say who may see whom: they are a tree, in which a beginning that several sequences have in common
+/// stands once. A preference pair is three segments, its prompt computed once.
 public struct TokenStream: Sendable, Equatable {
     /// A run of consecutive tokens that see themselves causally and, wholly, the segment that they continue.
     public struct Segment: Sendable, Equatable {
         public var range: Range<Int>
         /// The earlier segment whose tokens (and whose own prefix) come before this one's; nil for a sequence of its own.
         public var prefix: Int?
-        /// The sequences that run through it; a shared prompt belongs to both answers.
+        /// The sequences that run through it, each up to its last row; a shared prompt belongs to both answers.
         public var sequences: [Int]
 
         public init(range: Range<Int>, prefix: Int? = nil, sequences: [Int] = []) {
@@ -39,8 +40,53 @@ public struct TokenStream: Sendable, Equatable {
     /// the summed loss of a global batch by (`num_items_in_batch`).
     public var labelCount = 0
 
+    /// Tokens of all sequences, shared ones counted in each.
+    public var sequenceTokenCount = 0
+
+    /// Tokens that are computed, T.
     public var tokenCount: Int { inputIDs.count }
     public var targetCount: Int { targetIDs.count }
 
     public init() {}
+
+    /// How many of some sequences each token belongs to, `[T]`.
+    package func useCounts(where isMember: (Int) -> Bool = { _ in true }) -> [Int] {
+        var changes = Array(repeating: 0, count: tokenCount + 1)
+        for segment in segments {
+            for sequence in segment.sequences where isMember(sequence) {
+                let last = Int(lastRows[sequence])
+                changes[segment.range.lowerBound] += 1
+                changes[segment.range.contains(last) ? last + 1 : segment.range.upperBound] -= 1
+            }
+        }
+        var count = 0
+        return changes.dropLast().map { change in
+            count += change
+            return count
+        }
+    }
+
+    /// The scores that the targets need: a row's score of a token is computed once for all sequences that ask for it.
+    ///
+    /// - Returns: The rows and tokens `[M]`, in the order of the targets that need them first, and for each target its score, `[N]`.
+    package func distinctTargets() -> (rows: [Int32], ids: [Int32], scoreOfTarget: [Int32]) {
+        var rows: [Int32] = [], ids: [Int32] = [], scoreOfTarget: [Int32] = []
+        scoreOfTarget.reserveCapacity(targetCount)
+        // Scores of one row are a list: its latest, and the one before each.
+        var latest = Array(repeating: Int32(-1), count: tokenCount)
+        var previous: [Int32] = []
+        for (row, id) in zip(targetRows, targetIDs) {
+            var score = latest[Int(row)]
+            while score >= 0, ids[Int(score)] != id { score = previous[Int(score)] }
+            if score < 0 {
+                score = Int32(rows.count)
+                rows.append(row)
+                ids.append(id)
+                previous.append(latest[Int(row)])
+                latest[Int(row)] = score
+            }
+            scoreOfTarget.append(score)
+        }
+        return (rows, ids, scoreOfTarget)
+    }
 }

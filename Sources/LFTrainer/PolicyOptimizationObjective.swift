@@ -14,7 +14,7 @@ public import LFTorch
 public final class PolicyOptimizationObjective: Objective {
     public typealias Settings = FinetuningArguments.PolicyOptimization
 
-    public let collator = Collator()
+    public let collator: Collator
     private let model: LanguageModel
     private let head: ValueHead
     private let reference: ReferencePolicy
@@ -43,11 +43,13 @@ public final class PolicyOptimizationObjective: Objective {
     ///   - shuffles: Whether each pass over a buffer has its own order.
     ///   - dropoutGenerator: What the head's dropout draws from in training.
     ///   - rolloutGenerator: What answers and orders are drawn from.
+    ///   - collator: How answers are laid out.
     public init(
         _ model: LanguageModel, head: ValueHead, reference: ReferencePolicy, rewardModel: any AnswerScoring,
         settings: Settings, options: GenerationOptions, training: TrainingArguments, shuffles: Bool,
-        dropoutGenerator: Generator, rolloutGenerator: Generator
+        dropoutGenerator: Generator, rolloutGenerator: Generator, collator: Collator = Collator()
     ) {
+        self.collator = collator
         self.model = model
         self.head = head
         self.reference = reference

@@ -46,11 +46,7 @@ extension LanguageModel {
     func meanLogits(
         _ name: String, _ perToken: Tensor, _ batch: DeviceStream, over isMember: (Int) -> Bool
     ) throws(TorchError) -> Metric {
-        var weights = Array(repeating: Float(0), count: batch.host.tokenCount)
-        for segment in batch.host.segments {
-            let uses = Float(segment.sequences.count(where: isMember))
-            for row in segment.range { weights[row] = uses }
-        }
+        let weights = batch.host.useCounts(where: isMember).map { Float($0) }
         let total = weights.reduce(0, +)
         let mean = try (perToken * Tensor(weights).to(device)).sum() / Double(max(total, 1))
         return Metric(name, mean, weight: Double(total))

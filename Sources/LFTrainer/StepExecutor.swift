@@ -11,7 +11,7 @@ struct StepOutcome {
     var gradNorm = 0.0
     /// What this process measured.
     var metrics: [Metric] = []
-    /// Input tokens of all processes.
+    /// Input tokens of all processes, shared ones counted in each sequence.
     var tokenCount = 0
     /// Whether no process had an example to learn from.
     var isEmpty = false
@@ -82,7 +82,7 @@ final class DataParallelExecutor: StepExecutor {
     private func apply(
         _ update: Update, share: Double, _ learningRate: Double, _ outcome: inout StepOutcome
     ) throws {
-        let tokens = update.batches.reduce(0) { $0 + $1.stream.tokenCount }
+        let tokens = update.batches.reduce(0) { $0 + $1.stream.sequenceTokenCount }
         let all = try communicator.gathered([update.divisor, Double(tokens), Double(update.batches.count)])
         let divisor = all.reduce(0) { $0 + $1[0] }
         outcome.tokenCount += Int(all.reduce(0) { $0 + $1[1] })

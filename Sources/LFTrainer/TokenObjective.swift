@@ -37,8 +37,8 @@ public final class TokenObjective: Objective {
         self.reference = reference
         self.noise = noise
         self.routerLoss = routerLoss
-        // Noise is drawn for each sequence by its own length, and routers are balanced over each sequence's own tokens.
-        collator = Collator(sharesPrefixes: noise == nil && routerLoss == nil)
+        // Noise is drawn for each sequence by its own length.
+        collator = Collator(sharesPrefixes: noise == nil)
         self.reportsAccuracy = reportsAccuracy
         self.reportsPerplexity = reportsPerplexity
     }
@@ -111,10 +111,14 @@ public final class TokenObjective: Objective {
     ) throws(TorchError) -> (losses: Tensor, correct: Tensor?, balance: Tensor?) {
         let output = try model.forward(batch, noise: noise)
         let hidden = output.hidden
-        let balance: Tensor? =
-            if let routerLoss, !output.routerLogits.isEmpty { try routerLoss(output.routerLogits) } else {
-                nil
-            }
+        var balance: Tensor?
+        if let routerLoss, !output.routerLogits.isEmpty {
+            let uses = batch.host.useCounts()
+            balance = try routerLoss(
+                output.routerLogits,
+                uses: uses.allSatisfy { $0 == 1 }
+                    ? nil : Tensor(uses.map { Float($0) }).to(model.device))
+        }
         let scores = try model.tokenScores(
             hidden, batch, accuracy: accuracy, entropyOfTop: loss.entropyOfTop)
         var divergence: Tensor?

@@ -22,7 +22,7 @@ import Testing
         model.recomputedLayers = recomputed
         var sums: [Double] = []
         for batch in batches {
-            let host = Collator(sharesPrefixes: sharesPrefixes).stream(of: batch)
+            let host = Collator(sharesPrefixes: sharesPrefixes, leastShared: 1).stream(of: batch)
             let stream = try DeviceStream(host, on: .cpu)
             let logProbs = try model.logProbs(model.hiddenStates(stream), stream)
             let perSequence = try logProbs.groupSum(stream.targetSequences, count: host.sequenceCount)

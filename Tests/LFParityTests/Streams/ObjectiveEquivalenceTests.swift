@@ -21,7 +21,7 @@ import Testing
 
     /// One optimizer step's loss and gradients over some batches.
     func step(
-        _ batches: [[Example]], collator: Collator = Collator(), _ trainable: TrainableWeights,
+        _ batches: [[Example]], collator: Collator = Collator(leastShared: 1), _ trainable: TrainableWeights,
         _ objective: any Objective
     ) throws -> Measurement {
         let streams = batches.map { collator.stream(of: $0) }
@@ -78,9 +78,9 @@ import Testing
             let objective = RewardObjective(model, head: head, dropoutGenerator: try Generator(seed: 1))
             return try step(batches, collator: collator, trainable, objective)
         }
-        let shared = try measured([examples], Collator())
+        let shared = try measured([examples], Collator(leastShared: 1))
         try expectSame(try measured([examples], Collator(sharesPrefixes: false)), shared)
-        try expectSame(try measured(examples.map { [$0] }, Collator()), shared)
+        try expectSame(try measured(examples.map { [$0] }, Collator(leastShared: 1)), shared)
         let plain = try measured(examples.map { [$0] }, Collator(sharesPrefixes: false))
         try expectSame(plain, shared)
     }
@@ -179,7 +179,9 @@ import Testing
                 prompt: index * 5 % 7, chosen: 2 + index * 3 % 5, rejected: 1 + index * 4 % 9,
                 seed: 3 * index + 1)
         }
-        func measured(_ batches: [[Example]], _ collator: Collator = Collator()) throws -> Measurement {
+        func measured(
+            _ batches: [[Example]], _ collator: Collator = Collator(leastShared: 1)
+        ) throws -> Measurement {
             let (model, trainable) = try tiny.make()
             let isFree = [.orpo, .simpo].contains(settings.loss)
             let objective = PreferenceObjective(
@@ -196,7 +198,7 @@ import Testing
     /// same prompt, far from the reference or near to it.
     @Test(arguments: TinyModel.all) func feedbackDoesNotNoticeBatching(_ tiny: TinyModel) throws {
         func measured(
-            _ size: Int, unrelatedSeed: Int, _ collator: Collator = Collator()
+            _ size: Int, unrelatedSeed: Int, _ collator: Collator = Collator(leastShared: 1)
         ) throws -> (
             Measurement, distance: Double
         ) {
@@ -250,7 +252,7 @@ import Testing
             let objective = FeedbackObjective(model, reference: reference, settings: settings)
             return try step([examples], collator: collator, trainable, objective)
         }
-        try expectSame(try measured(Collator(sharesPrefixes: false)), try measured(Collator()))
+        try expectSame(try measured(Collator(sharesPrefixes: false)), try measured(Collator(leastShared: 1)))
     }
 
     /// A batch may hold only one kind of answer.

@@ -28,7 +28,8 @@ import Testing
 
     /// The same with all of them in one stream.
     func together(
-        _ examples: [Example], weights: [Double], _ tiny: TinyModel, collator: Collator = Collator()
+        _ examples: [Example], weights: [Double], _ tiny: TinyModel,
+        collator: Collator = Collator(leastShared: 1)
     ) throws -> (sums: [Double], grads: [(name: String, grad: Tensor)], stream: TokenStream) {
         let (model, trainable) = try tiny.make()
         let host = collator.stream(of: examples)
@@ -97,7 +98,7 @@ import Testing
                 / objective.lossDivisor(of: [stream])
         }
         expectSame(
-            [try loss([.supervised(sequences)], Collator())],
+            [try loss([.supervised(sequences)], Collator(leastShared: 1))],
             [try loss([.supervised(sequences)], Collator(sharesPrefixes: false))])
     }
 
@@ -164,7 +165,7 @@ import Testing
             try outcome.loss.backward()
             return (try outcome.loss.item(), try trainable.takeGradients())
         }
-        let shared = try measured(Collator())
+        let shared = try measured(Collator(leastShared: 1))
         let apart = try measured(Collator(sharesPrefixes: false))
         expectSame([shared.loss], [apart.loss])
         try expectSameGradients(shared.grads, apart.grads, within: Self.bound)
