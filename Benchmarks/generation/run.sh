@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Compares greedy generation on the CPU with Python's transformers: the same weights, prompts and number of tokens; `make build` first.
-# Usage: Benchmarks/generation/run.sh [--rounds 3] [--tokens 64] [--threads 2]
+# Compares greedy generation on the CPU with Python's transformers, and with llama.cpp where xllamacpp is there: the same weights, prompts and number
+# of tokens; `make build` first.
+# Usage: Benchmarks/generation/run.sh [--model FOLDER] [--xllamacpp FOLDER] [--rounds 2] [--tokens 64] [--threads 2]
 # UPSTREAM_VENV names a virtual environment with torch and transformers; else that of Benchmarks/compare is used.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
