@@ -24,8 +24,10 @@ struct CodePoints: Equatable {
 
     func intersection(_ other: CodePoints) -> CodePoints {
         var common: [ClosedRange<UInt32>] = []
-        for a in ranges {
-            for b in other.ranges where a.overlaps(b) { common.append(a.clamped(to: b)) }
+        var (own, others) = (ranges[...], other.ranges[...])
+        while let a = own.first, let b = others.first {
+            if a.overlaps(b) { common.append(a.clamped(to: b)) }
+            if a.upperBound < b.upperBound { own.removeFirst() } else { others.removeFirst() }
         }
         return CodePoints(common)
     }

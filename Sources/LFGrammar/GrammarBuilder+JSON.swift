@@ -122,7 +122,7 @@ extension GrammarBuilder {
 
     /// A string that is none of some texts.
     mutating func string(besides texts: [String]) -> Int32 {
-        shared("string besides \(texts)") { builder, first in
+        shared("string besides \(texts.map { Array($0.utf8) })") { builder, first in
             let last = builder.state()
             let free = builder.state()
             let tail = builder.loop(builder.character(), 0, nil, from: free)
@@ -272,7 +272,7 @@ extension GrammarBuilder {
         }
     }
 
-    /// An object: some members in order, of which those that are optional may be left out, then others.
+    /// An object: the given members in their order, then others. Optional members may be missing.
     ///
     /// - Parameter rest: The rule of a member behind the others; nil for none.
     mutating func object(

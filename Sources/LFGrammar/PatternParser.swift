@@ -10,10 +10,6 @@ struct PatternParser {
         }
 
         var complement: CharacterClass { CharacterClass(most.complement, least.complement) }
-
-        func union(_ other: CharacterClass) -> CharacterClass {
-            CharacterClass(least.union(other.least), most.union(other.most))
-        }
     }
 
     private let text: [Unicode.Scalar]
@@ -122,13 +118,15 @@ struct PatternParser {
         // Whether it is the shortest or the longest match changes no language.
         _ = take("?" as Unicode.Scalar)
         if let next, "*+?".unicodeScalars.contains(next) { throw fail("repeats a repetition") }
+        let end = place
+        if try counts() != nil { throw fail("repeats a repetition") }
+        place = end
         return .repeated(node, least: least, most: most)
     }
 
     /// `{2}`, `{2,}` or `{2,5}`; nil for a brace that is a character.
     private mutating func counts() throws(PatternError) -> (Int, Int?)? {
-        _ = take("{")
-        guard let least = number() else { return nil }
+        guard take("{" as Unicode.Scalar), let least = number() else { return nil }
         var most: Int? = least
         if take(",") { most = number() }
         guard take("}") else { return nil }
@@ -148,21 +146,24 @@ struct PatternParser {
 
     private mutating func set() throws(PatternError) -> CharacterClass {
         let isNegated = take("^" as Unicode.Scalar)
-        var found = CharacterClass(CodePoints())
+        var (least, most): ([ClosedRange<UInt32>], [ClosedRange<UInt32>]) = ([], [])
         while !take("]") {
             let first = try member()
             guard next == "-", place + 1 < text.count, text[place + 1] != "]",
                 let low = first.least.single
             else {
-                found = found.union(first)
+                least += first.least.ranges
+                most += first.most.ranges
                 continue
             }
             place += 1
             guard let high = try member().least.single, low <= high else {
                 throw fail("has a range of characters that ends before it begins")
             }
-            found = found.union(CharacterClass(CodePoints([low...high])))
+            least.append(low...high)
+            most.append(low...high)
         }
+        let found = CharacterClass(CodePoints(least), CodePoints(most))
         return isNegated ? found.complement : found
     }
 

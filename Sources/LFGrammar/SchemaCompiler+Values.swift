@@ -187,7 +187,7 @@ extension SchemaCompiler {
         _ parts: [Part], _ schemas: [(JSONObject, [String])]
     ) throws(SchemaError) -> Int32 {
         var names: [String] = []
-        var required: Set<String> = []
+        var required: Set<ExactText> = []
         for (schema, place) in schemas {
             if let value = schema["properties"] {
                 guard let properties = value.object else {
@@ -199,7 +199,7 @@ extension SchemaCompiler {
             guard let list = value.array, list.allSatisfy({ $0.string != nil }) else {
                 throw error(place + ["required"], "must be a list of strings")
             }
-            required.formUnion(list.compactMap(\.string))
+            required.formUnion(list.compactMap(\.string).map(ExactText.init))
         }
         for (schema, place) in schemas {
             names += (schema["required"]?.array ?? []).compactMap(\.string)
@@ -208,8 +208,8 @@ extension SchemaCompiler {
                     place + ["minProperties"], "is not supported beyond the number of required properties")
             }
         }
-        var known: Set<String> = []
-        names = names.filter { known.insert($0).inserted }
+        var known: Set<ExactText> = []
+        names = names.filter { known.insert(ExactText($0)).inserted }
         var members: [(rule: Int32, isRequired: Bool)] = []
         for name in names {
             let own = schemas.compactMap { schema, place -> [String]? in
@@ -217,7 +217,10 @@ extension SchemaCompiler {
                 return schema["additionalProperties"] == nil ? nil : place + ["additionalProperties"]
             }
             members.append(
-                (try member(name, try rule(of: own.map { Part(place: $0) })), required.contains(name)))
+                (
+                    try member(name, try rule(of: own.map { Part(place: $0) })),
+                    required.contains(ExactText(name))
+                ))
         }
         let others = schemas.compactMap { schema, place in
             schema["additionalProperties"] == nil ? nil : place + ["additionalProperties"]
@@ -265,4 +268,11 @@ extension SchemaCompiler {
         let place = schemas.first { $0.0[word] != nil }?.1 ?? []
         throw error(place + [word], "is \(most), less than the least that is asked for, \(least)")
     }
+}
+
+/// A name that equals others of the same bytes only: Swift's strings are equal where they look alike.
+private struct ExactText: Hashable {
+    private let bytes: [UInt8]
+
+    init(_ text: String) { bytes = Array(text.utf8) }
 }

@@ -5,22 +5,34 @@ import LFJSON
 /// nothing is said of any, and alternatives of `oneOf` must exclude one another.
 struct SchemaCompiler {
     /// A schema that a value must obey, by its place in the document, and what of it has been seen to.
+    ///
+    /// Places are told apart by their bytes: two spellings of one character are two names of members.
     struct Part: Hashable {
         var place: [String]
         var done: Set<String> = []
 
-        var key: String {
-            place.joined(separator: "\u{1}") + "\u{2}" + done.sorted().joined(separator: "\u{1}")
+        /// The words, and behind them what is done, between bytes that no text has.
+        var key: [UInt8] {
+            var key: [UInt8] = []
+            for word in place { key += word.utf8 + [0xFF] }
+            for word in done.sorted() { key += [0xFE] + word.utf8 }
+            return key
         }
+
+        static func == (a: Self, b: Self) -> Bool { a.key == b.key }
+
+        func hash(into hasher: inout Hasher) { hasher.combine(key) }
     }
 
     private let document: JSONValue
     /// The place of the document in what errors name.
     private let prefix: [String]
     var builder: GrammarBuilder
-    private var rules: [[String]: Int32] = [:]
+    private var rules: [[[UInt8]]: Int32] = [:]
     /// Rules that are being built, each for the one before it.
     private var nesting = 0
+    /// Schemas that have been combined with others, counted once for each combination.
+    private var combined = 0
 
     /// Most levels of values within one another that a schema may have.
     static let greatestDepth = 100
@@ -30,6 +42,7 @@ struct SchemaCompiler {
     private static let greatestSize = 1 << 17
     private static let greatestChoice = 64
     private static let greatestRuleCount = 5000
+    private static let greatestCombination = 50_000
 
     init(_ document: JSONValue, at prefix: [String], _ builder: GrammarBuilder) {
         self.document = document
@@ -47,16 +60,20 @@ struct SchemaCompiler {
         guard document.serialized().utf8.count <= Self.greatestSize else {
             throw error([], "has more than \(Self.greatestSize) bytes")
         }
-        return try rule(of: [Part(place: [])])
+        let rule = try rule(of: [Part(place: [])])
+        guard !builder.isTooLarge else { throw tooLarge() }
+        return rule
+    }
+
+    private func tooLarge() -> SchemaError {
+        error([], "is too large, or combines too many alternatives with one another")
     }
 
     /// The rule of the values that obey several schemas.
     mutating func rule(of parts: [Part]) throws(SchemaError) -> Int32 {
-        let key = Set(parts.map(\.key)).sorted()
+        let key = Set(parts.map(\.key)).sorted { $0.lexicographicallyPrecedes($1) }
         if let known = rules[key] { return known }
-        guard !builder.isTooLarge, rules.count < Self.greatestRuleCount else {
-            throw error([], "is too large, or combines too many alternatives with one another")
-        }
+        guard !builder.isTooLarge, rules.count < Self.greatestRuleCount else { throw tooLarge() }
         nesting += 1
         defer { nesting -= 1 }
         guard nesting <= Self.greatestNesting else {
@@ -67,7 +84,10 @@ struct SchemaCompiler {
         let first = builder.state(), last = builder.state()
         rules[key] = first
         builder.end(last)
-        try build(try expanded(parts), from: first, to: last)
+        let all = try expanded(parts)
+        combined += all?.count ?? 0
+        guard combined <= Self.greatestCombination else { throw tooLarge() }
+        try build(all, from: first, to: last)
         return first
     }
 
@@ -158,9 +178,9 @@ struct SchemaCompiler {
                 guard let list = schema[word] else { continue }
                 let place = part.place + [word]
                 let count = try alternatives(list, place)
-                if word == "oneOf" { try checkExclusion(count, place) }
                 var rest = parts
                 rest[index].done.insert(word)
+                if word == "oneOf" { try checkExclusion(count, place, beside: rest) }
                 for number in 0..<count {
                     let choice = Part(place: place + [String(number)])
                     // Jumps, unlike calls, may lead round in a circle: that adds no value.
@@ -173,15 +193,35 @@ struct SchemaCompiler {
         try buildValues(parts, from: from, to: to)
     }
 
+    /// An alternative of `oneOf`.
+    private struct Alternative {
+        /// What it sends to, and itself.
+        var parts: [Part]
+        /// The only values that it allows; nil where it lists none.
+        var values: [JSONValue]?
+        /// The types of values that are written for it.
+        var written: Set<ValueType>
+        /// The types of values that it does not forbid.
+        var allowed: Set<ValueType>
+        var required: Set<String>
+    }
+
+    /// - Parameter rest: The schemas that values obey besides.
     /// - Throws: Where a value may obey two alternatives, for all that can be told.
-    private func checkExclusion(_ count: Int, _ place: [String]) throws(SchemaError) {
+    private mutating func checkExclusion(
+        _ count: Int, _ place: [String], beside rest: [Part]
+    ) throws(SchemaError) {
         guard count <= Self.greatestChoice else {
             throw error(place, "has more than \(Self.greatestChoice) alternatives; use anyOf")
         }
+        var alternatives: [Alternative?] = []
+        for number in 0..<count {
+            alternatives.append(try alternative(Part(place: place + [String(number)]), beside: rest))
+        }
         for first in 0..<count {
             for second in first + 1..<max(count, first + 1) {
-                let pair = [first, second].map { Part(place: place + [String($0)]) }
-                guard try exclude(pair[0], pair[1]) else {
+                guard let a = alternatives[first], let b = alternatives[second] else { continue }
+                guard try exclude(a, b) else {
                     throw error(
                         place,
                         "has alternatives (\(first) and \(second)) that one value may obey both of; use anyOf, or tell them apart by their types or by a required property with a const of its own"
@@ -191,17 +231,35 @@ struct SchemaCompiler {
         }
     }
 
-    private func exclude(_ a: Part, _ b: Part) throws(SchemaError) -> Bool {
-        guard let a = try expanded([a]), let b = try expanded([b]) else { return true }
-        let (schemasA, schemasB) = (try objects(a), try objects(b))
-        if ValueType.common(try types(schemasA), try types(schemasB)).isEmpty { return true }
-        if let valuesA = fixedValues(schemasA), let valuesB = fixedValues(schemasB) {
+    /// - Returns: nil where no value obeys it.
+    private mutating func alternative(_ part: Part, beside rest: [Part]) throws(SchemaError) -> Alternative? {
+        guard let parts = try expanded([part]), let all = try expanded(rest + [part]) else { return nil }
+        combined += parts.count + all.count
+        guard combined <= Self.greatestCombination else { throw tooLarge() }
+        let schemas = try objects(parts)
+        var written = try types(objects(all))
+        var allowed = try declaredTypes(schemas) ?? ValueType.spokenOf([])
+        let values = fixedValues(schemas)
+        if let values {
+            let kinds = Set(values.compactMap(ValueType.init(of:)))
+            (written, allowed) = (ValueType.common(written, kinds), ValueType.common(allowed, kinds))
+        }
+        return Alternative(
+            parts: parts, values: values, written: written, allowed: allowed,
+            required: names(schemas, "required"))
+    }
+
+    /// Whether no value that is written for one of them obeys the other.
+    private func exclude(_ a: Alternative, _ b: Alternative) throws(SchemaError) -> Bool {
+        if ValueType.common(a.written, b.allowed).isEmpty, ValueType.common(b.written, a.allowed).isEmpty {
+            return true
+        }
+        if let valuesA = a.values, let valuesB = b.values {
             return !valuesA.contains { value in valuesB.contains { $0 == value } }
         }
-        guard try types(schemasA) == [.object], try types(schemasB) == [.object] else { return false }
-        let required = names(schemasA, "required").intersection(names(schemasB, "required"))
-        for name in required {
-            let own = (try members(a, name), try members(b, name))
+        guard a.written == [.object], b.written == [.object] else { return false }
+        for name in a.required.intersection(b.required) {
+            let own = (try members(a.parts, name), try members(b.parts, name))
             if let valuesA = fixedValues(own.0), let valuesB = fixedValues(own.1),
                 !valuesA.contains(where: { value in valuesB.contains { $0 == value } })
             {
@@ -242,8 +300,15 @@ struct SchemaCompiler {
         return values
     }
 
-    /// The types that all schemas allow.
+    /// The types of values that are written: those that all schemas allow, or that their keywords speak of.
     func types(_ schemas: [(JSONObject, [String])]) throws(SchemaError) -> Set<ValueType> {
+        try declaredTypes(schemas) ?? ValueType.spokenOf(schemas.flatMap { $0.0.keys })
+    }
+
+    /// The types that all schemas allow; nil where none says.
+    private func declaredTypes(
+        _ schemas: [(JSONObject, [String])]
+    ) throws(SchemaError) -> Set<ValueType>? {
         var types: Set<ValueType>?
         for (schema, place) in schemas {
             guard let value = schema["type"] else { continue }
@@ -257,7 +322,7 @@ struct SchemaCompiler {
             if own.contains(.number) { own.remove(.integer) }
             types = types.map { ValueType.common($0, own) } ?? own
         }
-        return types ?? ValueType.spokenOf(schemas.flatMap { $0.0.keys })
+        return types
     }
 }
 

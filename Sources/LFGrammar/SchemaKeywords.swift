@@ -56,6 +56,16 @@ enum ValueType: String, CaseIterable {
         return common
     }
 
+    /// The narrowest type of a value.
+    init?(of value: JSONValue) {
+        guard
+            let type = [.integer, .number, .null, .boolean, .string, .array, .object].first(where: {
+                (type: ValueType) in type.contains(value)
+            })
+        else { return nil }
+        self = type
+    }
+
     func contains(_ value: JSONValue) -> Bool {
         switch value {
         case .null: self == .null

@@ -32,6 +32,9 @@ import Testing
         ##"{"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["next"]}"##,
         ##"{"anyOf": [{"type": "null"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [{"type": "boolean"}, {"$ref": "#"}]}}}"##,
         #"{"type": "object", "properties": {"x": {"type": "integer"}}, "anyOf": [{"required": ["x"]}, {"required": ["y"], "properties": {"y": {"type": "string"}}}]}"#,
+        #"{"oneOf": [{"const": "auto"}, {"type": "object"}, {"enum": [1, 2.5]}, {"type": "null"}]}"#,
+        #"{"type": "object", "oneOf": [{"properties": {"k": {"const": 1}}, "required": ["k"]}, {"properties": {"k": {"const": 2}}, "required": ["k"]}]}"#,
+        #"{"properties": {"\u00e9": {"type": "integer"}, "e\u0301": {"type": "null"}}, "required": ["e\u0301"], "additionalProperties": {"type": "string"}}"#,
         #"{"properties": {"quote\"d": {"type": "integer"}, "日": {"type": "integer"}}, "additionalProperties": {"type": "string"}}"#,
     ]) func drawnTextsAreValid(_ schema: String) throws {
         let validator = SchemaValidator(root: try json(schema))
@@ -150,6 +153,13 @@ import Testing
             (#"{"type": "string", "pattern": "a", "maxLength": 3}"#, "pattern", "beside"),
             (#"{"type": "string", "format": "hostname"}"#, "format", "uuid"),
             (#"{"oneOf": [{"type": "integer"}, {"type": "number"}]}"#, "oneOf", "anyOf"),
+            // Keywords of another type forbid nothing: a text obeys both.
+            (
+                #"{"oneOf": [{"properties": {"k": {"const": 1}}, "required": ["k"]}, {"type": "string"}]}"#,
+                "oneOf", "anyOf"
+            ), (#"{"type": "string", "oneOf": [{"minimum": 3}, {"minLength": 2}]}"#, "oneOf", "anyOf"),
+            (#"{"oneOf": [{"const": "a"}, {"type": "string"}]}"#, "oneOf", "anyOf"),
+            (#"{"type": "string", "pattern": "a{2}{3}"}"#, "pattern", "repetition"),
             (#"{"enum": ["a"], "minLength": 3}"#, "minLength", "beside enum"),
             (#"{"properties": 3}"#, "properties", "an object"),
             (#"{"required": "a"}"#, "required", "strings"),
@@ -220,6 +230,21 @@ import Testing
             #"{"oneOf": [\#(Array(repeating: #"{"type": "null"}"#, count: 65).joined(separator: ", "))]}"#,
         ]
         for schema in schemas { #expect(throws: SchemaError.self) { try grammar(schema) } }
+        let many = Array(repeating: "{}", count: 12_000).joined(separator: ", ")
+        let both =
+            #"{"properties": {"a": {}, "b": {}, "c": {}, "d": {}, "e": {}, "f": {}, "g": {}, "h": {}}, "#
+        for schema in [
+            both
+                + #""additionalProperties": {"allOf": [\#(many)]}, "anyOf": [{}, {}, {}], "allOf": [\#(many)]}"#,
+            ##"{"oneOf": [{"allOf": [\##(many)]}, {"type": "null"}], "allOf": [{"$ref": "#/oneOf/0"}, {"anyOf": [{}, {}, {}, {}, {}, {}, {}]}]}"##,
+        ] {
+            #expect(throws: SchemaError.self) { try grammar(schema) }
+        }
+        // Sets of many characters cost what they hold.
+        let letters = String(
+            String.UnicodeScalarView((0..<5_000).compactMap { Unicode.Scalar(0x4E00 + 2 * $0) }))
+        #expect(try takes(grammar(#"{"type": "string", "pattern": "^[\#(letters)]$"}"#), "\"一\""))
+        #expect(try !takes(grammar(#"{"type": "string", "pattern": "^[^\#(letters)]$"}"#), "\"一\""))
         #expect(
             try takes(
                 grammar(#"{"required": ["\#(long)"], "properties": {"\#(long)": {}}}"#), "{\"\(long)\": 1}"))
