@@ -49,7 +49,11 @@ package struct GGUFContents: Sendable {
         }
         let start = (cursor.position + alignment - 1) / alignment * alignment
         var entries: [GGUFEntry] = []
+        var names: Set<String> = []
         for (name, shape, type, offset) in found {
+            guard names.insert(name).inserted else {
+                throw cursor.damaged("it holds the tensor \"\(name)\" twice.")
+            }
             entries.append(
                 try GGUFEntry(name, shape, type: type, offset: offset, from: start, in: cursor))
         }
@@ -77,6 +81,9 @@ package struct GGUFEntry: Sendable {
                 remedy:
                     "Use a file whose tensors are of the types \(TensorType.allCases.map(\.name).joined(separator: ", "))."
             )
+        }
+        guard !shape.contains(0) else {
+            throw cursor.damaged("the tensor \"\(name)\" of shape \(shape) is empty.")
         }
         var count = 1
         for size in shape {
@@ -145,6 +152,11 @@ private struct GGUFCursor {
         return String(decoding: bytes[position..<position + count], as: UTF8.self)
     }
 
+    /// The bytes that a value of each type takes at least; a text has its length in front.
+    private static let leastSizes: [UInt32: Int] = [
+        0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 8: 8, 10: 8, 11: 8, 12: 8,
+    ]
+
     mutating func value(of type: UInt32, key: String, isInner: Bool = false) throws(UserError) -> JSONValue {
         switch type {
         case 0: return .int(Int64(try number(UInt8.self)))
@@ -160,9 +172,11 @@ private struct GGUFCursor {
         case 8: return .string(try text())
         case 9 where !isInner:
             let element = try number(UInt32.self)
-            let count = try count(perItem: 1)
+            guard let size = Self.leastSizes[element] else {
+                throw damaged("the values of \"\(key)\" are of the unknown type \(element).")
+            }
+            let count = try count(perItem: size)
             var values: [JSONValue] = []
-            values.reserveCapacity(count)
             for _ in 0..<count { values.append(try value(of: element, key: key, isInner: true)) }
             return .array(values)
         case 10: return .int(Int64(clamping: try number(UInt64.self)))

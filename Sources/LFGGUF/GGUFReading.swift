@@ -51,6 +51,8 @@ struct GGUFReading {
         }
         let (hidden, heads) = (try count("embedding_length"), try count("attention.head_count"))
         let layers = try count("block_count")
+        guard layers < 1 << 16 else { throw metadata.refused(key("block_count"), "below 65536") }
+        try refuseScales()
         let keyValueHeads =
             try metadata.optionalCount(key("attention.head_count_kv"), default: heads) ?? heads
         headDim =
@@ -83,6 +85,22 @@ struct GGUFReading {
         try addWindows(to: &config, layers: layers)
         addSpecialTokens(to: &config)
         return config
+    }
+
+    /// Fails for numbers that llama.cpp would compute with and that no configuration of the family holds.
+    private func refuseScales() throws(UserError) {
+        let neutral: [(name: String, values: [Double])] = [
+            ("rope.scaling.yarn_attn_factor", [1]), ("rope.scaling.yarn_ext_factor", [1, -1]),
+            ("rope.scaling.yarn_log_multiplier", [0]), ("rope.scale_linear", [1]),
+            ("expert_weights_scale", [0, 1]), ("attention.clamp_kqv", [0]), ("attention.max_alibi_bias", [0]),
+        ]
+        // LongRoPE's is read with its factors.
+        let attention = ("rope.scaling.attn_factor", [1.0])
+        let isLong = entries["rope_factors_long.weight"] != nil
+        for (name, values) in isLong ? neutral : neutral + [attention] {
+            guard let value = try number(name), !values.contains(value) else { continue }
+            throw metadata.refused(key(name), "left out, or \(values.last ?? 0)")
+        }
     }
 
     private static func className(_ type: String) -> String {

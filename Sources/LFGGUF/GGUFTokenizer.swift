@@ -84,7 +84,7 @@ package struct GGUFTokenizer {
         return [
             "version": "1.0", "truncation": .null, "padding": .null, "added_tokens": .array(added()),
             "normalizer": steps.normalizer, "pre_tokenizer": steps.preTokenizer,
-            "post_processor": ends(default: false).map {
+            "post_processor": ends(default: steps.beginsTexts).map {
                 ["type": "Sequence", "processors": [byteLevel, $0]]
             } ?? byteLevel,
             "decoder": [
@@ -131,10 +131,15 @@ package struct GGUFTokenizer {
         ]
     }
 
+    /// The bytes of the longest piece that is put together of others: cutting costs the square of them.
+    private static let greatestPiece = 512
+
     /// For each piece, in the order of scores, every pair of tokens that it is made of.
     private func merges(_ scores: [Double]) -> [JSONValue] {
-        let known = Set(tokens)
-        let order = tokens.indices.filter { types[$0] == 1 }.sorted {
+        // By their bytes: of two spellings of one character each is a token of its own.
+        let known = vocabulary()
+        let longest = Self.greatestPiece
+        let order = tokens.indices.filter { types[$0] == 1 && tokens[$0].utf8.count <= longest }.sorted {
             (-scores[$0], $0) < (-scores[$1], $1)
         }
         var merges: [JSONValue] = []
@@ -142,7 +147,7 @@ package struct GGUFTokenizer {
             let piece = tokens[id]
             for cut in piece.unicodeScalars.indices.dropFirst() {
                 let (left, right) = (String(piece[..<cut]), String(piece[cut...]))
-                if known.contains(left), known.contains(right) {
+                if known[left] != nil, known[right] != nil {
                     merges.append([.string(left), .string(right)])
                 }
             }
@@ -213,10 +218,11 @@ package struct GGUFTokenizer {
 }
 
 extension PreTokenizerName {
-    /// How text is normalized and cut into words under a name, as tokenizer.json says it; nil for names that are not read.
+    /// How text is normalized and cut into words under a name, as tokenizer.json says it, and whether the beginning-of-text token comes first
+    /// where the file does not say (llama.cpp `llama-vocab.cpp`); nil for names that are not read.
     static func steps(
         of name: String
-    ) -> (normalizer: JSONValue, preTokenizer: JSONValue, ignoresMerges: Bool)? {
+    ) -> (normalizer: JSONValue, preTokenizer: JSONValue, ignoresMerges: Bool, beginsTexts: Bool)? {
         func byteLevel(_ cutsWords: Bool) -> JSONValue {
             [
                 "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
@@ -235,13 +241,13 @@ extension PreTokenizerName {
             ]
         }
         switch name {
-        case "gpt-2", "phi-2", "olmo": return (.null, byteLevel(true), false)
+        case "gpt-2", "phi-2", "olmo": return (.null, byteLevel(true), false, false)
         case "smollm", "starcoder", "refact", "command-r":
             let digits: JSONValue = ["type": "Digits", "individual_digits": true]
-            return (.null, ["type": "Sequence", "pretokenizers": [digits, byteLevel(true)]], false)
-        case "llama-bpe", "llama3", "llama-v3": return (.null, split(threeDigits), true)
-        case "dbrx": return (.null, split(threeDigits), false)
-        case "qwen2", "deepseek-r1-qwen": return (["type": "NFC"], split(oneDigit), false)
+            return (.null, ["type": "Sequence", "pretokenizers": [digits, byteLevel(true)]], false, false)
+        case "llama-bpe", "llama3", "llama-v3", "falcon3": return (.null, split(threeDigits), true, true)
+        case "dbrx": return (.null, split(threeDigits), false, false)
+        case "qwen2", "deepseek-r1-qwen": return (["type": "NFC"], split(oneDigit), false, false)
         default: return nil
         }
     }

@@ -24,7 +24,7 @@ func ggufModelFolder(_ name: String, key: String) throws -> String {
     }
     let caches = cacheFolder()
     let state =
-        "1 \(path) \(status.st_size) \(status.st_ino) \(status.st_mtim.tv_sec) \(status.st_mtim.tv_nsec)"
+        "2 \(path) \(status.st_size) \(status.st_ino) \(status.st_mtim.tv_sec) \(status.st_mtim.tv_nsec)"
     let base = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
     let folder = "\(caches)/\(base)-\(fingerprint(state))"
     let isThere = FileManager.default.fileExists(atPath: folder + "/config.json")

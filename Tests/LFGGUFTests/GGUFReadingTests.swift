@@ -277,6 +277,26 @@ import Testing
         }
     }
 
+    /// Published files of Llama 3 do not say that texts begin with a token: llama.cpp knows it by the name of their cutting.
+    @Test(arguments: [("llama3", true), ("qwen2", false)]) func theNameTellsTheBeginning(
+        _ name: String, _ begins: Bool
+    ) throws {
+        let folder = fixture("golden/tokenizers/\(name)")
+        let original = try Tokenizer.load(directory: folder)
+        let words = try TokenizerMetadata(
+            original, folder: folder, count: original.idEnd, chatTemplate: nil, ends: [])
+        let tensor = GGUFTensor(
+            name: "w", shape: [1], type: .float32,
+            sources: [SourceTensor(name: "w", shape: [1]) { { _ in [1] } }], change: WeightChange())
+        func processor(_ more: GGUFMetadata) throws -> JSONValue? {
+            let plain = words.entries.filter { $0.key != "tokenizer.ggml.add_bos_token" }
+            return try GGUFTokenizer(written([tensor], plain + more).contents).tokenizer["post_processor"]
+        }
+        #expect(try (processor([])?["type"]?.string == "Sequence") == begins)
+        #expect(
+            try processor([("tokenizer.ggml.add_bos_token", .bool(false))])?["type"]?.string == "ByteLevel")
+    }
+
     // MARK: What is refused
 
     @Test func damagedFilesAreNamed() throws {
@@ -301,6 +321,88 @@ import Testing
         #expect(problem { $0[8..<16] = Data(repeating: 255, count: 8) }.contains("more than it has room for"))
         #expect(problem { $0.removeLast(200) }.contains("ends behind the file's end"))
         #expect(problem { _ in }.contains("\"llama.embedding_length\""))
+    }
+
+    /// Tables that announce more than there is are refused before memory is taken for them.
+    @Test func announcedSizesAreNotBelieved() throws {
+        func little<N: FixedWidthInteger>(_ number: N) -> [UInt8] {
+            withUnsafeBytes(of: number.littleEndian) { Array($0) }
+        }
+        func text(_ text: String) -> [UInt8] { little(UInt64(text.utf8.count)) + Array(text.utf8) }
+        func tensor(_ name: String, _ sizes: [UInt64]) -> [UInt8] {
+            text(name) + little(UInt32(sizes.count)) + sizes.flatMap(little) + little(UInt32(0))
+                + little(UInt64(0))
+        }
+        func file(_ keys: [[UInt8]], _ tensors: [[UInt8]]) -> [UInt8] {
+            let head =
+                Array("GGUF".utf8) + little(UInt32(3)) + little(UInt64(tensors.count))
+                + little(UInt64(keys.count))
+            let whole = head + keys.flatMap(\.self) + tensors.flatMap(\.self)
+            return whole + Array(repeating: 0, count: 256)
+        }
+        func list(_ type: UInt32, _ count: UInt64) -> [UInt8] {
+            text("tokens") + little(UInt32(9)) + little(type) + little(count)
+        }
+        let cases: [([UInt8], String)] = [
+            // 200 texts cannot lie in 256 bytes, nor can values of a type that there is not.
+            (file([list(8, 200)], []), "announces 200 entries"), (file([list(12, 60)], []), "60 entries"),
+            (file([list(77, 3)], []), "unknown type 77"), (file([list(9, 3)], []), "unknown type 9"),
+            (file([], [tensor("a", [4]), tensor("a", [4])]), "\"a\" twice"),
+            (file([], [tensor("e", [0, 1 << 28, 4])]), "is empty"),
+            (file([], [tensor("e", [1 << 40, 1 << 40])]), "exceeds any memory"),
+            (file([], [tensor("e", [UInt64.max])]), "exceeds any memory"),
+        ]
+        for (bytes, words) in cases {
+            let error = #expect(throws: UserError.self, "\(words)") {
+                try bytes.withUnsafeBytes { _ = try GGUFContents($0, path: "m.gguf") }
+            }
+            #expect(error?.problem.contains(words) == true, "\(error?.problem ?? "")")
+        }
+    }
+
+    /// Numbers that llama.cpp computes with and no configuration holds are refused, whatever makes them neutral is not.
+    @Test func numbersWithoutAPlaceAreNamed() throws {
+        let family = try #require(Family.all.first { $0.type == "llama" })
+        var model = try GGUFModel(family.config(), path: "config.json")
+        let words = try [("general.architecture", .string("llama"))] + model.metadata(vocabSize: 10)
+        let weights = try tensors(of: family, model, .float16)
+        func error(_ more: GGUFMetadata) throws -> UserError? {
+            let file = try written(
+                weights, words.filter { word in !more.contains { $0.key == word.key } } + more)
+            do {
+                try file.data.withUnsafeBytes { _ = try GGUFCheckpoint(file.contents, file: $0) }
+                return nil
+            } catch { return try #require(error as? UserError) }
+        }
+        #expect(try error([]) == nil)
+        for (name, value) in [("rope.scaling.attn_factor", 0.5), ("rope.scaling.yarn_log_multiplier", 0.1)] {
+            #expect(
+                try error([("llama." + name, .float32(Float(value)))])?.problem.contains("\"llama.\(name)\"")
+                    == true)
+        }
+        #expect(try error([("llama.rope.scaling.attn_factor", .float32(1))]) == nil)
+        #expect(
+            try error([("llama.block_count", .uint32(1 << 20))])?.problem
+                == "\"llama.block_count\" must be below 65536.")
+    }
+
+    /// Of two spellings of one character only the one that is a token is merged from.
+    @Test func piecesAreToldApartByTheirBytes() throws {
+        let tokens = ["<unk>", "e", "\u{301}", "\u{E9}", "x", "x\u{E9}", "xe\u{301}"]
+        let tensor = GGUFTensor(
+            name: "w", shape: [1], type: .float32,
+            sources: [SourceTensor(name: "w", shape: [1]) { { _ in [1] } }], change: WeightChange())
+        let read = try GGUFTokenizer(
+            written(
+                [tensor],
+                [
+                    ("tokenizer.ggml.model", .string("llama")), ("tokenizer.ggml.tokens", .strings(tokens)),
+                    ("tokenizer.ggml.scores", .float32s(tokens.indices.map { -Float($0) })),
+                    ("tokenizer.ggml.token_type", .int32s([2, 1, 1, 1, 1, 1, 1])),
+                ]
+            ).contents)
+        let merges = try #require(read.tokenizer["model"]?["merges"]?.array)
+        #expect(merges == [["x", "\u{E9}"]] && merges[0][1]?.string?.unicodeScalars.count == 1)
     }
 
     @Test func whatIsNotReadIsNamed() throws {
