@@ -18,13 +18,14 @@ extension LanguageModel {
         try requireModules(of: setup)
         let bound: (Int) -> Double = { 1 / Double($0).squareRoot() }
         return try attach(setup, dtype: dtype) { module throws(TorchError) in
-            let a = try Tensor.zeros([setup.r, module.inputSize])
-            let b = try Tensor.zeros([module.outputSize, setup.r])
+            let rank = setup.rank(of: module.name)
+            let a = try Tensor.zeros([rank, module.inputSize])
+            let b = try Tensor.zeros([module.outputSize, rank])
             if module.isEmbedding {
                 for matrix in [a, b, b] { try matrix.fillNormalInPlace(mean: 0, deviation: 1, generator) }
             } else {
                 try a.fillUniformInPlace(-bound(module.inputSize), bound(module.inputSize), generator)
-                try b.fillUniformInPlace(-bound(setup.r), bound(setup.r), generator)
+                try b.fillUniformInPlace(-bound(rank), bound(rank), generator)
                 try a.fillUniformInPlace(-bound(module.inputSize), bound(module.inputSize), generator)
             }
             // PEFT draws in float32 and moves the adapter to its layer's type before it is trained.
@@ -100,7 +101,7 @@ extension LanguageModel {
         _ setup: LoRAAdapterConfig, dtype: DType, make: (AdaptedModule) throws(TorchError) -> LoRAMatrices
     ) throws(TorchError) -> TrainableWeights {
         var trainable = TrainableWeights()
-        for module in modules(for: setup.targetModules) {
+        for module in modules(of: setup) {
             let matrices = try make(module)
             func trained(
                 _ tensor: Tensor, _ suffix: String, _ part: Parameter.AdapterPart
@@ -119,7 +120,7 @@ extension LanguageModel {
                 magnitude = try trained(lengths, ".lora_magnitude_vector", .magnitude)
             }
             module.adapter = LoRAAdapter(
-                a: a, b: b, magnitude: magnitude, scale: setup.scaling, control: adapters)
+                a: a, b: b, magnitude: magnitude, scale: setup.scaling(of: module.name), control: adapters)
         }
         for module in setup.modulesToSave ?? [] {
             let names = Set(weightNames(ofWhole: module))

@@ -9,8 +9,10 @@ import LFTorch
 extension LanguageModel {
     /// The names that `lora_target: all` stands for: the last components of all linear layers but the head.
     public var allLinearNames: [String] {
-        // Upstream knows the head by one name only: GPT-NeoX's, which has another, gets an adapter.
-        let targets = linears.filter { $0.layer.role != .head || !$0.name.contains("lm_head") }
+        // Upstream knows the head by two names only, InternLM 2's being the second: GPT-NeoX's gets an adapter.
+        let targets = linears.filter {
+            $0.layer.role != .head || !($0.name.contains("lm_head") || $0.name == "output")
+        }
         return Array(Set(targets.map { lastComponent($0.name) })).sorted()
     }
 
@@ -22,16 +24,10 @@ extension LanguageModel {
         let file = location.map { $0 + "/adapter_config.json" }
         let targetKey = location == nil ? "lora_target" : "target_modules"
         let wholeKey = location == nil ? "additional_target" : "modules_to_save"
-        for target in setup.targetModules where modules(for: [target]).isEmpty {
-            let names = Set(adaptedModules.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
-            throw UserError(
-                .failedRun, "\(targetKey) names \"\(target)\", but the model has no such linear layer.",
-                at: file,
-                remedy: location == nil
-                    ? "Choose from \(names)."
-                    : "Use an adapter that was trained on this model, whose layers are \(names).")
-        }
-        let adapted = Set(modules(for: setup.targetModules).map(\.name))
+        try requireTargets(of: setup, targetKey, at: file)
+        // In PEFT's files what is saved whole has no adapter, whatever the targets say.
+        let targets = location == nil ? modules(for: setup.targetModules) : modules(of: setup)
+        let adapted = Set(targets.map(\.name))
         for module in setup.modulesToSave ?? [] {
             let weights = weightNames(ofWhole: module)
             if weights.isEmpty {
@@ -55,15 +51,38 @@ extension LanguageModel {
         }
     }
 
+    private func requireTargets(
+        of setup: LoRAAdapterConfig, _ key: String, at file: String?
+    ) throws(UserError) {
+        let names = Set(adaptedModules.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
+        let remedy =
+            file == nil
+            ? "Choose from \(names)."
+            : "Use an adapter that was trained on this model, whose layers are \(names)."
+        // PEFT takes targets that the model lacks, as long as one is there.
+        let isEmpty = modules(of: setup).isEmpty
+        let missing = setup.targetModules.first { modules(for: [$0]).isEmpty }
+        if let missing, isEmpty || file == nil {
+            throw UserError(
+                .failedRun, "\(key) names \"\(missing)\", but the model has no such linear layer.",
+                at: file, remedy: remedy)
+        }
+        guard isEmpty, file != nil else { return }
+        throw UserError(
+            .failedRun,
+            "\(key) is \"\(setup.choice.pattern?.text ?? setup.targetModules.joined(separator: ","))\", which with the adapter's other settings leaves no layer of the model.",
+            at: file, remedy: remedy)
+    }
+
     /// Fails where an adapter's settings name other modules than the model's, or its tensors do not fit them.
     ///
     /// - Throws: `UserError` naming a tensor that is missing, misshapen or belongs to no layer.
     public func requireFit(_ files: LoRAAdapterFiles, location: String) throws(UserError) {
         try requireModules(of: files.config, from: location)
         var unused = Set(files.matrices.keys)
-        let rank = files.config.r
-        for module in modules(for: files.config.targetModules) {
+        for module in modules(of: files.config) {
             let name = module.name
+            let rank = files.config.rank(of: name)
             guard let matrices = files.matrices[name], matrices.isOfEmbedding == module.isEmbedding else {
                 throw UserError(
                     .failedRun, "The adapter holds nothing for the layer \"\(name)\".", at: location,
@@ -122,6 +141,13 @@ extension LanguageModel {
     /// The modules that targets stand for.
     func modules(for targets: [String]) -> [AdaptedModule] {
         adaptedModules.filter { module in targets.contains { matches(module.name, $0) } }
+    }
+
+    /// The modules that an adapter of these settings sits on.
+    func modules(of setup: LoRAAdapterConfig) -> [AdaptedModule] {
+        adaptedModules.filter {
+            setup.adapts($0.name, isInnerLinear: !$0.isEmbedding && $0.role != .head)
+        }
     }
 
     /// The names of the embedding and the head in checkpoints.

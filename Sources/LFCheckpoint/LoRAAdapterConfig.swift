@@ -13,6 +13,8 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
     public var targetModules: [String]
     /// Ends of the names of modules that are trained and saved whole.
     public var modulesToSave: [String]?
+    /// What else the modules, their ranks and their α depend on.
+    public var choice = LoRAModuleChoice()
     /// Whether the adapter's share is scaled by `α / √r` instead of `α / r` (Kalajdzievski 2023, arXiv 2312.03732).
     public var usesRSLoRA: Bool
     /// Whether each row of the weight also has a trained length (DoRA).
@@ -39,7 +41,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         self.taskType = taskType
     }
 
-    /// What the product of the two matrices is multiplied by.
+    /// What the product of the two matrices is multiplied by, unless `alpha_pattern` or `rank_pattern` names the module.
     public var scaling: Double { loraAlpha / (usesRSLoRA ? Double(r).squareRoot() : Double(r)) }
 
     /// Reads the file of a folder.
@@ -59,8 +61,10 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         guard let alpha = try reader.number("lora_alpha") else {
             throw reader.wrong("lora_alpha", "a number")
         }
-        guard let targets = try reader.strings("target_modules"), !targets.isEmpty else {
-            throw reader.wrong("target_modules", "a list of module names")
+        let choice = try reader.choice()
+        let targets = choice.pattern == nil ? try reader.strings("target_modules") : []
+        guard let targets, choice.pattern != nil || !targets.isEmpty else {
+            throw reader.wrong("target_modules", "a list of module names, or a pattern for them")
         }
         let dropout = try reader.number("lora_dropout") ?? 0
         guard dropout >= 0, dropout < 1 else { throw reader.wrong("lora_dropout", "at least 0 and below 1") }
@@ -71,6 +75,7 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
             usesDoRA: try reader.bool("use_dora") ?? false,
             baseModelNameOrPath: try reader.string("base_model_name_or_path"),
             revision: try reader.string("revision"), taskType: try reader.string("task_type"))
+        self.choice = choice
     }
 
     /// The file's text: PEFT 0.18's fields, in its order.
@@ -94,7 +99,8 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         members["qalora_group_size"] = 16
         members["r"] = .int(Int64(r))
         members["revision"] = text(revision)
-        members["target_modules"] = list(targetModules)
+        members["target_modules"] = choice.pattern.map { .string($0.text) } ?? list(targetModules)
+        for (key, value) in choice.settings { members[key] = value }
         members["task_type"] = text(taskType)
         members["use_rslora"] = .bool(usesRSLoRA)
         members["use_dora"] = .bool(usesDoRA)
@@ -117,13 +123,13 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
         let path: String
 
         /// Settings that are read, or that change nothing once an adapter is trained.
-        private static let known: Set<String> = [
+        private static let known: Set<String> = Set(LoRAModuleChoice.keys).union([
             "r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "use_rslora", "use_dora",
             "base_model_name_or_path", "revision", "task_type", "inference_mode", "megatron_core",
             // The base model's matrices lie across, as GPT-2's do; the adapter's do not.
             "fan_in_fan_out", "qalora_group_size", "peft_version", "auto_mapping", "eva_config",
             "runtime_config",
-        ]
+        ])
         /// Ways of drawing an adapter's first values that leave the base model as it is.
         private static let plainInitializations: [JSONValue] = [
             true, false, .null, "gaussian", "orthogonal", "eva",
@@ -143,9 +149,6 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
             }
             if let type = members["task_type"], !type.isNull, type != "CAUSAL_LM" {
                 throw unsupported("task_type", type)
-            }
-            if let pattern = members["target_modules"], pattern.string != nil {
-                throw unsupported("target_modules", pattern)
             }
         }
 
@@ -192,6 +195,80 @@ public struct LoRAAdapterConfig: Sendable, Equatable {
             guard let value = members[name], !value.isNull else { return nil }
             guard let text = value.string else { throw wrong(name, "a string") }
             return text
+        }
+
+        /// The settings of `LoRAModuleChoice.keys`, and `target_modules` where it is a pattern.
+        func choice() throws(UserError) -> LoRAModuleChoice {
+            var choice = LoRAModuleChoice()
+            if let text = members["target_modules"]?.string {
+                choice.pattern = try pattern(text, "target_modules")
+            }
+            if let text = members["exclude_modules"]?.string {
+                choice.excluded = text.isEmpty ? nil : .pattern(try pattern(text, "exclude_modules"))
+            } else if let names = try strings("exclude_modules"), !names.isEmpty {
+                choice.excluded = .ends(names)
+            }
+            choice.layers = try layers()
+            choice.layerLists = try layerLists()
+            guard choice.layers == nil || choice.pattern == nil else {
+                throw wrong("layers_to_transform", "left out beside a pattern in target_modules")
+            }
+            choice.ranks = try exceptions("rank_pattern", "positive integers") { value in
+                value.int.flatMap { $0 > 0 ? $0 : nil }
+            }
+            choice.alphas = try exceptions("alpha_pattern", "numbers") { value in
+                value.double.flatMap { $0.isFinite ? $0 : nil }
+            }
+            for key in LoRAModuleChoice.keys {
+                if let value = members[key], !isOff(value) { choice.settings[key] = value }
+            }
+            return choice
+        }
+
+        private func pattern(_ text: String, _ name: String) throws(UserError) -> NamePattern {
+            guard let pattern = NamePattern(text) else { throw wrong(name, "a regular expression") }
+            return pattern
+        }
+
+        private func layers() throws(UserError) -> [Int]? {
+            guard let value = members["layers_to_transform"], !value.isNull else { return nil }
+            let list = value.array ?? [value]
+            let numbers = list.compactMap(\.int)
+            guard numbers.count == list.count else {
+                throw wrong("layers_to_transform", "a layer's number or a list of such numbers")
+            }
+            return numbers.isEmpty ? nil : numbers
+        }
+
+        private func layerLists() throws(UserError) -> [String] {
+            var lists: [String]
+            if let text = members["layers_pattern"]?.string {
+                lists = [text]
+            } else {
+                lists = try strings("layers_pattern") ?? []
+            }
+            lists.removeAll(where: \.isEmpty)
+            for list in lists where LoRAModuleChoice.layerExpression(list) == nil {
+                throw wrong("layers_pattern", "the name of the list of layers, or a list of such names")
+            }
+            return lists
+        }
+
+        private func exceptions<Value>(
+            _ name: String, _ kind: String, _ read: (JSONValue) -> Value?
+        ) throws(UserError) -> [LoRAModuleChoice.Exception<Value>] {
+            guard let value = members[name], !value.isNull else { return [] }
+            guard let object = value.object else {
+                throw wrong(name, "an object of \(kind) by patterns of names")
+            }
+            var exceptions: [LoRAModuleChoice.Exception<Value>] = []
+            for (key, value) in object {
+                guard let pattern = NamePattern("(?:.*\\.)?(?:\(key))"), let own = read(value) else {
+                    throw wrong(name, "an object of \(kind) by patterns of names")
+                }
+                exceptions.append(.init(pattern: pattern, value: own))
+            }
+            return exceptions
         }
 
         func strings(_ name: String) throws(UserError) -> [String]? {

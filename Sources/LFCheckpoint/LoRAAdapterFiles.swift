@@ -88,10 +88,11 @@ public struct LoRAAdapterFiles {
                     .failedRun, "module \"\(module)\" has only lora_\(a == nil ? "B" : "A").", at: path,
                     remedy: "Download or save the adapter again; the file is incomplete.")
             }
-            guard a.rank == 2, b.rank == 2, a.dim(0) == config.r, b.dim(1) == config.r else {
+            let rank = config.rank(of: module)
+            guard a.rank == 2, b.rank == 2, a.dim(0) == rank, b.dim(1) == rank else {
                 throw UserError(
                     .failedRun,
-                    "module \"\(module)\" has lora_A \(a.shape) and lora_B \(b.shape), which do not have the rank r = \(config.r) of \(LoRAAdapterConfig.fileName).",
+                    "module \"\(module)\" has lora_A \(a.shape) and lora_B \(b.shape), which do not have the rank r = \(rank) of \(LoRAAdapterConfig.fileName).",
                     at: path, remedy: "Take both files from the same adapter.")
             }
             guard config.usesDoRA == (magnitudes[module] != nil) else {

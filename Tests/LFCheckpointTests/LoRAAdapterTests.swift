@@ -102,14 +102,12 @@ private let recorded =
     }
 
     static let unsupported: [(name: String, value: JSONValue)] = [
-        ("alora_invocation_tokens", [1]), ("rank_pattern", ["q_proj": 4]),
-        ("alpha_pattern", ["q_proj": 4]), ("bias", "all"), ("layers_to_transform", [0]),
-        ("layers_pattern", "h"), ("loftq_config", ["loftq_bits": 4]), ("init_lora_weights", "pissa"),
+        ("alora_invocation_tokens", [1]), ("bias", "all"), ("loftq_config", ["loftq_bits": 4]),
+        ("init_lora_weights", "pissa"),
         ("init_lora_weights", "olora"), ("lora_bias", true), ("use_qalora", true),
         ("trainable_token_indices", [3]), ("target_parameters", ["experts"]),
         ("layer_replication", [[0, 1]]),
-        ("peft_type", "OFT"), ("task_type", "SEQ_CLS"), ("target_modules", "all-linear"),
-        ("exclude_modules", ["lm_head"]), ("a_setting_of_the_future", 3),
+        ("peft_type", "OFT"), ("task_type", "SEQ_CLS"), ("a_setting_of_the_future", 3),
     ]
 
     @Test(arguments: unsupported) func whatIsNotSupportedIsNamed(
@@ -123,7 +121,16 @@ private let recorded =
     static let wrong: [(name: String, value: JSONValue, expected: String)] = [
         ("r", 0, "a positive integer"), ("r", "8", "an integer"), ("r", .null, "a positive integer"),
         ("lora_alpha", "x", "a number"), ("lora_dropout", 1, "at least 0 and below 1"),
-        ("target_modules", [], "a list of module names"), ("target_modules", ["q", 1], "a list of strings"),
+        ("target_modules", [], "a list of module names, or a pattern for them"),
+        ("target_modules", ["q", 1], "a list of strings"), ("target_modules", "(q", "a regular expression"),
+        ("exclude_modules", "*", "a regular expression"), ("exclude_modules", [1], "a list of strings"),
+        ("layers_to_transform", ["0"], "a layer's number or a list of such numbers"),
+        ("layers_to_transform", 1.5, "a layer's number or a list of such numbers"),
+        ("layers_pattern", "(h)", "the name of the list of layers, or a list of such names"),
+        ("rank_pattern", ["q_proj": 0], "an object of positive integers by patterns of names"),
+        ("rank_pattern", ["q_proj"], "an object of positive integers by patterns of names"),
+        ("alpha_pattern", ["q_proj": "4"], "an object of numbers by patterns of names"),
+        ("alpha_pattern", ["(q": 4], "an object of numbers by patterns of names"),
         ("use_rslora", 1, "true or false"), ("use_dora", 1, "true or false"),
         ("base_model_name_or_path", 1, "a string"),
     ]
@@ -144,6 +151,50 @@ private let recorded =
         let config = try LoRAAdapterConfig(directory: folder.path)
         #expect(config.scaling == 2 && config.baseModelNameOrPath == nil)
         #expect(config.serialized().contains("\"lora_alpha\": 8,"))
+    }
+
+    /// Which modules settings choose: PEFT's `check_target_module_exists` and `get_pattern_key` on these names.
+    @Test func settingsChooseModulesAsPEFTDoes() throws {
+        let names = [
+            "model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj",
+            "model.layers.1.mlp.experts.0.up_proj", "transformer.h.1.attn.q_proj", "q_proj", "lm_head",
+        ]
+        let cases: [(String, [Int])] = [
+            (#""target_modules": "all-linear""#, [0, 1, 2, 3, 4]),
+            (#""target_modules": "ALL-LINEAR", "exclude_modules": ["self_attn.q_proj"]"#, [2, 3, 4]),
+            (#""target_modules": "q_proj""#, [4]), (#""target_modules": ".*proj""#, [0, 1, 2, 3, 4]),
+            (#""target_modules": ".*(?<!self_attn)\\.(?P<end>q_proj)""#, [3]),
+            (#""target_modules": ["q_proj", "up_proj"], "layers_to_transform": [1]"#, [1, 3, 4]),
+            (#""target_modules": ["q_proj", "up_proj"], "layers_to_transform": 0"#, [0, 2, 4]),
+            (
+                #""target_modules": ["q_proj", "up_proj"], "layers_to_transform": [1], "layers_pattern": "layers""#,
+                [1, 2, 4]
+            ),
+            (
+                #""target_modules": ["q_proj"], "layers_to_transform": [1], "layers_pattern": ["x", "h"]"#,
+                [3, 4]
+            ),
+            (
+                #""target_modules": ["q_proj"], "layers_to_transform": [], "layers_pattern": """#,
+                [0, 1, 3, 4]
+            ),
+            (#""target_modules": ["q_proj"], "exclude_modules": "model.*""#, [3, 4]),
+            (#""target_modules": ["q_proj"], "modules_to_save": ["layers.1"]"#, [0, 3, 4]),
+        ]
+        for (settings, chosen) in cases {
+            try folder.write("adapter_config.json", #"{"r": 4, "lora_alpha": 8, \#(settings)}"#)
+            let config = try LoRAAdapterConfig(directory: folder.path)
+            let found = names.indices.filter { config.adapts(names[$0], isInnerLinear: $0 < 5) }
+            #expect(found == chosen, "\(settings)")
+        }
+        try folder.write(
+            "adapter_config.json",
+            #"{"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "use_rslora": true, "rank_pattern": {"1.self_attn.q_proj": 16, "q_proj": 1, "^lm_head": 9}, "alpha_pattern": {"h.*": 5}}"#
+        )
+        let config = try LoRAAdapterConfig(directory: folder.path)
+        #expect(names.map(config.rank(of:)) == [1, 16, 4, 1, 1, 9])
+        #expect(names.map(config.scaling(of:)) == [8, 2, 4, 5, 8, 8.0 / 3])
+        #expect(try LoRAAdapterConfig(directory: folder.path).serialized().contains("\"^lm_head\": 9"))
     }
 
     private func problem(tensors: [NamedTensor]) throws -> String {
