@@ -33,6 +33,11 @@ package struct ConfigFile: Sendable {
 
     private func count(at key: String, from first: Int, below limit: Int) throws(UserError) -> Int? {
         guard let value = json[key], !value.isNull else { return nil }
+        if value.int == 0, key == "sliding_window", first > 0 {
+            throw UserError(
+                .failedRun, "\"\(key)\" is 0, a window in which a token sees nothing.", at: path,
+                remedy: "Write null where all tokens see all before them.")
+        }
         guard let count = value.int, count >= first, count < limit else {
             let kind = first > 0 ? "a positive integer" : "an integer that is not negative"
             throw refused(key, limit < 1 << 28 ? "\(kind) below \(limit)" : kind)

@@ -87,12 +87,18 @@ public struct ModelConfig: Sendable {
             }
         guard !isReadable else { return }
         let method = quantization["quant_method"]?.string
+        guard method != nil else {
+            throw UserError(
+                .failedRun,
+                "\"quantization_config\" is \(quantization.serialized()), which does not say how weights are quantized (quant_method).",
+                at: path,
+                remedy: "Remove the key where they are plain, or restore the model's own config.json.")
+        }
         let what =
             switch method {
             case "fp8":
                 "in fp8 (\(format)) with weight_block_size \((quantization["weight_block_size"] ?? .null).serialized())"
-            case let method?: "by \(method)"
-            case nil: "(quantization_config)"
+            default: "by \(method ?? "")"
             }
         throw UserError(
             .failedRun, "The checkpoint is quantized \(what), which is not supported.", at: path,
@@ -125,7 +131,7 @@ public struct ModelConfig: Sendable {
 
     private func isBeyondLastLayer(_ tensor: String) -> Bool {
         guard type(of: architecture).predictsFurther else { return false }
-        if tensor.hasPrefix("mtp.") { return true }
+        if ["mtp.", "model.mtp_"].contains(where: tensor.hasPrefix) { return true }
         guard tensor.hasPrefix("model.layers.") else { return false }
         let number = tensor.dropFirst("model.layers.".count).prefix { $0 != "." }
         return Int(number).map { $0 >= layerCount } ?? false

@@ -40,6 +40,43 @@ def greedy(model, prompt):
     return {"prompt_ids": list(prompt), "new_ids": ids[len(prompt) :], "top1_top2_margin": margins}
 
 
+def measure(model):
+    """The numbers of a drawn model: what expected.json and expected.safetensors hold, and all gradients."""
+    config = model.config
+    ids = torch.randint(3, config.vocab_size, (ROWS, LENGTH))
+    mask = torch.ones_like(ids)
+    ids[1, -PADDING:], mask[1, -PADDING:] = 0, 0
+    labels = ids.masked_fill(mask == 0, -100)
+    labels[:, :UNSCORED] = -100
+    output = model(ids, attention_mask=mask, labels=labels, use_cache=False)
+    output.loss.backward()
+    expected = {
+        "model_type": config.model_type,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "loss": output.loss.item(),
+        "logit_abs_max": output.logits.abs().max().item(),
+        "greedy": greedy(model, ids[0, :PROMPT].tolist()),
+    }
+    grads = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    tensors = {"input_ids": ids, "attention_mask": mask, "labels": labels, "logits": output.logits.detach()}
+    return expected, grads, tensors
+
+
+def write(folder, published, expected, grads, tensors, linear_names):
+    """Writes all but the weights; config.json is what a published file says, not what transformers makes of it."""
+    with open(os.path.join(folder, "config.json"), "w") as file:
+        json.dump(published, file, indent=2)
+        file.write("\n")
+    if os.path.exists(os.path.join(folder, "generation_config.json")):
+        os.remove(os.path.join(folder, "generation_config.json"))
+    expected["linear_module_names"] = sorted(linear_names)
+    expected["grads"] = {name: {"l2": grad.norm().item(), "sum": grad.sum().item()} for name, grad in grads.items()}
+    with open(os.path.join(folder, "expected.json"), "w") as file:
+        json.dump(expected, file, indent=1)
+        file.write("\n")
+    save_file(tensors, os.path.join(folder, "expected.safetensors"))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("config")
@@ -54,40 +91,9 @@ def main():
     draw(model)
     os.makedirs(options.folder, exist_ok=True)
     model.save_pretrained(options.folder)
-    # What a published file says, not what transformers makes of it.
-    with open(os.path.join(options.folder, "config.json"), "w") as file:
-        json.dump(published, file, indent=2)
-        file.write("\n")
-    for name in ("generation_config.json",):
-        if os.path.exists(os.path.join(options.folder, name)):
-            os.remove(os.path.join(options.folder, name))
-
-    ids = torch.randint(3, config.vocab_size, (ROWS, LENGTH))
-    mask = torch.ones_like(ids)
-    ids[1, -PADDING:], mask[1, -PADDING:] = 0, 0
-    labels = ids.masked_fill(mask == 0, -100)
-    labels[:, :UNSCORED] = -100
-    output = model(ids, attention_mask=mask, labels=labels, use_cache=False)
-    output.loss.backward()
-    grads = {
-        name: {"l2": parameter.grad.norm().item(), "sum": parameter.grad.sum().item()}
-        for name, parameter in model.named_parameters()
-        if parameter.grad is not None
-    }
-    expected = {
-        "model_type": config.model_type,
-        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "loss": output.loss.item(),
-        "logit_abs_max": output.logits.abs().max().item(),
-        "greedy": greedy(model, ids[0, :PROMPT].tolist()),
-        "linear_module_names": sorted(find_all_linear_modules(model, False)),
-        "grads": grads,
-    }
-    with open(os.path.join(options.folder, "expected.json"), "w") as file:
-        json.dump(expected, file, indent=1)
-        file.write("\n")
-    tensors = {"input_ids": ids, "attention_mask": mask, "labels": labels, "logits": output.logits.detach()}
-    save_file(tensors, os.path.join(options.folder, "expected.safetensors"))
+    expected, grads, tensors = measure(model)
+    write(options.folder, published, expected, grads, tensors, find_all_linear_modules(model, False))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,17 @@ struct Hunyuan: Architecture {
     private let layers: LlamaLayers
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
+        layers = try LlamaLayers(hunyuan: file)
+        sizes = layers.sizes
+    }
+
+    func build(_ weights: WeightScope) throws -> ModelParts { try layers.build(weights) }
+}
+
+extension LlamaLayers {
+    /// Reads what all Hunyuan models have.
+    init(hunyuan file: ConfigFile) throws {
+        let sizes = try file.sizes(
             vocab: 290_943, hidden: 4096, inner: 11_008, layers: 32, heads: 32, positions: 2048)
         var rotary = try file.rotary(sizes)
         let scaling = try file.object("rope_parameters") ?? file.object("rope_scaling") ?? [:]
@@ -20,12 +30,9 @@ struct Hunyuan: Architecture {
             rotary.theta *= pow(alpha, Double(rotary.dim) / Double(rotary.dim - 2))
             rotary.scaling = .none
         }
-        var layers = try LlamaLayers(file, sizes, rotary: rotary, epsilon: 1e-5)
-        let bias = try file.flag("attention_bias", default: false)
-        layers.bias = (bias, bias, false)
-        layers.headNorms = ("query_layernorm", "key_layernorm", comesAfterRotation: true)
-        self.layers = layers
+        try self.init(file, sizes, rotary: rotary, epsilon: 1e-5)
+        let attentionBias = try file.flag("attention_bias", default: false)
+        bias = (attentionBias, attentionBias, false)
+        headNorms = ("query_layernorm", "key_layernorm", comesAfterRotation: true)
     }
-
-    func build(_ weights: WeightScope) throws -> ModelParts { try layers.build(weights) }
 }

@@ -38,17 +38,25 @@ package struct LlamaLayers: Sendable {
         hasPositions = Array(repeating: true, count: sizes.layers)
     }
 
-    package func build(_ weights: WeightScope) throws -> ModelParts {
+    /// - Parameter feedForward: Builds what stands at a layer's `mlp`; nil for a gated MLP in each.
+    package func build(
+        _ weights: WeightScope, feedForward: ((Int, WeightScope) throws -> any FeedForward)? = nil
+    ) throws -> ModelParts {
         let positions = rotary.embedding(isInterleaved: isInterleaved, weights)
         let hidden = sizes.hidden
         return try decoder(weights, sizes, frame, norm: { try norm(hidden, $0) }) { index, layer in
             SequentialBlock(
                 hidden: hidden, try attention(index, positions, layer / "self_attn"),
-                try GatedMLP(hidden, sizes.inner, activation, bias: bias.mlp, layer / "mlp"),
+                try feedForward?(index, layer / "mlp") ?? mlp(sizes.inner, layer / "mlp"),
                 mixerNorms: .before(try norm(hidden, layer / "input_layernorm")),
                 feedForwardNorms: .before(try norm(hidden, layer / "post_attention_layernorm")),
                 residualScale: residualScale)
         }
+    }
+
+    /// A gated MLP of some width, with the layers' activation and biases.
+    package func mlp(_ inner: Int, _ place: WeightScope) throws -> GatedMLP {
+        try GatedMLP(sizes.hidden, inner, activation, bias: bias.mlp, place)
     }
 
     private func norm(_ size: Int, _ place: WeightScope) throws -> RMSNorm {

@@ -140,7 +140,15 @@ import Testing
             ),
             (
                 ["quantization_config": [:]],
-                "m/config.json: The checkpoint is quantized (quantization_config), which is not supported."
+                #"m/config.json: "quantization_config" is {}, which does not say how weights are quantized (quant_method). Remove the key"#
+            ),
+            (
+                ["quantization_config": ["bits": 4]],
+                #"m/config.json: "quantization_config" is {"bits": 4}, which does not say how weights are quantized"#
+            ),
+            (
+                ["model_type": "mistral", "sliding_window": 0],
+                #"m/config.json: "sliding_window" is 0, a window in which a token sees nothing. Write null"#
             ),
             (
                 ["quantization_config": ["quant_method": "gptq", "bits": 4]],
