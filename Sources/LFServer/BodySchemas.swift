@@ -1,6 +1,6 @@
 import LFJSON
 
-/// What the bodies of requests hold, in JSON Schema's words. Fields that may only have values that change nothing are left out.
+/// What the bodies of requests hold, in JSON Schema's words. Fields that may only have values that change nothing are named as `neutral`.
 extension BodySchema {
     private static func integer(_ least: Int64, _ most: Int64? = nil) -> JSONValue {
         var schema: JSONObject = ["type": "integer", "minimum": .int(least)]
@@ -41,6 +41,10 @@ extension BodySchema {
         ("metadata", object), ("safety_identifier", text), ("prompt_cache_key", text),
     ]
 
+    private static let neutralSampling: Set = [
+        "presence_penalty", "frequency_penalty", "logit_bias", "store", "service_tier",
+    ]
+
     private static let message: JSONValue = [
         "type": "object",
         "properties": [
@@ -79,7 +83,10 @@ extension BodySchema {
                     ], "required": ["type"],
                 ]
             ),
-        ] + sampling + who, required: ["messages"])
+        ] + sampling + who,
+        neutral: neutralSampling.union([
+            "functions", "function_call", "modalities", "audio", "prediction", "reasoning_effort",
+        ]), required: ["messages"])
 
     /// A text, tokens, or a list of either (`CompletionRequest.texts`).
     private static func texts(_ most: Int) -> JSONValue {
@@ -98,14 +105,20 @@ extension BodySchema {
             ("prompt", texts(CompletionRequest.greatestPromptCount)), ("max_tokens", integer(0)),
             ("echo", flag), ("logprobs", integer(0, 20)),
             ("best_of", integer(1, Int64(SamplingFields.greatestSampleCount))),
-        ] + sampling + who, required: ["prompt"])
+        ] + sampling + who, neutral: neutralSampling.union(["suffix", "response_format"]),
+        required: ["prompt"])
 
     static let response = BodySchema(
         fields: [
             ("input", ["anyOf": [text, ["type": "array", "items": message, "minItems": 1]]]),
             ("instructions", text), ("max_output_tokens", integer(1)),
             ("text", ["type": "object", "properties": ["format": object]]), ("parallel_tool_calls", flag),
-        ] + sampling.filter { !["n", "stream_options"].contains($0.name) } + who, required: ["input"])
+        ] + sampling.filter { !["n", "stream_options"].contains($0.name) } + who,
+        neutral: [
+            "store", "service_tier", "tools", "tool_choice", "previous_response_id", "conversation",
+            "include",
+            "background", "truncation", "top_logprobs", "reasoning", "prompt",
+        ], required: ["input"])
 
     static let embedding = BodySchema(
         fields: [

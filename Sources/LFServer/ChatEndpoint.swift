@@ -12,7 +12,7 @@ struct ChatEndpoint: Sendable {
 
     func answer(_ body: [UInt8], _ watch: ClientWatch) async throws -> Response {
         let format = try context.chatFormat()
-        let request = try ChatRequest(RequestFields(body), format, context.settings)
+        let request = try ChatRequest(RequestFields(body, of: .chat), format, context.settings)
         let ticket = try context.answerService().submit([{ request.generation }])[0]
         watch.follow(ticket)
         let head = ChatHead(model: context.settings.modelName)

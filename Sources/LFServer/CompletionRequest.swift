@@ -20,7 +20,7 @@ struct CompletionRequest: Sendable {
     var samples: Int { prompts[0].sampling.samples }
 
     init(_ body: [UInt8], _ format: ChatFormat, _ settings: ServerSettings) throws {
-        var fields = try RequestFields(body)
+        var fields = try RequestFields(body, of: .completion)
         fields.accept("model")
         var sampling = try SamplingFields(&fields, format.options, settings)
         sampling.options.stopTokens = format.tokenizer.eosID.map { [$0] } ?? []

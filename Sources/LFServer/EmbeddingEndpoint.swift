@@ -46,7 +46,7 @@ struct EmbeddingEndpoint: Sendable {
 
     private func read(_ body: [UInt8]) throws -> Body {
         let format = try context.chatFormat()
-        var fields = try RequestFields(body)
+        var fields = try RequestFields(body, of: .embedding)
         fields.accept("model", "user")
         let encoding = try fields.string("encoding_format") ?? "float"
         guard ["float", "base64"].contains(encoding) else {

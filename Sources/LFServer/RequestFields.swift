@@ -1,14 +1,14 @@
 import LFJSON
 
-/// The fields of a request's body, or of an object in it, each read once; what nobody reads is refused.
+/// The fields of a request's body, or of an object in it, each read once; what nobody reads, or the body's schema lacks, is refused.
 struct RequestFields {
     private let object: JSONObject
     /// What errors write before a field's name.
     private let prefix: String
     private var read: Set<String> = []
 
-    /// - Throws: `APIError` for a body that is not a JSON object.
-    init(_ body: [UInt8]) throws(APIError) {
+    /// - Throws: `APIError` for a body that is not a JSON object, or that has a field which the schema does not have.
+    init(_ body: [UInt8], of schema: BodySchema) throws(APIError) {
         guard let value = try? JSONValue.parse(body, source: "body") else {
             throw .invalid(nil, "The body is not valid JSON.")
         }
@@ -16,6 +16,7 @@ struct RequestFields {
             throw .invalid(nil, "The body must be a JSON object, got \(value.kind).")
         }
         self.init(object)
+        if let field = object.keys.first(where: { !schema.has($0) }) { throw unknown(field) }
     }
 
     /// - Parameter place: The field whose value the object is.
@@ -87,9 +88,11 @@ struct RequestFields {
 
     /// - Throws: `APIError` naming a field that was not read.
     func finish() throws(APIError) {
-        guard let unknown = object.keys.first(where: { !read.contains($0) }) else { return }
-        throw .invalid(
-            prefix + unknown, "Unknown field `\(prefix)\(unknown)`.", code: "unknown_parameter")
+        if let field = object.keys.first(where: { !read.contains($0) }) { throw unknown(field) }
+    }
+
+    private func unknown(_ name: String) -> APIError {
+        .invalid(prefix + name, "Unknown field `\(prefix)\(name)`.", code: "unknown_parameter")
     }
 
     private func wrong(_ name: String, _ wanted: String, _ value: JSONValue) -> APIError {

@@ -20,7 +20,7 @@ struct ResponseRequest: Sendable {
     ]
 
     init(_ body: [UInt8], _ format: ChatFormat, _ settings: ServerSettings) throws {
-        var fields = try RequestFields(body)
+        var fields = try RequestFields(body, of: .response)
         fields.accept("model")
         let instructions = try fields.string("instructions")
         var messages = try Self.messages(&fields)
@@ -38,7 +38,7 @@ struct ResponseRequest: Sendable {
         do {
             self.chat = try ChatRequest(RequestFields(chat), format, settings)
         } catch {
-            throw Self.inWordsOfResponses(APIError(error))
+            throw Self.inWordsOfResponses(APIError(error), isInstructed: instructions != nil)
         }
         let options = self.chat.sampling.options
         echoed = [
@@ -114,8 +114,13 @@ struct ResponseRequest: Sendable {
         _ = try fields.bool("parallel_tool_calls")
     }
 
-    private static func inWordsOfResponses(_ error: APIError) -> APIError {
+    /// - Parameter isInstructed: Whether the instructions stand before the messages of `input`.
+    private static func inWordsOfResponses(_ error: APIError, isInstructed: Bool) -> APIError {
         var error = error
+        if isInstructed {
+            error.message = messagesCountedDown(error.message)
+            error.parameter = error.parameter.map(messagesCountedDown)
+        }
         for (chat, own) in renamed {
             error.message = error.message.split(separator: chat, omittingEmptySubsequences: false)
                 .joined(separator: own)
@@ -125,5 +130,16 @@ struct ResponseRequest: Sendable {
             }
         }
         return error
+    }
+
+    /// A text in which `messages[2]` is `messages[1]`.
+    private static func messagesCountedDown(_ text: String) -> String {
+        let mark = "messages["
+        let parts = text.split(separator: mark, omittingEmptySubsequences: false).map(String.init)
+        return parts.enumerated().map { index, part in
+            let digits = part.prefix { $0.isNumber }
+            guard index > 0, let place = Int(digits), place > 0 else { return part }
+            return String(place - 1) + part.dropFirst(digits.count)
+        }.joined(separator: mark)
     }
 }

@@ -36,10 +36,14 @@ struct Route: Sendable {
     }
 }
 
-/// The fields of a body.
+/// The fields of a body: `RequestFields` takes no others.
 struct BodySchema: Sendable {
     var fields: [(name: String, schema: JSONValue)]
+    /// Fields that may only have a value that changes nothing, which the description leaves out.
+    var neutral: Set<String> = []
     var required: [String]
+
+    func has(_ name: String) -> Bool { neutral.contains(name) || fields.contains { $0.name == name } }
 
     var json: JSONValue {
         [

@@ -161,7 +161,7 @@ struct Routes: Sendable {
     /// Scores by a reward model (upstream `create_score_evaluation_response`).
     private func score(_ body: [UInt8]) async throws -> Response {
         let (service, format) = try context.scoreService()
-        var fields = try RequestFields(body)
+        var fields = try RequestFields(body, of: .score)
         fields.accept("model")
         guard let list = try fields.list("messages"), !list.isEmpty else {
             throw APIError.invalid("messages", "`messages` must be a list of texts.")

@@ -1,4 +1,5 @@
 import Foundation
+import LFConfig
 import LFJSON
 import LFServer
 import Testing
@@ -83,7 +84,7 @@ import Testing
         } _: { port in
             let answer = try await Connection.ask(port, "GET", "/openapi.json")
             let paths = try #require(answer.json["paths"]?.object, "\(answer.body)")
-            let headers = ["Authorization": "Bearer k"], nothing: JSONValue = ["no": "such"]
+            let headers = ["Authorization": "Bearer k"]
             for (path, methods) in paths {
                 for (method, operation) in try #require(methods.object) {
                     let real = path.replacingOccurrences(of: "{model}", with: "gpt-3.5-turbo")
@@ -95,15 +96,38 @@ import Testing
                     guard let body = operation["requestBody"]?["content"]?["application/json"]?["schema"],
                         path != "/v1/score/evaluation"
                     else { continue }
-                    // A value of no meaning is refused by name where the field is known.
-                    for (field, _) in try #require(body["properties"]?.object) {
-                        let wrong = try await Connection.post(
-                            port, path, .object(JSONObject([(key: field, value: nothing)])), headers: headers)
-                        #expect(wrong.status == 400, "\(path) \(field)")
-                        #expect(!wrong.body.contains("Unknown field"), "\(path) \(field)")
-                    }
+                    try await self.expectKnown(body, at: path, port, headers)
                 }
             }
+        }
+    }
+
+    /// The fields that a reward model is scored with; nothing reads a field that the description lacks.
+    @Test func theDescriptionOfScoresIsWhatIsRead() async throws {
+        let path = "/v1/score/evaluation"
+        try await RunningServer.with([
+            ("stage", .string("rm")),
+            ("adapter_name_or_path", .string(RunningServer.fixtures + "/adapters/rm_init")),
+        ]) { port in
+            let document = try await Connection.ask(port, "GET", "/openapi.json")
+            let post = document.json["paths"]?[path]?["post"]
+            let body = try #require(post?["requestBody"]?["content"]?["application/json"]?["schema"])
+            try await self.expectKnown(body, at: path, port, [:])
+            let other = try await Connection.post(port, path, ["messages": ["a"], "user": "me"])
+            #expect(other.status == 400 && other.body.contains("Unknown field `user`"), "\(other.body)")
+        }
+    }
+
+    /// A value of no meaning is refused by name where the field is read.
+    private func expectKnown(
+        _ body: JSONValue, at path: String, _ port: Int, _ headers: [String: String]
+    ) async throws {
+        let nothing: JSONValue = ["no": "such"]
+        for (field, _) in try #require(body["properties"]?.object) {
+            let wrong = try await Connection.post(
+                port, path, .object(JSONObject([(key: field, value: nothing)])), headers: headers)
+            #expect(wrong.status == 400, "\(path) \(field)")
+            #expect(!wrong.body.contains("Unknown field"), "\(path) \(field)")
         }
     }
 }

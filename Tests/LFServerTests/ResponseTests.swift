@@ -72,7 +72,10 @@ import Testing
         let cases: [(JSONValue, String)] = [
             ([:], "input"), (["input": 3], "input"), (["input": [["type": "item_reference"]]], "input[0]"),
             (["input": [["role": "assistant", "content": "a"]]], "input[0]"),
-            (["input": "a", "max_output_tokens": 100_000_000], "max_output_tokens"),
+            (
+                ["instructions": "b", "input": [["role": "user", "content": "a"], ["role": "guest"]]],
+                "input[1].role"
+            ), (["input": "a", "max_output_tokens": 100_000_000], "max_output_tokens"),
             (["input": "a", "previous_response_id": "resp_1"], "previous_response_id"),
             (["input": "a", "tools": [["type": "web_search"]]], "tools"), (["input": "a", "n": 2], "n"),
             (["input": "a", "text": format(["multipleOf": 2])], "text.format.schema.multipleOf"),
