@@ -247,16 +247,10 @@ import Testing
                 #"<user>q</><assistant><call>tide{"at": "x"}</><tool>1.5</><assistant>r</>‖<user>and</><assistant>⟦<think>u</think>r</>⟧"#,
             ])
 
-        let last = """
-            {%- set system = messages[0].content if messages[0].role == 'system' else '' %}
-            {%- for m in messages %}
-            {%- if m.role == 'user' %}{{- '[INST]' }}{% if loop.last and system %}{{- system + ' | ' }}{% endif %}{{- m.content + '[/INST]' }}
-            {%- elif m.role == 'assistant' %}{{- ' ' + m.content + '</s>' }}{% endif %}
-            {%- endfor %}
-            """
         #expect(
-            try tests.marked(last, OwnTemplateTests.two, system: "S", findsHistory: true) == [
-                "[INST]S | a[/INST]⟦ b</s>⟧", "[INST]a[/INST] b</s>‖[INST]S | c[/INST]⟦ d</s>⟧",
-            ])
+            try tests.marked(
+                OwnTemplateTests.inLastQuestion, OwnTemplateTests.two, system: "S", findsHistory: true) == [
+                    "[INST]S | a[/INST]⟦ b</s>⟧", "[INST]a[/INST] b</s>‖[INST]S | c[/INST]⟦ d</s>⟧",
+                ])
     }
 }

@@ -117,6 +117,14 @@ import Testing
         {%- for m in messages %}{% if m.role == 'user' %}{{- '<user>' + m.content + '</>' }}{% elif m.role == 'assistant' %}{{- '<assistant>' + m.content.split('</think>')[-1] + '</>' }}{% endif %}{% endfor %}
         {%- if add_generation_prompt %}{{- '<assistant>' }}{% endif %}
         """
+    /// Mistral Nemo's way: system text stands in the last question.
+    static let inLastQuestion = """
+        {%- set system = messages[0].content if messages[0].role == 'system' else '' %}
+        {%- for m in messages %}
+        {%- if m.role == 'user' %}{{- '[INST]' }}{% if loop.last and system %}{{- system + ' | ' }}{% endif %}{{- m.content + '[/INST]' }}
+        {%- elif m.role == 'assistant' %}{{- ' ' + m.content + '</s>' }}{% endif %}
+        {%- endfor %}
+        """
     static let tools =
         #"[{"name": "tide", "description": "Its height.", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}}]"#
 
@@ -539,25 +547,19 @@ import Testing
     /// Mistral Nemo's way: system text and tools stand in the last question, so that the text before an answer changes when it is
     /// answered. Each answer is learned behind the prompt that the model is given for it.
     @Test func aPromptThatChangesWithItsAnswerIsKept() throws {
-        let last = """
-            {%- set system = messages[0].content if messages[0].role == 'system' else '' %}
-            {%- for m in messages %}
-            {%- if m.role == 'user' %}{{- '[INST]' }}{% if loop.last and system %}{{- system + ' | ' }}{% endif %}{{- m.content + '[/INST]' }}
-            {%- elif m.role == 'assistant' %}{{- ' ' + m.content + '</s>' }}{% endif %}
-            {%- endfor %}
-            """
         #expect(
-            try marked(last, Self.two, system: "S") == [
+            try marked(Self.inLastQuestion, Self.two, system: "S") == [
                 "[INST]S | a[/INST]⟦ b</s>⟧", "[INST]a[/INST] b</s>[INST]S | c[/INST]⟦ d</s>⟧",
             ])
-        #expect(try marked(last, Self.two) == ["[INST]a[/INST]⟦ b</s>⟧[INST]c[/INST]⟦ d</s>⟧"])
+        #expect(try marked(Self.inLastQuestion, Self.two) == ["[INST]a[/INST]⟦ b</s>⟧[INST]c[/INST]⟦ d</s>⟧"])
         // The question's words stand in the answer and in the system text too.
         #expect(
-            try marked(last, [Message(.user, "a"), Message(.assistant, "a a")], system: "a") == [
-                "[INST]a | a[/INST]⟦ a a</s>⟧"
-            ])
+            try marked(Self.inLastQuestion, [Message(.user, "a"), Message(.assistant, "a a")], system: "a")
+                == [
+                    "[INST]a | a[/INST]⟦ a a</s>⟧"
+                ])
         // A closed turn whose opening the prompt does not have cannot be told from it.
-        let reopened = last.replacing("' ' + m.content", with: "'{' + m.content").replacing(
+        let reopened = Self.inLastQuestion.replacing("' ' + m.content", with: "'{' + m.content").replacing(
             "m.content + '[/INST]'", with: "m.content + ('[/INST]' if loop.last else '[/ASKED]')")
         #expect(refusal(reopened, Self.two, system: "S").contains("what comes before an answer"))
     }
