@@ -8,7 +8,7 @@ FUZZ_STRINGS ?= 240000
 FUZZ_SEED ?= 1
 FUZZ_SECONDS ?= 600
 
-.PHONY: setup build demo demo-all test test-light test-models test-distributed test-setup bench fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
+.PHONY: setup build demo demo-all test test-light test-models check-models test-distributed test-setup bench bench-experts bench-generation fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
 
 setup:
 	@bash Tools/setup/setup.sh $(if $(CUDA),$(if $(filter 0 no,$(CUDA)),cpu,cuda))
@@ -32,6 +32,11 @@ test-models: setup
 	LF_MODELS=$(MODELS) OMP_NUM_THREADS=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --disable-xctest \
 	    --filter 'ModelFolderTests|ModelPropertyTests'
 
+# Models and adapters of every family, handed to transformers and PEFT and back; UPSTREAM_VENV names an environment that has both.
+check-models: build
+	@bash Benchmarks/compare/run.sh --install
+	$(or $(UPSTREAM_VENV),.build/compare/venv)/bin/python Tools/models/check_models.py --cli $(CLI)
+
 # All recorded runs, their batches dealt to two processes: data parallel, and sharing as each stage of ZeRO says.
 test-distributed: setup
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
@@ -49,6 +54,13 @@ test-setup:
 
 bench: build
 	@bash Benchmarks/compare/run.sh
+
+bench-experts: build
+	@bash Benchmarks/experts/run.sh
+
+bench-generation: build
+	@bash Benchmarks/compare/run.sh --install
+	@bash Benchmarks/generation/run.sh
 
 fuzz-tokenizers: build
 	@bash Tools/tokenizer/fuzz.sh --command "$(CLI) tokenize" --strings $(FUZZ_STRINGS) --seed $(FUZZ_SEED)

@@ -2,6 +2,7 @@
 # Trains the same jobs with the Python original and with this program, in turn, and prints the ratios.
 # Usage: Benchmarks/compare/run.sh [--jobs dpo,sft,…|all] [--model small|half|FOLDER|HUB/NAME] [--rounds 3] [--steps 12] [--precision fp32|bf16|both]
 #                                  [--side both|upstream|ours] [--threads 2] [--unsloth VENV]
+#        Benchmarks/compare/run.sh --install   makes the original's environment and ends
 # UPSTREAM_VENV names a virtual environment that holds the original already; else one is made in the folder that COMPARE_WORK names, or .build/compare.
 set -euo pipefail
 
@@ -39,6 +40,7 @@ elif [ ! -e "$venv/installed" ]; then
     rm -rf "$venv"
     install_original
 fi
+[ "${1:-}" != --install ] || exit 0
 
 "$venv/bin/python" "$root/Benchmarks/compare/workload.py" "$work"
 exec "$venv/bin/python" "$root/Benchmarks/compare/measure.py" --root "$root" --work "$work" --venv "$venv" "$@"

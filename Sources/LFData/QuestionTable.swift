@@ -58,7 +58,8 @@ struct QuestionTable {
         UserError(.failedRun, "The file holds no question.", at: path, remedy: "Check that it is whole.")
     }
 
-    /// Where the six columns stand; beyond the row where there are no answers. `Question` and `Answer` are CMMLU's spelling.
+    /// The places of the six columns in a row. In a file without answers the last one lies beyond the row. CMMLU's files write
+    /// `Question` and `Answer`.
     private static func places(
         in header: [String?], at place: String, mayLackAnswers: Bool
     ) throws(UserError) -> [Int] {
