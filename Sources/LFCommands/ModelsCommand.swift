@@ -30,10 +30,31 @@ func runModels(_ arguments: [String]) throws -> Int32 {
         ? modelObjects(holding: words, architectures: architectures).map { $0.serialized(ensureASCII: false) }
         : modelLines(holding: words, architectures: architectures)
     guard lines.count > (isJSON ? 0 : 1) else {
-        throw UserError(
-            .configuration, "No model's line holds \(words.joined(separator: " and ")).",
-            remedy: "`llamafactory-cli models` without a word lists all of them.")
+        return try tellOfTypes(words, architectures, isJSON: isJSON)
     }
     for line in lines { Console.standard.writeLine(line) }
+    return 0
+}
+
+/// Says of `model_type`s that no listed model has whether their config.json is read.
+///
+/// - Throws: `UserError` where a word is not such a type, with all that there are.
+private func tellOfTypes(_ words: [String], _ architectures: Set<String>, isJSON: Bool) throws -> Int32 {
+    let types = words.map { $0.lowercased() }
+    guard !types.isEmpty, types.allSatisfy(architectures.contains) else {
+        throw UserError(
+            .configuration, "No model's line holds \(words.joined(separator: " and ")).",
+            remedy:
+                "`llamafactory-cli models` without a word lists all of them. A model that is not listed works if `model_type` in its config.json is one of \(architectures.sorted().joined(separator: ", "))."
+        )
+    }
+    for type in types {
+        let line: JSONValue = ["architecture": .string(type), "works": true]
+        Console.standard.writeLine(
+            isJSON
+                ? line.serialized()
+                : "No listed model is of the type \(type); a model whose config.json says \"model_type\": \"\(type)\" works."
+        )
+    }
     return 0
 }

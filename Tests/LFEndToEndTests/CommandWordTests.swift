@@ -22,6 +22,10 @@ import Testing
             "templates nothing_alike",
             "No template's line holds nothing_alike. `llamafactory-cli templates` without a word lists all of them."
         ),
+        (
+            "models nothing_alike",
+            "No model's line holds nothing_alike. `llamafactory-cli models` without a word lists all of them. A model that is not listed works if `model_type` in its config.json is one of bloom, cohere,"
+        ),
         ("trian", "Unknown command: trian."), ("templats", "Unknown command: templats."),
         ("train nothing.yaml", "nothing.yaml: The configuration file does not exist."),
     ])
@@ -44,5 +48,15 @@ import Testing
         #expect(try lines("qwen3").dropFirst().allSatisfy { $0.contains("qwen3") })
         #expect(try lines("QWEN3") == lines("qwen3"))
         #expect(try lines("qwen3").count > 3)
+    }
+
+    /// Of a type that no listed model has the answer is whether its config.json is read.
+    @Test func typesWithoutListedModelsAreTold() throws {
+        let workplace = try Workplace()
+        let told = try Program.run(["models", "gpt_neox"], in: workplace.path)
+        #expect(
+            told.status == 0 && told.output.contains(#""model_type": "gpt_neox" works"#), "\(told.errors)")
+        let object = try Program.run(["models", "GPT_NeoX", "--json"], in: workplace.path)
+        #expect(object.output == "{\"architecture\": \"gpt_neox\", \"works\": true}\n")
     }
 }
