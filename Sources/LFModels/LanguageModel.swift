@@ -167,8 +167,8 @@ public final class LanguageModel {
     /// Log-probabilities of the stream's targets, `[N]` in nats, float32.
     public func logProbs(_ hidden: Tensor, _ stream: DeviceStream) throws(TorchError) -> Tensor {
         let (hidden, head) = try parts.head.factors(hidden)
-        return try stream.perTarget(
-            headLogProbs(hidden, head, rows: stream.scoredRows, ids: stream.scoredIDs))
+        let rows = try stream.distinct(stream.targetRows), ids = try stream.distinct(stream.targetIDs)
+        return try stream.perTarget(headLogProbs(hidden, head, rows: rows, ids: ids))
     }
 
     /// The same, with what else the head can say about the targets.
@@ -176,9 +176,9 @@ public final class LanguageModel {
         _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil
     ) throws(TorchError) -> TokenScores {
         let (hidden, head) = try parts.head.factors(hidden)
+        let rows = try stream.distinct(stream.targetRows), ids = try stream.distinct(stream.targetIDs)
         var scores = try headScores(
-            hidden, head, rows: stream.scoredRows, ids: stream.scoredIDs, accuracy: accuracy,
-            entropyOfTop: entropyOfTop)
+            hidden, head, rows: rows, ids: ids, accuracy: accuracy, entropyOfTop: entropyOfTop)
         scores.logProbs = try stream.perTarget(scores.logProbs)
         if let correct = scores.correct { scores.correct = try stream.perTarget(correct) }
         if let entropy = scores.entropy { scores.entropy = try stream.perTarget(entropy) }
@@ -191,8 +191,8 @@ public final class LanguageModel {
         _ hidden: Tensor, from reference: (hidden: Tensor, head: HeadWeights), _ stream: DeviceStream
     ) throws(TorchError) -> Tensor {
         let (hidden, head) = try parts.head.factors(hidden)
-        return try stream.perTarget(
-            headDivergence(hidden, head, from: reference, rows: stream.scoredRows))
+        let rows = try stream.distinct(stream.targetRows)
+        return try stream.perTarget(headDivergence(hidden, head, from: reference, rows: rows))
     }
 
     /// Logits of some rows of the hidden states: `[rows, hidden]` gives `[rows, vocab]`.

@@ -16,11 +16,8 @@ public final class DeviceStream {
     public let targetIDs: Tensor
     /// int64 `[N]`: the sequence that each score belongs to.
     public let targetSequences: Tensor
-    /// int64 `[M]`, M ≤ N: rows and tokens of which a head computes scores; `perTarget` hands them out.
-    package let scoredRows: Tensor
-    package let scoredIDs: Tensor
-    /// int64 `[N]`: each target's place among the scores; nil where there is one for each.
-    private let scoreOfTarget: Tensor?
+    /// int64 `[M]` and `[N]`, as `TokenStream.distinctTargets` gives them; nil where no two targets ask for the same score.
+    private let sharedScores: (targets: Tensor, kindOfTarget: Tensor)?
     public let host: TokenStream
     /// Tokens of the batch, T.
     public var tokenCount: Int { host.tokenCount }
@@ -45,20 +42,27 @@ public final class DeviceStream {
         targetRows = try Tensor(stream.targetRows.map { Int64($0) }).to(device)
         targetIDs = try Tensor(stream.targetIDs.map { Int64($0) }).to(device)
         targetSequences = try Tensor(stream.targetSequences.map { Int64($0) }).to(device)
-        let distinct = stream.distinctTargets()
-        guard distinct.rows.count < stream.targetCount else {
-            (scoredRows, scoredIDs, scoreOfTarget) = (targetRows, targetIDs, nil)
-            return
+        let (targets, kinds) = stream.distinctTargets()
+        if targets.count < kinds.count {
+            sharedScores = (
+                targets: try Tensor(targets.map { Int64($0) }).to(device),
+                kindOfTarget: try Tensor(kinds.map { Int64($0) }).to(device)
+            )
+        } else {
+            sharedScores = nil
         }
-        scoredRows = try Tensor(distinct.rows.map { Int64($0) }).to(device)
-        scoredIDs = try Tensor(distinct.ids.map { Int64($0) }).to(device)
-        scoreOfTarget = try Tensor(distinct.scoreOfTarget.map { Int64($0) }).to(device)
     }
 
-    /// What a head says of `scoredRows` and `scoredIDs`, for every target: `[M]` gives `[N]`.
+    /// One of each kind of targets: `targetRows` or `targetIDs`, `[N]`, give `[M]`, of which a head computes scores.
+    package func distinct(_ perTarget: Tensor) throws(TorchError) -> Tensor {
+        guard let sharedScores else { return perTarget }
+        return try perTarget.selecting(sharedScores.targets)
+    }
+
+    /// What a head says of each kind, `[M]`, for every target, `[N]`.
     package func perTarget(_ scores: Tensor) throws(TorchError) -> Tensor {
-        guard let scoreOfTarget else { return scores }
-        return try scores.selecting(scoreOfTarget)
+        guard let sharedScores else { return scores }
+        return try scores.selecting(sharedScores.kindOfTarget)
     }
 
     /// The next of few sizes: up to 63 every one, up to 255 multiples of 16, beyond multiples of 64.

@@ -107,7 +107,7 @@ extension LabeledSequence {
     /// stream has where little is in common.
     package func newTokenCount(behind other: LabeledSequence?) -> Int {
         guard sharesBeginning, let other else { return inputIDs.count }
-        return inputIDs.count - commonPrefixLength(inputIDs, other.inputIDs)
+        return inputIDs.count - commonPrefixLength(inputIDs[...], other.inputIDs[...])
     }
 }
 
@@ -141,4 +141,15 @@ extension Example {
         guard sequences.count > 1 else { return tokenCount }
         return PrefixTree(sequences.map(\.inputIDs), leastShared: Collator.tileRows).tokenCount
     }
+}
+
+/// How many tokens all sequences of all examples begin with in common, such as a system text; 0 where there are too few for a segment.
+package func commonBeginning(of examples: [Example]) -> Int {
+    var first: ArraySlice<Int32>?
+    for sequence in examples.lazy.flatMap(\.sequences) {
+        let common = first.map { commonPrefixLength($0, sequence.inputIDs[...]) } ?? sequence.inputIDs.count
+        guard common >= Collator.tileRows else { return 0 }
+        first = sequence.inputIDs[..<common]
+    }
+    return first?.count ?? 0
 }

@@ -164,6 +164,6 @@ func commonPrefixLength(_ a: UnsafeBufferPointer<Int32>, _ b: UnsafeBufferPointe
 }
 
 /// How many tokens two sequences have in common at their beginning.
-func commonPrefixLength(_ a: [Int32], _ b: [Int32]) -> Int {
+func commonPrefixLength(_ a: ArraySlice<Int32>, _ b: ArraySlice<Int32>) -> Int {
     a.withUnsafeBufferPointer { a in b.withUnsafeBufferPointer { b in commonPrefixLength(a, b) } }
 }

@@ -66,27 +66,26 @@ public struct TokenStream: Sendable, Equatable {
         }
     }
 
-    /// The scores that the targets need: a row's score of a token is computed once for all sequences that ask for it.
+    /// Targets that differ in row or token: a row's score of a token is computed once for all sequences that ask for it.
     ///
-    /// - Returns: The rows and tokens `[M]`, in the order of the targets that need them first, and for each target its score, `[N]`.
-    package func distinctTargets() -> (rows: [Int32], ids: [Int32], scoreOfTarget: [Int32]) {
-        var rows: [Int32] = [], ids: [Int32] = [], scoreOfTarget: [Int32] = []
-        scoreOfTarget.reserveCapacity(targetCount)
-        // Scores of one row are a list: its latest, and the one before each.
+    /// - Returns: The first target of each kind, `[M]`, in the order of the targets; and for each target its kind, `[N]`.
+    package func distinctTargets() -> (targets: [Int32], kindOfTarget: [Int32]) {
+        var targets: [Int32] = [], kindOfTarget: [Int32] = []
+        kindOfTarget.reserveCapacity(targetCount)
+        // The kinds of one row are a list: its latest, and the one before each.
         var latest = Array(repeating: Int32(-1), count: tokenCount)
         var previous: [Int32] = []
-        for (row, id) in zip(targetRows, targetIDs) {
-            var score = latest[Int(row)]
-            while score >= 0, ids[Int(score)] != id { score = previous[Int(score)] }
-            if score < 0 {
-                score = Int32(rows.count)
-                rows.append(row)
-                ids.append(id)
+        for (target, (row, id)) in zip(targetRows, targetIDs).enumerated() {
+            var kind = latest[Int(row)]
+            while kind >= 0, targetIDs[Int(targets[Int(kind)])] != id { kind = previous[Int(kind)] }
+            if kind < 0 {
+                kind = Int32(targets.count)
+                targets.append(Int32(target))
                 previous.append(latest[Int(row)])
-                latest[Int(row)] = score
+                latest[Int(row)] = kind
             }
-            scoreOfTarget.append(score)
+            kindOfTarget.append(kind)
         }
-        return (rows, ids, scoreOfTarget)
+        return (targets, kindOfTarget)
     }
 }

@@ -443,9 +443,10 @@ public final class Trainer {
             model.recomputedLayers = 0
             return
         }
-        let longest = trainSet.longestExample(sharesPrefixes: objective.collator.sharesPrefixes)
         let memory = ActivationMemory(
-            tokens: longest * arguments.perDeviceTrainBatchSize,
+            tokens: trainSet.mostTokens(
+                inBatchOf: arguments.perDeviceTrainBatchSize,
+                sharesPrefixes: objective.collator.sharesPrefixes),
             available: model.device == .cpu ? FreeMemory.bytes.map { $0 / world.processesOnHost } : nil)
         model.recomputedLayers = memory.recomputedLayers(of: model)
         if model.recomputedLayers > 0 {

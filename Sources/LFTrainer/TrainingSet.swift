@@ -24,14 +24,21 @@ public enum TrainingSet {
         }
     }
 
-    /// The tokens of the longest example, or what no example exceeds.
+    /// What no batch exceeds in computed tokens, whatever examples it has: but for a few tokens where sequences of one example branch
+    /// soon behind what they share with others, and repeat what lies between.
     ///
-    /// - Parameter sharesPrefixes: As the collator: common beginnings count once.
-    func longestExample(sharesPrefixes: Bool) -> Int {
+    /// - Parameter sharesPrefixes: As the collator: what an example's sequences, and all sequences of the set, begin with in common
+    ///   counts once.
+    package func mostTokens(inBatchOf size: Int, sharesPrefixes: Bool) -> Int {
         switch self {
         case .list(let examples):
-            examples.map { sharesPrefixes ? $0.computedTokenCount : $0.tokenCount }.max() ?? 0
-        case .stream(let stream): stream.mostTokens
+            var longest = 0
+            for example in examples where example.tokenCount > longest {
+                longest = max(longest, sharesPrefixes ? example.computedTokenCount : example.tokenCount)
+            }
+            let common = sharesPrefixes ? commonBeginning(of: examples) : 0
+            return common + size * (longest - common)
+        case .stream(let stream): return size * stream.mostTokens
         }
     }
 }

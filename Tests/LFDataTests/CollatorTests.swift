@@ -228,10 +228,11 @@ import Testing
 
     /// Whether each row and token that is scored is scored once, and each target finds its own.
     static func scoresOnce(_ stream: TokenStream) -> Bool {
-        let (rows, ids, scoreOfTarget) = stream.distinctTargets()
-        return scoreOfTarget.map { rows[Int($0)] } == stream.targetRows
-            && scoreOfTarget.map { ids[Int($0)] } == stream.targetIDs
-            && Set(zip(rows, ids).map { [$0, $1] }).count == rows.count
+        func asked(_ target: Int) -> [Int32] { [stream.targetRows[target], stream.targetIDs[target]] }
+        let (targets, kinds) = stream.distinctTargets()
+        return kinds.indices.allSatisfy { asked(Int(targets[Int(kinds[$0])])) == asked($0) }
+            && kinds.count == stream.targetCount
+            && Set(targets.map { asked(Int($0)) }).count == targets.count
     }
 
     @Test func supervisedSequencesStandAlone() {
@@ -309,7 +310,10 @@ import Testing
         let repeated = Collator().stream(of: short.map { .supervised([Self.sequence($0, learnedFrom: 1)]) })
         #expect(repeated.segments.map(\.range) == [0..<16, 16..<32])
         #expect(repeated.targetCounts == [15, 15, 14])
-        #expect(repeated.distinctTargets().rows.count == 30)
+        #expect(repeated.distinctTargets().targets.count == 30)
+        #expect(commonBeginning(of: [examples[0], examples[2]]) == 20 && commonBeginning(of: examples) == 0)
+        #expect(commonBeginning(of: [examples[1], examples[3], examples[4]]) == 30)
+        #expect(commonBeginning(of: short.map { .supervised([Self.sequence($0, learnedFrom: 1)]) }) == 0)
         // Within an example they share as in a batch, and the example says how many are computed.
         let together = Example.supervised(examples.flatMap(\.sequences))
         #expect(Collator().stream(of: [together]) == stream && together.computedTokenCount == 80)

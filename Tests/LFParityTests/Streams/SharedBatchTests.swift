@@ -214,6 +214,36 @@ import Testing
         }
     }
 
+    /// What the memory estimate takes for the largest batch is not exceeded, and is reached where all share one beginning.
+    @Test func noBatchExceedsTheEstimate() {
+        let system = (0..<20).map { Int32($0) }
+        let rests = Self.sequences(12, seed: 12).map { sequence in
+            LabeledSequence(inputIDs: system + sequence.inputIDs, labels: system + sequence.inputIDs)
+        }
+        let alone = rests.map { Example.supervised([$0]) }
+        let grouped = [0, 4, 8].map { Example.supervised(Array(rests[$0..<$0 + 4])) }
+        let pairs = (0..<6).map { Example.pairwise(chosen: rests[2 * $0], rejected: rests[2 * $0 + 1]) }
+        for examples in [alone, grouped, pairs] {
+            for size in 1...4 {
+                let most = TrainingSet.list(examples).mostTokens(inBatchOf: size, sharesPrefixes: true)
+                for start in examples.indices {
+                    let batch = Array(examples[start...].prefix(size))
+                    let stream = Collator().stream(of: batch)
+                    // Beginnings of an example's own sequences may be cut where other examples leave them.
+                    let cut = examples.count == rests.count ? 0 : Collator.tileRows * stream.sequenceCount
+                    #expect(stream.tokenCount <= most + cut)
+                }
+            }
+        }
+        let ends = (0..<3).map { end in
+            Example.supervised([LabeledSequence(inputIDs: system + [end, 1], labels: system + [end, 1])])
+        }
+        let set = TrainingSet.list(ends)
+        #expect(set.mostTokens(inBatchOf: 3, sharesPrefixes: true) == 20 + 3 * 2)
+        #expect(set.mostTokens(inBatchOf: 3, sharesPrefixes: false) == 3 * 22)
+        #expect(Collator().stream(of: ends).tokenCount == 26)
+    }
+
     /// Noise depends on a sequence's length, so that its sequences stay apart.
     @Test func noiseIsNotShared() throws {
         let (model, _) = try TinyModel.all[0].make()
