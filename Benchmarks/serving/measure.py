@@ -1,6 +1,7 @@
 """Loads the server and prints what it does beside the targets: many clients for some time, 32 against one, a second turn, an equal system text."""
 
 import argparse
+import array
 import asyncio
 import json
 import os
@@ -218,6 +219,44 @@ def measure_system(server, options, report):
         f"{sum(lengths)} without sharing", computed <= once, f"once, {once} at most")
 
 
+def make_adapters(model, folder, count, rank=8):
+    """Random adapters of all linear layers, as PEFT saves them."""
+    data = (pathlib.Path(model) / "model.safetensors").read_bytes()
+    shapes = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    modules = {name.removesuffix(".weight"): entry["shape"] for name, entry in shapes.items() if name.endswith("_proj.weight")}
+    for index in range(count):
+        rng, header, body = random.Random(index), {}, bytearray()
+        for module, (outputs, inputs) in modules.items():
+            for part, shape in (("A", [rank, inputs]), ("B", [outputs, rank])):
+                values = array.array("f", (rng.uniform(-0.02, 0.02) for _ in range(shape[0] * shape[1])))
+                header[f"base_model.model.{module}.lora_{part}.weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [len(body), len(body) + 4 * len(values)]}
+                body += values.tobytes()
+        text = json.dumps(header).encode()
+        path = pathlib.Path(folder) / f"adapter{index}"
+        path.mkdir()
+        (path / "adapter_model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + body)
+        targets = sorted({module.rsplit(".", 1)[1] for module in modules})
+        (path / "adapter_config.json").write_text(
+            json.dumps({"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": targets}))
+        yield f"adapter{index}", path
+
+
+def measure_adapters(_, options, report):
+    """Clients that ask for eight adapters in turn, against as many that ask for the model itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        adapters = dict(make_adapters(options.model, folder, 8))
+        modules = "lora_modules=" + ",".join(f"{name}={path}" for name, path in adapters.items())
+        with Server(options.cli, options.model, options.template, options.threads, modules) as server:
+            rates = []
+            for models in (("gpt-3.5-turbo",), tuple(adapters)):
+                asyncio.run(crowd(server, 32, 2, options.tokens, models=models))
+                found = asyncio.run(crowd(server, 32, options.seconds / 8, options.tokens, models=models))
+                if found["errors"]:
+                    print("    the first error:", found["errors"][0][:300])
+                rates.append(found["rate"])
+    print(f"32 clients of 8 adapters (rank 8, all layers) {rates[1]:.0f} tokens/s, of none {rates[0]:.0f}: {rates[1] / rates[0]:.2f} of it (no target)")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cli", required=True)
@@ -229,13 +268,16 @@ def main():
     parser.add_argument("--tokens", type=int, default=32, help="of an answer")
     parser.add_argument("--history", type=int, default=1900, help="tokens of a first turn, about")
     parser.add_argument("--rounds", type=int, default=5, help="conversations of two turns")
-    parser.add_argument("--only", default="system,turns,rate,load")
+    parser.add_argument("--only", default="system,turns,rate,load,adapters")
     options = parser.parse_args()
     report = Report()
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     with Server(options.cli, options.model, options.template, options.threads) as server:
         for name in options.only.split(","):
-            globals()["measure_" + name](server, options, report)
+            if name != "adapters":
+                globals()["measure_" + name](server, options, report)
+    if "adapters" in options.only.split(","):
+        measure_adapters(None, options, report)
     print(f"load of the machine after: {os.getloadavg()[0]:.1f}")
     if report.missed:
         sys.exit(f"serving: {report.missed} target{'s' if report.missed > 1 else ''} missed")

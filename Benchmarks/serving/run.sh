@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Loads the server on this machine and prints each number beside its target; `make build` first.
-# Usage: Benchmarks/serving/run.sh [--model FOLDER --template NAME] [--seconds 120] [--clients 200] [--only system,turns,rate,load]
+# Usage: Benchmarks/serving/run.sh [--model FOLDER --template NAME] [--seconds 120] [--clients 200] [--only system,turns,rate,load,adapters]
 # UPSTREAM_VENV names a virtual environment with tokenizers, which makes the model of Benchmarks/compare; a model of one's own needs any python3.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)

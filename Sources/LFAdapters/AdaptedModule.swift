@@ -24,6 +24,9 @@ struct AdaptedModule {
 
     var isEmbedding: Bool { if case .embedding = slot { true } else { false } }
 
+    /// The layer; nil for an embedding.
+    var linear: Linear? { if case .linear(let layer) = slot { layer } else { nil } }
+
     /// The weight as one that can be trained; nil where it is held otherwise.
     var parameter: Parameter? {
         switch slot {

@@ -10,6 +10,7 @@ let serverUsage = """
     /v1/embeddings, /health, /metrics, /openapi.json; a reward model (`stage: rm`) /v1/score/evaluation. Ctrl-C or SIGTERM ends it when what runs is answered.
 
     The file says what `chat` reads: model, adapters, template, and how answers are generated unless a request says so.
+    `lora_modules: {name: folder, other: folder}` serves adapters side by side, each for the requests whose `model` is its name.
 
       API_HOST         address to listen on; 0.0.0.0
       API_PORT         port; 8000

@@ -3,6 +3,7 @@ extension ModelArguments {
         self.init(modelNameOrPath: arguments.string("model_name_or_path"))
         adapterNameOrPath = arguments.names("adapter_name_or_path")
         adapterFolder = arguments.optionalString("adapter_folder")
+        loraModules = (try? LoRAModule.all(of: arguments["lora_modules"])) ?? []
         cacheDir = arguments.optionalString("cache_dir")
         revision = arguments.optionalString("model_revision") ?? "main"
         // The files that a run writes hold `<HF_HUB_TOKEN>` in its place.

@@ -130,6 +130,11 @@ private let serverRules: [CombinationRule] = [
         "stage", naming: { "A model of `stage: \($0.string("stage"))` does not support `api`." },
         remedy: "Remove `stage`, or set `stage: rm` for a reward model that scores."
     ) { !["sft", "rm"].contains($0.string("stage")) },
+    CombinationRule(
+        "lora_modules", "stage",
+        message: "`lora_modules` does not work with `stage: rm`: a value head belongs to one adapter.",
+        remedy: "Name the reward model's adapter as `adapter_name_or_path`."
+    ) { !$0.isNull("lora_modules") && $0.string("stage") == "rm" },
     halfPrecisionRule,
 ]
 

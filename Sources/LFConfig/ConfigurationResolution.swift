@@ -38,6 +38,7 @@ private func resolve(
     refuseForeignArguments(&arguments, use, asWarning: allowsUnknown)
     complete(&arguments)
     readNewTokens(&arguments)
+    checkLoRAModules(&arguments)
     checkLaunchVariables(environment, &arguments, for: use)
     readDeepSpeed(&arguments)
     readFSDP(&arguments)

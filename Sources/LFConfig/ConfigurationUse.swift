@@ -9,8 +9,12 @@ public enum ConfigurationUse: String, Sendable {
     /// Training arguments that other commands read too.
     private static let sharedTraining: Set = ["seed", "threads", "use_cpu"]
 
+    /// Arguments of the model that the server alone reads.
+    fileprivate static let served: Set = ["lora_modules"]
+
     /// Whether an argument belongs to other commands only.
     fileprivate func isForeign(_ definition: ArgumentDefinition) -> Bool {
+        if Self.served.contains(definition.name) { return self != .api }
         let exports = definition.name.hasPrefix("export_") && definition.group == .model
         let trains = definition.group == .training && !Self.sharedTraining.contains(definition.name)
         let evaluates = definition.group == .evaluation
@@ -49,7 +53,8 @@ func refuseForeignArguments(_ arguments: inout ArgumentValues, _ use: Configurat
     let foreign = ArgumentCatalogue.all.filter { use.isForeign($0) && arguments.isChanged($0.name) }
     for (owner, names) in [
         ("train", foreign.filter { $0.group == .training }.map(\.name)),
-        ("export", foreign.filter { $0.group == .model }.map(\.name)),
+        ("export", foreign.filter { $0.group == .model && $0.name.hasPrefix("export_") }.map(\.name)),
+        ("api", foreign.filter { ConfigurationUse.served.contains($0.name) }.map(\.name)),
         ("chat", foreign.filter { $0.group == .generating }.map(\.name)),
         ("eval", foreign.filter { $0.group == .evaluation }.map(\.name)),
     ] where !names.isEmpty {

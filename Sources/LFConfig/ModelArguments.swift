@@ -26,6 +26,8 @@ public struct ModelArguments: Sendable, Equatable {
     public var modelNameOrPath: String
     public var adapterNameOrPath: [String] = []
     public var adapterFolder: String?
+    /// Adapters of the server that act on the model one beside the other, each for who asks for it (`lora_modules`).
+    public var loraModules: [LoRAModule] = []
     /// Where downloads are kept; nil for the hub's usual place.
     public var cacheDir: String?
     /// Branch, tag or commit of what is downloaded.

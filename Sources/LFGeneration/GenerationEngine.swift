@@ -74,6 +74,11 @@ package final class GenerationEngine {
     /// - Throws: `UserErrors` for options that cannot be meant, `UserError` for a prompt that cannot be continued.
     package func submit(_ request: GenerationRequest, name: String = "The prompt") throws -> RequestID {
         try request.check(vocabSize: model.config.vocabSize, name: name)
+        if let adapter = request.adapter, !model.adapters.choice.names.contains(adapter) {
+            throw UserError(
+                .failedRun, "The model has no adapter \"\(adapter)\".",
+                remedy: "Name one that was put on it, or none.")
+        }
         let positions = [model.config.positionLimit, limits.textLength].compactMap { $0 }.min()
         let request = try request.limited(to: positions, name: name)
         precondition(
@@ -166,6 +171,7 @@ package final class GenerationEngine {
             let logits = try scores.count == 1 ? first : Tensor.concatenated(scores)
             try choose(logits, &events)
             writing.removeAll { $0.isDone }
+            writing = writing.groupedByAdapter { $0.request.adapter }
             return events
         }
     }
@@ -181,8 +187,9 @@ package final class GenerationEngine {
             var rest = sequences[...]
             for live in writing { live.take(&rest) }
         }
-        let hidden = try model.extend(&sequences, by: pieces, cache)
-        return try model.logits(hidden)
+        return try model.adapters.choice.choosing(writing.map { ($0.request.adapter, $0.width) }) {
+            try model.logits(model.extend(&sequences, by: pieces, cache))
+        }
     }
 
     /// Computes prompts, each once whatever the number of its answers.
@@ -195,7 +202,9 @@ package final class GenerationEngine {
             let group = try nextGroup(budget)
             guard !group.isEmpty else { break }
             budget -= group.reduce(0) { $0 + $1.count }
-            if let logits = try compute(group, &events) { scores.append(logits) }
+            let adapters = group.map { ($0.live.request.adapter, $0.count) }
+            let logits = try model.adapters.choice.choosing(adapters) { try compute(group, &events) }
+            if let logits { scores.append(logits) }
         }
         return scores
     }
@@ -218,12 +227,18 @@ package final class GenerationEngine {
             tokens += count
             return count == left
         }
-        for live in beginning where tokens < limit { guard add(live) else { return group } }
+        for live in beginning where tokens < limit {
+            guard add(live) else { return group.groupedByAdapter { $0.live.request.adapter } }
+        }
         while let next = waiting.first {
             let width = next.request.width
             let rows = (beginning + writing).reduce(0) { $0 + $1.widthAtMost }
             guard rows == 0 || rows + width <= limits.concurrentSequences else { break }
             guard group.isEmpty || (divides ? tokens < limit : tokens + next.request.prompt.count <= limit)
+            else { break }
+            // Elsewhere passes are filled up with rows, which tells less of which rows they have.
+            guard
+                model.device == .cpu || group.allSatisfy({ $0.live.request.adapter == next.request.adapter })
             else { break }
             // What this prompt shares with another one of this pass is known after it.
             let match = known(next.request)
@@ -235,7 +250,7 @@ package final class GenerationEngine {
             beginning.append(live)
             guard add(live) else { break }
         }
-        return group
+        return group.groupedByAdapter { $0.live.request.adapter }
     }
 
     /// Adds pieces of prompts to the cache.
@@ -259,7 +274,7 @@ package final class GenerationEngine {
             }
             row += count
             guard live.prompt.length == live.request.prompt.count else { continue }
-            remember(live.request.prompt[...], isFinal: false, &live.prompt)
+            remember(live.request, live.request.prompt[...], isFinal: false, &live.prompt)
             counters.reusedPromptTokens += live.cachedTokens
             events.append(.began(live.id, cachedTokens: live.cachedTokens, scores: live.promptScores))
             live.begin(tokenizer, cache)
@@ -268,7 +283,8 @@ package final class GenerationEngine {
         }
         beginning.removeAll { $0.width > 0 }
         guard !lastRows.isEmpty else { return nil }
-        return try repeatedLogits(hidden, lastRows)
+        let begun = group.filter { $0.live.width > 0 }.map { ($0.live.request.adapter, 1) }
+        return try model.adapters.choice.choosing(begun) { try repeatedLogits(hidden, lastRows) }
     }
 
     /// The scores of hidden states' rows, each row's computed once.
@@ -355,7 +371,7 @@ package final class GenerationEngine {
         row.result.closingText = row.text?.finish() ?? ""
         row.result.text? += row.result.closingText
         let tokens = (live.request.prompt + row.result.ids).prefix(row.sequence.length)
-        remember(tokens, isFinal: true, &row.sequence)
+        remember(live.request, tokens, isFinal: true, &row.sequence)
         cache.release(row.sequence)
         return .finished(live.id, sample: row.sample, row.result)
     }
@@ -406,7 +422,9 @@ package final class GenerationEngine {
         for first in stride(from: 0, to: hidden.dim(0), by: 256) {
             let end = min(first + 256, hidden.dim(0), prompt.count - 1 - start)
             guard first < end else { break }
-            let logits = try model.logits(hidden.slice(first..<end))
+            let logits = try model.adapters.choice.choosing([(live.request.adapter, end - first)]) {
+                try model.logits(hidden.slice(first..<end))
+            }
             live.promptScores += try TokenScoring.tokens(
                 Array(prompt[start + first + 1..<start + end + 1]), logits,
                 alternatives: live.options.alternativeCount)
@@ -415,7 +433,9 @@ package final class GenerationEngine {
 
     // MARK: Memory
 
-    private var root: PrefixCache.Root { PrefixCache.Root(usesAdapters: model.adapters.isEnabled) }
+    private func root(_ request: GenerationRequest) -> PrefixCache.Root {
+        PrefixCache.Root(usesAdapters: model.adapters.isEnabled, adapter: request.adapter)
+    }
 
     /// What the cache knows of a prompt; its last token is computed in any case, as its scores are asked for.
     private func known(_ request: GenerationRequest) -> PrefixCache.Match {
@@ -423,21 +443,23 @@ package final class GenerationEngine {
         else {
             return PrefixCache.Match()
         }
-        return prefixes.match(request.prompt.dropLast(), root)
+        return prefixes.match(request.prompt.dropLast(), root(request))
     }
 
     private func remember(
-        _ tokens: ArraySlice<Int32>, isFinal: Bool, _ sequence: inout KeyValueCache.Sequence
+        _ request: GenerationRequest, _ tokens: ArraySlice<Int32>, isFinal: Bool,
+        _ sequence: inout KeyValueCache.Sequence
     ) {
         guard limits.reusesPrefixes, tokens.count <= model.stableLength else { return }
-        prefixes.insert(tokens, root, isFinal: isFinal, &sequence)
+        prefixes.insert(tokens, root(request), isFinal: isFinal, &sequence)
     }
 
     /// Whether a prompt begins as another one for at least a block more than is known.
     private func sharesMore(
         _ other: GenerationRequest, _ request: GenerationRequest, than length: Int
     ) -> Bool {
-        guard limits.reusesPrefixes, !needsStates, !request.scoresPrompt else { return false }
+        guard limits.reusesPrefixes, !needsStates, !request.scoresPrompt, request.adapter == other.adapter
+        else { return false }
         let whole = (length / KeyValueStore.blockSize + 1) * KeyValueStore.blockSize
         guard request.prompt.count > whole, other.prompt.count >= whole else { return false }
         return request.prompt.prefix(whole) == other.prompt.prefix(whole)
@@ -474,6 +496,21 @@ package final class GenerationEngine {
             id, request, random: random,
             prompt: cache.sequence(of: match.blocks, length: match.length, states: match.states),
             reservedBlocks: reserved, matcher: matcher)
+    }
+}
+
+extension Array {
+    /// The elements in their order, those of an adapter behind the first of them: a pass treats rows of one adapter together.
+    fileprivate func groupedByAdapter(_ adapter: (Element) -> String?) -> [Element] {
+        var order: [String?: Int] = [:]
+        for element in self {
+            let name = adapter(element)
+            if order[name] == nil { order[name] = order.count }
+        }
+        guard order.count > 1 else { return self }
+        var groups: [[Element]] = Array<[Element]>(repeating: [], count: order.count)
+        for element in self { groups[order[adapter(element)] ?? 0].append(element) }
+        return groups.flatMap { $0 }
     }
 }
 

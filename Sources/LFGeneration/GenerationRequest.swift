@@ -22,10 +22,12 @@ package struct GenerationRequest {
     package var scoresPrompt = false
     /// What the answers' texts are kept to; nil leaves them free.
     package var grammar: Grammar?
+    /// Which of the model's named adapters acts; nil for the model itself.
+    package var adapter: String?
 
     package init(
         _ prompt: [Int32], samples: Int = 1, options: GenerationOptions, random: RandomSource,
-        scoresPrompt: Bool = false, grammar: Grammar? = nil
+        scoresPrompt: Bool = false, grammar: Grammar? = nil, adapter: String? = nil
     ) {
         self.prompt = prompt
         self.samples = samples
@@ -33,6 +35,7 @@ package struct GenerationRequest {
         self.random = random
         self.scoresPrompt = scoresPrompt
         self.grammar = grammar
+        self.adapter = adapter
     }
 
     /// How many sequences it takes to write its answers.

@@ -6,8 +6,10 @@ import LFTorch
 extension LanguageModel {
     /// The mean of the last hidden states over each text's tokens, `[hidden]` in float32. Dropout is off, and nothing is recorded for autograd.
     ///
-    /// - Parameter texts: Token ids, at least one each.
-    package func meanHiddenStates(of texts: [[Int32]]) throws -> [[Float]] {
+    /// - Parameters:
+    ///   - texts: Token ids, at least one each.
+    ///   - adapter: The named adapter that acts; nil for the model itself.
+    package func meanHiddenStates(of texts: [[Int32]], adapter: String? = nil) throws -> [[Float]] {
         let dropout = adapters.dropout
         adapters.dropout = nil
         defer { adapters.dropout = dropout }
@@ -21,7 +23,9 @@ extension LanguageModel {
         }
         stream.sequenceCount = texts.count
         return try withoutGrad {
-            let hidden = try hiddenStates(DeviceStream(stream, on: device))
+            let hidden = try adapters.choice.choosing([(adapter, stream.tokenCount)]) {
+                try hiddenStates(DeviceStream(stream, on: device))
+            }
             return try stream.segments.map { segment in
                 try hidden.slice(segment.range).to(.float32).mean(dim: 0).floats()
             }

@@ -10,6 +10,8 @@ final class PrefixCache {
     /// What makes the same tokens give other keys and values.
     struct Root: Hashable {
         var usesAdapters: Bool
+        /// The named adapter that acts.
+        var adapter: String?
     }
 
     /// A text's beginning that is known.

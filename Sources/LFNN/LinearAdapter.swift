@@ -6,6 +6,8 @@ public final class AdapterSwitch {
     public var isEnabled = true
     /// Drops inputs of the adapters with this probability while set.
     public var dropout: (probability: Double, generator: Generator)?
+    /// Which of several named adapters acts on which rows.
+    package let choice = AdapterChoice()
 
     public init() {}
 

@@ -120,10 +120,13 @@ final class AnswerService: Sendable {
 
     /// The mean of the last hidden states of each text.
     ///
+    /// - Parameter adapter: The named adapter that acts; nil for the model itself.
     /// - Throws: `APIError.busy` when too many requests wait.
-    func embeddings(of texts: [[Int32]], _ watch: ClientWatch) async throws -> [[Float]] {
+    func embeddings(
+        of texts: [[Int32]], adapter: String?, _ watch: ClientWatch
+    ) async throws -> [[Float]] {
         try await withCheckedThrowingContinuation { done in
-            let job = EmbeddingJob(texts, done)
+            let job = EmbeddingJob(texts, adapter: adapter, done)
             let refusal: APIError? = state.withLock { state in
                 if state.isStopped { return .stopping }
                 guard state.queued < queueLimit else { return .busy }

@@ -15,7 +15,7 @@ struct ChatEndpoint: Sendable {
         let request = try ChatRequest(RequestFields(body, of: .chat), format, context.settings)
         let ticket = try context.answerService().submit([{ request.generation }])[0]
         watch.follow(ticket)
-        let head = ChatHead(model: context.settings.modelName)
+        let head = ChatHead(model: request.model.name)
         guard request.sampling.streams else { return try await whole(request, format, ticket, head) }
         return EventStream.response { stream in
             var answer = ChatStream(request, format, head, stream)

@@ -7,6 +7,7 @@ import LFWorkflows
 
 /// The body of `/v1/chat/completions`.
 struct ChatRequest: Sendable {
+    var model: ServedModel
     var sampling: SamplingFields
     var prompt: [Int32]
     /// What answers are kept to; nil leaves them free.
@@ -20,7 +21,7 @@ struct ChatRequest: Sendable {
 
     init(_ fields: RequestFields, _ format: ChatFormat, _ settings: ServerSettings) throws {
         var fields = fields
-        fields.accept("model")
+        model = try ServedModel(&fields, settings)
         guard let list = try fields.list("messages") else {
             throw APIError.invalid("messages", "`messages` is missing.")
         }
@@ -71,7 +72,7 @@ struct ChatRequest: Sendable {
     var generation: GenerationRequest {
         GenerationRequest(
             prompt, samples: sampling.samples, options: sampling.options, random: .seed(sampling.seed),
-            grammar: grammar)
+            grammar: grammar, adapter: model.adapter)
     }
 }
 

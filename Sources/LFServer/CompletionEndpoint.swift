@@ -36,7 +36,7 @@ struct CompletionEndpoint: Sendable {
         let tickets = try context.answerService().submit(
             request.prompts.indices.map { index in { request.generation(index) } })
         for ticket in tickets { watch.follow(ticket) }
-        let head = Head(model: context.settings.modelName)
+        let head = Head(model: request.model.name)
         guard request.streams else { return try await whole(request, format.tokenizer, tickets, head) }
         let ticket = tickets[0]
         return EventStream.response { stream in

@@ -5,6 +5,7 @@ import LFWorkflows
 
 /// The body of `/v1/completions`.
 struct CompletionRequest: Sendable {
+    var model: ServedModel
     /// Of each prompt its tokens, and what it is continued with.
     var prompts: [(ids: [Int32], sampling: SamplingFields)]
     /// Whether the answers begin with their prompt.
@@ -21,7 +22,7 @@ struct CompletionRequest: Sendable {
 
     init(_ body: [UInt8], _ format: ChatFormat, _ settings: ServerSettings) throws {
         var fields = try RequestFields(body, of: .completion)
-        fields.accept("model")
+        model = try ServedModel(&fields, settings)
         var sampling = try SamplingFields(&fields, format.options, settings)
         sampling.options.stopTokens = format.tokenizer.eosID.map { [$0] } ?? []
         sampling.options.continuesPrompt = true
@@ -122,6 +123,6 @@ struct CompletionRequest: Sendable {
         let (ids, sampling) = prompts[index]
         return GenerationRequest(
             ids, samples: sampling.samples, options: sampling.options, random: .seed(sampling.seed),
-            scoresPrompt: echoes && logProbs != nil)
+            scoresPrompt: echoes && logProbs != nil, adapter: model.adapter)
     }
 }

@@ -13,6 +13,7 @@ struct EmbeddingEndpoint: Sendable {
 
     /// The body of a request.
     private struct Body {
+        var model: ServedModel
         var texts: [[Int32]]
         var isBase64: Bool
         /// Numbers of each embedding; nil for all.
@@ -21,7 +22,8 @@ struct EmbeddingEndpoint: Sendable {
 
     func answer(_ body: [UInt8], _ watch: ClientWatch) async throws -> Response {
         let request = try read(body)
-        let vectors = try await context.answerService().embeddings(of: request.texts, watch)
+        let vectors = try await context.answerService().embeddings(
+            of: request.texts, adapter: request.model.adapter, watch)
         let width = vectors.first?.count ?? 0
         if let dimensions = request.dimensions, dimensions > width {
             throw APIError.invalid(
@@ -39,7 +41,7 @@ struct EmbeddingEndpoint: Sendable {
         }
         let tokens = Int64(request.texts.reduce(0) { $0 + $1.count })
         return .json([
-            "object": "list", "data": .array(data), "model": .string(context.settings.modelName),
+            "object": "list", "data": .array(data), "model": .string(request.model.name),
             "usage": ["prompt_tokens": .int(tokens), "total_tokens": .int(tokens)],
         ])
     }
@@ -47,7 +49,8 @@ struct EmbeddingEndpoint: Sendable {
     private func read(_ body: [UInt8]) throws -> Body {
         let format = try context.chatFormat()
         var fields = try RequestFields(body, of: .embedding)
-        fields.accept("model", "user")
+        let model = try ServedModel(&fields, context.settings)
+        fields.accept("user")
         let encoding = try fields.string("encoding_format") ?? "float"
         guard ["float", "base64"].contains(encoding) else {
             throw APIError.invalid(
@@ -80,7 +83,8 @@ struct EmbeddingEndpoint: Sendable {
             throw APIError.invalid(
                 "input", "`input` has \(tokens) tokens; a request may have \(Self.limits.tokens).")
         }
-        return Body(texts: texts, isBase64: encoding == "base64", dimensions: dimensions)
+        return Body(
+            model: model, texts: texts, isBase64: encoding == "base64", dimensions: dimensions)
     }
 
     private static func normalized(_ vector: some Sequence<Float>) -> [Float] {

@@ -14,10 +14,13 @@ final class EmbeddingJob: Sendable {
     private static let tokensPerPass = 4096
 
     private let texts: [[Int32]]
+    private let adapter: String?
     private let state: Mutex<State>
 
-    init(_ texts: [[Int32]], _ done: CheckedContinuation<[[Float]], any Error>) {
+    /// - Parameter adapter: The named adapter that acts; nil for the model itself.
+    init(_ texts: [[Int32]], adapter: String?, _ done: CheckedContinuation<[[Float]], any Error>) {
         self.texts = texts
+        self.adapter = adapter
         state = Mutex(State(done: done))
     }
 
@@ -33,7 +36,7 @@ final class EmbeddingJob: Sendable {
         }
         let pass = texts[count...].prefix(max(1, fitting.count))
         do {
-            let vectors = try model.meanHiddenStates(of: Array(pass))
+            let vectors = try model.meanHiddenStates(of: Array(pass), adapter: adapter)
             guard vectors.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
                 throw APIError(
                     500, "The model's hidden states are not numbers. Check the weights for NaN.",

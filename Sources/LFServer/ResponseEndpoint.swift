@@ -14,7 +14,7 @@ struct ResponseEndpoint: Sendable {
         let request = try ResponseRequest(body, format, context.settings)
         let ticket = try context.answerService().submit([{ request.chat.generation }])[0]
         watch.follow(ticket)
-        let head = ResponseHead(request, model: context.settings.modelName)
+        let head = ResponseHead(request, model: request.chat.model.name)
         guard request.chat.sampling.streams else {
             var usage = Usage(promptTokens: request.chat.prompt.count)
             var splitter = ThoughtSplitter(

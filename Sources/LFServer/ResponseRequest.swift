@@ -10,7 +10,8 @@ struct ResponseRequest: Sendable {
 
     /// Fields that chats have by the same name.
     private static let shared = [
-        "temperature", "top_p", "stream", "store", "service_tier", "metadata", "user", "safety_identifier",
+        "model", "temperature", "top_p", "stream", "store", "service_tier", "metadata", "user",
+        "safety_identifier",
         "prompt_cache_key", "seed", "stop", "do_sample", "top_k", "min_p", "repetition_penalty",
     ]
     /// How chats call what has another name here.
@@ -21,7 +22,6 @@ struct ResponseRequest: Sendable {
 
     init(_ body: [UInt8], _ format: ChatFormat, _ settings: ServerSettings) throws {
         var fields = try RequestFields(body, of: .response)
-        fields.accept("model")
         let instructions = try fields.string("instructions")
         var messages = try Self.messages(&fields)
         if let instructions {

@@ -75,16 +75,17 @@ struct Routes: Sendable {
                             "required": ["object", "data"],
                         ])
                 ]
-            ) { _, _ in Response.json(["object": "list", "data": [model]]) },
+            ) { [context] _, _ in
+                let names = [context.settings.modelName] + context.settings.adapterNames
+                return Response.json(["object": "list", "data": .array(names.map { model($0) })])
+            },
             Route(
                 method: .get, path: "/v1/models/{model}", summary: "One of the models.",
                 answers: [.init(description: "It.", schema: Self.modelSchema)]
             ) { [context] _, request in
                 let name = request.parameters.getCatchAll().joined(separator: "/")
-                guard (name.removingPercentEncoding ?? name) == context.settings.modelName else {
-                    throw APIError(404, "There is no such model.", code: "model_not_found")
-                }
-                return Response.json(model)
+                let served = try ServedModel(named: name.removingPercentEncoding ?? name, context.settings)
+                return Response.json(model(served.name))
             },
         ]
     }
@@ -124,11 +125,13 @@ struct Routes: Sendable {
         ]
     }
 
-    private var model: JSONValue {
-        [
-            "id": .string(context.settings.modelName), "object": "model", "created": .int(started),
-            "owned_by": "owner",
+    private func model(_ name: String) -> JSONValue {
+        var object: JSONObject = [
+            "id": .string(name), "object": "model", "created": .int(started), "owned_by": "owner",
         ]
+        let base = context.settings.modelName
+        if name != base { object["parent"] = .string(base) }
+        return .object(object)
     }
 
     /// Reads a request's body and answers it; a client that goes away meanwhile takes its request with it.

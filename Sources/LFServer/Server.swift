@@ -23,6 +23,14 @@ package struct Server: Sendable {
     /// - Throws: `UserError` for whatever a person can mend.
     package init(_ config: ResolvedConfig, _ settings: ServerSettings) throws {
         let logger = Logger(label: "llamafactory.server")
+        var settings = settings
+        settings.adapterNames = config.model.loraModules.map(\.name)
+        if settings.adapterNames.contains(settings.modelName) {
+            throw UserError(
+                .configuration,
+                "lora_modules calls an adapter \"\(settings.modelName)\", which is the model's own name.",
+                remedy: "Give it another one, or set API_MODEL_NAME.")
+        }
         let loaded = try AnsweringModel(config, label: "llamafactory.server")
         var answers: AnswerService?, scores: ScoreService?
         let metrics = ServerMetrics()

@@ -8,6 +8,8 @@ package struct ServerSettings: Sendable {
     package var key: String?
     /// What the model is called.
     package var modelName = "gpt-3.5-turbo"
+    /// What the adapters are called that requests may ask for instead (`lora_modules`).
+    package internal(set) var adapterNames: [String] = []
     /// Whether requests are logged.
     package var isVerbose = true
     /// Answers that are written at once.

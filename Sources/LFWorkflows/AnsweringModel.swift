@@ -66,6 +66,7 @@ package struct AnsweringModel {
         try makeAll(
             { _ = try ComputePlan(config, model: ModelConfig.read(directory: folder)) },
             { try loader.checkAdapters(config.model.adapterNameOrPath, key: "adapter_name_or_path") },
+            { try loader.checkAdapters(config.model.loraModules.map(\.path), key: "lora_modules") },
             { if let name = config.data.template { try Template.check(name: name) } })
         let setup = try loader.templateSetup(folder: folder, today: today, logger)
         try loader.checkFit(of: setup)
@@ -76,6 +77,7 @@ package struct AnsweringModel {
         try options.validate()
         let prepared = try loader.load()
         model = prepared.model
+        try loader.addNamedAdapters(to: model)
         format = ChatFormat(
             template: setup.template, tokenizer: setup.tokenizer, options: options,
             callFormat: setup.template.callFormat, contextLength: model.config.contextLength)

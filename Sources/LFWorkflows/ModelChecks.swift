@@ -126,6 +126,12 @@ extension ModelLoader {
                     try outline.requireFit(LoRAAdapterFiles(directory: adapter), location: adapter)
                 }
             },
+            {
+                for module in config.model.loraModules {
+                    let adapter = try localFolder(module.path, key: "lora_modules", config.model)
+                    try outline.requireNamedFit(LoRAAdapterFiles(directory: adapter), location: adapter)
+                }
+            },
             { try requireTrainedModules(of: outline) },
             { try requireFit(otherModel("ref_model"), modelConfig, setup) },
             { try requireFit(otherModel("reward_model"), modelConfig, setup) },

@@ -287,6 +287,18 @@ struct ModelLoader {
         logger.info("Merged adapter \(name)")
     }
 
+    /// Puts the adapters that requests choose by name beside one another on the model.
+    func addNamedAdapters(to model: LanguageModel) throws {
+        for module in config.model.loraModules {
+            let folder = try localFolder(module.path, key: "lora_modules", config.model)
+            let files = try LoRAAdapterFiles(directory: folder)
+            warnOfOtherBase(files.config, module.path)
+            warnOfOtherTokens(files, module.path, folder: folder, model: model)
+            try model.addAdapter(files, named: module.name, location: folder)
+            logger.info("Loaded adapter \(module.path) as \(module.name)")
+        }
+    }
+
     /// How many numbers training adds to the model's own: adapters, and copies of modules that are trained whole.
     private func newParameters(_ trainable: TrainableWeights, _ model: LanguageModel) -> Int {
         let own = Set(model.parameters.map { ObjectIdentifier($0) })

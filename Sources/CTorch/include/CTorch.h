@@ -253,6 +253,10 @@ lf_status lf_adamw_step(const lf_tensor_t *parameters, const lf_tensor_t *gradie
 lf_status lf_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t *out);
 /// `x·wᵀ + bias + scale·(x·Aᵀ)·Bᵀ` (Hu et al. 2021, arXiv 2106.09685, eq. 3); `A [r, in]`, `B [out, r]`.
 lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t a, lf_tensor_t b, double scale, lf_tensor_t *out);
+/// Adds `scale·(x·Aᵀ)·B` to groups of rows of `y [T, out]`, in place: rows `begins[g]` up to `ends[g]` of `x [T, in]` with `a[g] [r, in]` and
+/// `b[g] [r, out]`. Rows of no group stay as they are. Records nothing.
+lf_status lf_add_low_rank(lf_tensor_t y, lf_tensor_t x, const int64_t *begins, const int64_t *ends, const lf_tensor_t *a, const lf_tensor_t *b,
+                          const double *scales, size_t groups);
 /// Microscaling 4-bit floats (OCP MX 1.0) as bfloat16: `blocks [..., G, 16]` of two numbers a byte, the first in the low half, `scales [..., G]` powers of
 /// two with a bias of 127; both uint8. Returns `[..., 32 * G]`.
 lf_status lf_unpack_mxfp4(lf_tensor_t blocks, lf_tensor_t scales, lf_tensor_t *out);

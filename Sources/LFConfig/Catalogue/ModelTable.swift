@@ -4,6 +4,7 @@ extension ArgumentCatalogue {
         model_name_or_path | string? | - | yes | Folder of the base model (`config.json`, weights, tokenizer), or a GGUF file. Required.
         adapter_name_or_path | names? | - | yes | Folders of LoRA adapters. All are merged in order, but the last, which training continues unless `create_new_adapter` is set.
         adapter_folder | string? | - | no: Write the folder into `adapter_name_or_path`. | Folder inside the adapter's hub repository.
+        lora_modules | mapping|string? | - | yes | For `api`: LoRA adapters that act side by side, each for the requests that name it as `model`: `{name: folder, other: folder}`, or `name=folder,other=folder` as vLLM's `--lora-modules`.
         cache_dir | string? | - | yes | Where downloads are kept. Model and adapter folders are read where they are.
         use_fast_tokenizer | bool | true | no effect | There is one tokenizer implementation, and it is the fast one.
         resize_vocab | bool | false | yes | Grow the embeddings to the tokenizer's size, rounded up to a multiple of 64, and with LoRA train them whole. Added tokens set it.
