@@ -5,6 +5,11 @@ import LFNN
 import LFTorch
 
 extension LanguageModel {
+    /// The modules that an adapter changes, in the model's order, and whether the model multiplies past it there.
+    package func modules(of files: LoRAAdapterFiles) -> [(name: String, isBypassed: Bool)] {
+        modules(for: files.config.targetModules).map { ($0.name, $0.isBypassed) }
+    }
+
     /// Fails for an adapter that cannot act beside others on one model.
     ///
     /// - Throws: `UserError` naming what it changes besides linear layers, or a tensor that is missing, misshapen or belongs to no layer.

@@ -38,6 +38,7 @@ let exportUsage = """
       export_size            largest file of weights, in GB; 5 by default
       infer_dtype            float32, bfloat16 or float16; by default the checkpoint's own
       export_gguf            a GGUF file for llama.cpp and Ollama too: f32, f16, bf16, q8_0, q4_0, q4_1, q4_k_m or q6_k
+      export_gguf_lora       true writes the adapter unmerged as a GGUF LoRA file (f32, f16 or bf16), and no model
       stage                  rm also copies the value head
     """
 

@@ -45,6 +45,7 @@ extension ExportArguments {
         directory = arguments.optionalString("export_dir")
         shardSize = arguments.int("export_size") * 1_000_000_000
         gguf = arguments.optionalString("export_gguf")
+        writesAdapter = arguments.bool("export_gguf_lora")
         hubRepository = arguments.optionalString("export_hub_model_id")
     }
 }

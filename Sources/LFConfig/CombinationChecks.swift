@@ -115,6 +115,23 @@ private let exportRules: [CombinationRule] = [
         message: "`export_gguf` does not work with `stage: rm`: a GGUF file has no place for the value head.",
         remedy: "Remove `export_gguf`."
     ) { !$0.isNull("export_gguf") && $0.string("stage") == "rm" },
+    CombinationRule(
+        "export_gguf_lora", "export_gguf",
+        message: "`export_gguf_lora` writes adapters as f32, f16 or bf16.",
+        remedy: "Set `export_gguf` to one of them."
+    ) {
+        $0.bool("export_gguf_lora")
+            && !["f32", "f16", "bf16"].contains($0.optionalString("export_gguf") ?? "")
+    },
+    CombinationRule(
+        "export_gguf_lora", "adapter_name_or_path", message: "`export_gguf_lora` writes one adapter.",
+        remedy: "Name one folder as `adapter_name_or_path`."
+    ) { $0.bool("export_gguf_lora") && $0.names("adapter_name_or_path").count != 1 },
+    CombinationRule(
+        "export_gguf_lora", "export_hub_model_id",
+        message: "`export_gguf_lora` does not work with `export_hub_model_id`.",
+        remedy: "Remove `export_hub_model_id`, and upload the file."
+    ) { $0.bool("export_gguf_lora") && !$0.isNull("export_hub_model_id") },
 ]
 
 private let chatRules: [CombinationRule] = [

@@ -7,6 +7,8 @@ public struct ExportArguments: Sendable, Equatable {
 
     /// What the weights of a GGUF file are written as (`export_gguf`); nil where none is asked for.
     public var gguf: String?
+    /// Whether a GGUF file of the adapter alone is written, and no model (`export_gguf_lora`).
+    public var writesAdapter = false
 
     /// The hub's repository that receives the model too (`export_hub_model_id`).
     public var hubRepository: String?

@@ -19,7 +19,7 @@ extension GGUFModel {
         var stacks: [String: [Int: SourceTensor]] = [:]
         var stackNames: [String] = []
         for source in sources {
-            let place = try place(of: source)
+            let place = try place(of: source.name)
             if let expert = place.expert {
                 if stacks[place.name] == nil { stackNames.append(place.name) }
                 stacks[place.name, default: [:]][expert] = source
@@ -51,7 +51,7 @@ extension GGUFModel {
             change: try change(of: name))
     }
 
-    private func change(of name: String) throws(UserError) -> WeightChange {
+    func change(of name: String) throws(UserError) -> WeightChange {
         var change = WeightChange()
         let part = name.split(separator: ".").dropLast().last.map(String.init) ?? ""
         if family.shiftsNorms, part.hasSuffix("norm") { change.shift = 1 }
@@ -70,14 +70,14 @@ extension GGUFModel {
     }
 
     /// A tensor's name in GGUF, and which expert it is.
-    private func place(of source: SourceTensor) throws(UserError) -> (name: String, expert: Int?) {
-        switch source.name {
+    func place(of source: String) throws(UserError) -> (name: String, expert: Int?) {
+        switch source {
         case "model.embed_tokens.weight": return ("token_embd.weight", nil)
         case "model.norm.weight": return ("output_norm.weight", nil)
         case "lm_head.weight": return ("output.weight", nil)
         default: break
         }
-        var parts = source.name.split(separator: ".")
+        var parts = source.split(separator: ".")
         guard parts.count > 4, parts[0] == "model", parts[1] == "layers", let layer = Int(parts[2]),
             let end = parts.popLast(), end == "weight" || end == "bias"
         else { throw homeless(source) }
@@ -92,10 +92,10 @@ extension GGUFModel {
         return ("blk.\(layer).\(name).\(end)", expert)
     }
 
-    private func homeless(_ source: SourceTensor) -> UserError {
+    func homeless(_ tensor: String) -> UserError {
         UserError(
             .failedRun,
-            "llama.cpp's \(family.architecture) models have no place for the tensor \"\(source.name)\".",
+            "llama.cpp's \(family.architecture) models have no place for the tensor \"\(tensor)\".",
             at: config.path,
             remedy: "Remove `export_gguf`: this model can only be written as a Hugging Face folder.")
     }

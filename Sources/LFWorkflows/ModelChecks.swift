@@ -193,7 +193,7 @@ extension ModelLoader {
     }
 
     /// A model of these shapes without its weights: zeros that take no memory.
-    private func outline(_ folder: String, _ modelConfig: ModelConfig) throws -> LanguageModel {
+    func outline(_ folder: String, _ modelConfig: ModelConfig) throws -> LanguageModel {
         let store = config.model.trainFromScratch ? nil : try WeightStore.open(directory: folder)
         let size = newTokens.map { ExtendedVocabulary.size(modelConfig.vocabSize, with: $0) }
         return try LanguageModel(

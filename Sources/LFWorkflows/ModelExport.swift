@@ -35,7 +35,8 @@ public func exportModel(_ config: ResolvedConfig) throws -> Bool {
                 key: "export_hub_model_id", asking: "export_hub_model_id"),
             keys: .export)
     }
-    var export = try ModelExport(config, to: directory, logger)
+    let adapter = config.export.writesAdapter ? try AdapterExport(config, logger) : nil
+    var export = adapter == nil ? try ModelExport(config, to: directory, logger) : nil
     var created: [String] = []
     var path = directory
     while !path.isEmpty, path != "/", !FileManager.default.fileExists(atPath: path) {
@@ -46,12 +47,14 @@ public func exportModel(_ config: ResolvedConfig) throws -> Bool {
         try createDirectories(at: directory)
         let lock = try FolderLock(directory, key: "export_dir")
         defer { withExtendedLifetime(lock) {} }
-        try export.write()
+        try adapter?.write(to: directory)
+        try export?.write()
     } catch {
         for folder in created { rmdir(folder) }
         if error is ModelExport.Interrupted { return false }
         throw error
     }
+    guard let export else { return true }
     logger.info("The model is saved in \(directory)")
     if let upload, let name = config.export.hubRepository {
         try explainingBreaks("The model is saved in \(directory), but could not be uploaded to \(name)") {

@@ -12,6 +12,8 @@ import Testing
     /// A GGUF file's keys, and the bytes of its tensors with their types.
     private struct File {
         private(set) var keys: [String] = []
+        /// The values that are float32.
+        private(set) var numbers: [String: Float] = [:]
         private(set) var tensors: [String: (type: UInt32, shape: [Int], bytes: Data)] = [:]
         private let data: Data
         private var position = 4
@@ -22,8 +24,16 @@ import Testing
             try #require(number(UInt32.self) == 3)
             let (tensorCount, keyCount) = (Int(number(UInt64.self)), Int(number(UInt64.self)))
             for _ in 0..<keyCount {
-                keys.append(text())
-                skip(number(UInt32.self))
+                let key = text()
+                keys.append(key)
+                let type = number(UInt32.self)
+                let start = position
+                skip(type)
+                if type == 6 {
+                    numbers[key] = self.data.withUnsafeBytes {
+                        $0.loadUnaligned(fromByteOffset: start, as: Float.self)
+                    }
+                }
             }
             let entries = (0..<tensorCount).map { _ in
                 let name = text()
@@ -153,6 +163,88 @@ import Testing
         let gguf = try file(workplace, "merged/model-Q4_K_M.gguf")
         #expect(gguf.tensors["token_embd.weight"] != nil)
         #expect(Set(gguf.tensors.values.map(\.type)).isSuperset(of: [0, 6, 8]))
+    }
+
+    private static func floats(_ tensor: (type: UInt32, shape: [Int], bytes: Data)) -> [Float] {
+        let count = tensor.shape.reduce(1, *)
+        return tensor.bytes.withUnsafeBytes { bytes in
+            (0..<count).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+        }
+    }
+
+    /// The adapter's file on the base model's is the merged model's file: names, order of rows, and what `B·A` is multiplied by.
+    @Test(arguments: [
+        ("tiny_llama", "lora_init"), ("tiny_llama", "rslora_init"), ("tiny_gemma2", "gemma2_lora_init"),
+    ])
+    func adaptersAreWrittenUnmerged(_ model: String, _ adapter: String) throws {
+        let workplace = try Workplace()
+        let settings: [String: String?] = [
+            "export_gguf": "f32", "model_name_or_path": "\(Workplace.fixtures)/models/\(model)",
+            "adapter_name_or_path": "\(Workplace.fixtures)/adapters/\(adapter)", "template": "default",
+        ]
+        _ = try export(settings, in: workplace)
+        _ = try export(
+            settings.with(["adapter_name_or_path": nil, "export_dir": "base"]), in: workplace)
+        let log = try export(
+            settings.with(["export_gguf_lora": "true", "export_dir": "lora"]), in: workplace)
+        #expect(log.contains("lora/adapter-F32.gguf") && log.contains("--lora"), "\(log)")
+        #expect(workplace.names(in: "lora") == ["adapter-F32.gguf"])
+        let (merged, base, lora) = try (
+            file(workplace, "merged/model-F32.gguf"), file(workplace, "base/model-F32.gguf"),
+            file(workplace, "lora/adapter-F32.gguf")
+        )
+        #expect(
+            lora.keys == [
+                "general.architecture", "general.type", "adapter.type", "general.name", "general.file_type",
+                "general.quantization_version", "adapter.lora.alpha",
+            ])
+        let alpha = try #require(lora.numbers["adapter.lora.alpha"])
+        var changed = 0
+        for (name, weight) in merged.tensors {
+            let own = try Self.floats(#require(base.tensors[name]))
+            var wanted = own
+            if let a = lora.tensors[name + ".lora_a"], let b = lora.tensors[name + ".lora_b"] {
+                let (rank, width) = (a.shape[0], a.shape[1])
+                let (down, up) = (Self.floats(a), Self.floats(b))
+                for row in 0..<b.shape[0] {
+                    for k in 0..<rank {
+                        let factor = alpha / Float(rank) * up[row * rank + k]
+                        for column in 0..<width {
+                            wanted[row * width + column] += factor * down[k * width + column]
+                        }
+                    }
+                }
+                changed += 1
+                #expect(wanted != own, "\(name)")
+            }
+            let found = Self.floats(weight)
+            #expect(zip(found, wanted).allSatisfy { abs($0 - $1) < 1e-5 }, "\(name)")
+        }
+        #expect(changed == lora.tensors.count / 2 && changed > 0)
+    }
+
+    @Test func adaptersThatLlamaCppDoesNotHaveAreRefused() throws {
+        let workplace = try Workplace()
+        let adapters = "\(Workplace.fixtures)/adapters"
+        let base: [String: String?] = ["export_gguf": "f16", "export_gguf_lora": "true"]
+        for (changes, status, words) in [
+            (["export_gguf": "q8_0"], Int32(64), "writes adapters as f32, f16 or bf16"),
+            (["export_gguf": nil], 64, "writes adapters as f32, f16 or bf16"),
+            (["adapter_name_or_path": nil], 64, "writes one adapter"),
+            (["adapter_name_or_path": "adapters/lora_init,adapters/rslora_init"], 64, "writes one adapter"),
+            (["adapter_name_or_path": "\(adapters)/dora_init"], 1, "The adapter is DoRA's"),
+            (
+                [
+                    "model_name_or_path": "\(Workplace.fixtures)/models/fam_gpt2",
+                    "adapter_name_or_path": "\(adapters)/lora_init",
+                ], 64, "cannot write a model of the type \"gpt2\""
+            ),
+        ] as [([String: String?], Int32, String)] {
+            let outcome = try workplace.run("export", ExportTests.settings.with(base).with(changes))
+            #expect(outcome.status == status, "\(outcome.log)")
+            #expect(outcome.problems.contains { $0.contains(words) }, "\(outcome.errors)")
+            #expect(!workplace.exists("merged"))
+        }
     }
 
     @Test func whatHasNoPlaceInAFileIsRefused() throws {

@@ -337,4 +337,46 @@ import Testing
         ]
         for (count, label) in labels { #expect(GGUFExport.sizeLabel(count) == label) }
     }
+
+    /// Adapters take their weights' names; rows of B turn as the weights' do, and tables are turned by whoever brings them.
+    @Test func adaptersStandOnTheirWeights() throws {
+        func source(_ name: String, _ shape: [Int]) -> SourceTensor {
+            SourceTensor(name: name, shape: shape) { { range in range.map { Float($0) } } }
+        }
+        func adapter(_ modules: [(String, Int, Int)], _ text: String, tied: Bool) throws -> GGUFAdapter {
+            try GGUFAdapter(
+                config: config(text), configPath: "config.json",
+                matrices: modules.map { module, inputs, outputs in
+                    .init(
+                        module: module, a: source(module, [2, inputs]), b: source(module, [outputs, 2]))
+                }, alpha: 6, sharesHead: tied, format: .float16, name: "ferry")
+        }
+        let llama = #""model_type": "llama", "num_key_value_heads": 2"#
+        let found = try adapter(
+            [
+                ("model.layers.0.self_attn.q_proj", 64, 64), ("model.layers.1.mlp.down_proj", 128, 64),
+                ("lm_head", 64, 100),
+            ], llama, tied: false)
+        #expect(
+            found.tensors.map(\.name) == [
+                "blk.0.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_b", "blk.1.ffn_down.weight.lora_a",
+                "blk.1.ffn_down.weight.lora_b", "output.weight.lora_a", "output.weight.lora_b",
+            ])
+        #expect(found.tensors.map(\.change.headRows) == [nil, 16, nil, nil, nil, nil])
+        #expect(found.tensors.allSatisfy { $0.type == .float16 })
+        #expect(found.metadata.contains { $0.key == "adapter.lora.alpha" && $0.value == .float32(6) })
+        #expect(found.metadata.contains { $0.key == "general.type" && $0.value == .string("adapter") })
+        for module in ["lm_head", "model.embed_tokens"] {
+            let error = #expect(throws: UserError.self) {
+                try adapter([(module, 64, 100)], llama, tied: true)
+            }
+            #expect(error?.problem.contains("\"\(module)\" alone: the model's head is its embedding") == true)
+        }
+        // llama.cpp keeps a copy of the embedding as the head there.
+        _ = try adapter([("lm_head", 64, 100)], #""model_type": "olmo2""#, tied: true)
+        let stray = #expect(throws: UserError.self) {
+            try adapter([("model.layers.0.router", 64, 4)], llama, tied: false)
+        }
+        #expect(stray?.problem.contains("no place for the tensor \"model.layers.0.router.weight\"") == true)
+    }
 }

@@ -347,7 +347,8 @@ def perplexity(cli, folder, reader, conventions, text, scratch, template):
         return math.exp(json.load(file)["eval_loss"])
 
 
-def check_answers(cli, model, gguf, prompts, template, scratch, length=48):
+def check_answers(cli, model, gguf, prompts, template, scratch, length=48, adapter=None, lora=None):
+    """`adapter` is a PEFT folder that this program puts on `model`, `lora` its file that llama.cpp puts on `gguf`."""
     import xllamacpp
 
     with open(prompts) as file:
@@ -361,11 +362,14 @@ def check_answers(cli, model, gguf, prompts, template, scratch, length=48):
         "model_name_or_path": model, "stage": "sft", "do_predict": True, "predict_with_generate": True, "finetuning_type": "full", "eval_dataset": "prompts",
         "dataset_dir": scratch, "template": template, "output_dir": output, "overwrite_output_dir": True, "max_new_tokens": length, "do_sample": False,
         "per_device_eval_batch_size": 1, "report_to": "none", "skip_special_tokens": False,
+        **({"adapter_name_or_path": adapter, "finetuning_type": "lora"} if adapter else {}),
     })
     with open(os.path.join(output, "generated_predictions.jsonl")) as file:
         ours = [json.loads(line) for line in file]
     params = xllamacpp.CommonParams()
     params.model.path = gguf
+    if lora:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(lora, 1.0)]
     params.n_ctx = 2048
     params.n_parallel = 1
     params.cpuparams.n_threads = 1
@@ -441,4 +445,5 @@ def main():
     sys.exit(1 if failures else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

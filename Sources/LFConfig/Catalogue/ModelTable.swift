@@ -65,6 +65,7 @@ extension ArgumentCatalogue {
         export_quantization_maxlen | int >=1 | 1024 | no | Length of the samples used for calibration.
         export_legacy_format | bool | false | no | Write `.bin` files instead of safetensors.
         export_gguf | choice? f32 f16 bf16 q8_0 q4_0 q4_1 q4_k_m q6_k | - | yes | Write the model as a GGUF file for llama.cpp and Ollama too, its weights in this format.
+        export_gguf_lora | bool | false | yes | With `export_gguf` f32, f16 or bf16: write the adapter unmerged, as a GGUF LoRA file for llama.cpp's `--lora` and Ollama's `ADAPTER`, and no model.
         export_hub_model_id | string? | - | yes | Repository of the Hugging Face hub that receives the exported model too, `owner/name` or `name`.
         ## KTransformers
         use_kt | bool | false | no | Train mixture-of-experts models with KTransformers.
