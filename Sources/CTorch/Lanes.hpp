@@ -34,13 +34,26 @@ LF_INLINE void round_to_halves(const lanes &x, word_lanes &to) {
 }
 LF_INLINE void store_halves(const word_lanes &from, uint16_t *to) { *reinterpret_cast<half_lanes *>(to) = __builtin_convertvector(from, half_lanes); }
 
-/// `2^x` for x up to 126, relative error 1e-7; 0 below -126.
-LF_INLINE void power_of_two(lanes &x) {
+/// The nearest numbers of the type that a pointer points to.
+LF_INLINE void round_as(lanes &x, const float *) {}
+LF_INLINE void round_as(lanes &x, const c10::BFloat16 *) {
+    word_lanes halves;
+    round_to_halves(x, halves);
+    halves <<= 16;
+    __builtin_memcpy(&x, &halves, sizeof x);
+}
+LF_INLINE void store_rounded(const lanes &from, float *to) { store(from, to); }
+LF_INLINE void store_rounded(const lanes &from, c10::BFloat16 *to) {
+    word_lanes halves;
+    round_to_halves(from, halves);
+    store_halves(halves, reinterpret_cast<uint16_t *>(to));
+}
+
+constexpr float to_integer = 12582912;  // 1.5 · 2^23: a sum with it has no fraction
+
+/// `2^(n + part)` for part from -1/2 to 1/2; `shifted` is n and `to_integer`.
+LF_INLINE void power_of_parts(const lanes &shifted, const lanes &part, lanes &to) {
 #pragma clang fp reassociate(off) contract(fast)
-    constexpr float to_integer = 12582912;  // 1.5 · 2^23: a sum with it has no fraction
-    lanes bounded = x < -126 ? lanes{} - 126 : x;
-    lanes shifted = bounded + to_integer;
-    lanes part = bounded - (shifted - to_integer);
     // The interpolation of 2^part at Chebyshev's points of [-1/2, 1/2].
     lanes result = 0.00015461444854736328f * part + 0.0013400427997112274f;
     result = result * part + 0.009618056938052177f;
@@ -50,7 +63,30 @@ LF_INLINE void power_of_two(lanes &x) {
     result = result * part + 1.0f;
     word_lanes exponent = reinterpret_cast<const word_lanes &>(shifted) << 23;
     word_lanes bits = reinterpret_cast<const word_lanes &>(result) + exponent;
-    x = x < -126 ? lanes{} : reinterpret_cast<const lanes &>(bits);
+    to = reinterpret_cast<const lanes &>(bits);
+}
+
+/// `2^x` for x up to 126, relative error 1e-7; 0 below -126.
+LF_INLINE void power_of_two(lanes &x) {
+#pragma clang fp reassociate(off) contract(fast)
+    lanes bounded = x < -126 ? lanes{} - 126 : x, power;
+    lanes shifted = bounded + to_integer;
+    lanes part = bounded - (shifted - to_integer);
+    power_of_parts(shifted, part, power);
+    x = x < -126 ? lanes{} : power;
+}
+
+/// `e^x`, relative error 2e-7; beyond 87 and below -87 it stays as it is there.
+LF_INLINE void natural_power(lanes &x) {
+#pragma clang fp reassociate(off) contract(fast)
+    constexpr float per_ln2 = 1.44269502f, rest = 1.92596299e-8f;  // 1 / ln 2 in two parts
+    lanes bounded = x < -87 ? lanes{} - 87 : x, power;
+    bounded = bounded > 87 ? lanes{} + 87 : bounded;
+    lanes shifted = bounded * per_ln2 + to_integer;
+    lanes part = bounded * per_ln2 - (shifted - to_integer);
+    part += bounded * rest;
+    power_of_parts(shifted, part, power);
+    x = power;
 }
 
 /// `tanh x`, absolute error 1e-7.

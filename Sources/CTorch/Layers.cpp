@@ -1,4 +1,4 @@
-// Normalisation, gated activation and rotary positions, each with its own backward.
+// Normalisation and rotary positions, each with its own backward.
 #include "Internal.hpp"
 
 #include "Parallel.hpp"
@@ -145,22 +145,6 @@ struct RMSNorm : Function<RMSNorm> {
     }
 };
 
-struct SiluMul : Function<SiluMul> {
-    static at::Tensor forward(AutogradContext *context, const at::Tensor &gate, const at::Tensor &up) {
-        context->save_for_backward({gate, up});
-        return at::silu(gate).mul_(up);
-    }
-
-    static variable_list backward(AutogradContext *context, variable_list grads) {
-        auto saved = context->get_saved_variables();
-        const auto &gate = saved[0], &up = saved[1], &dy = grads[0];
-        at::Tensor dgate, dup;
-        if (context->needs_input_grad(0)) dgate = at::silu_backward(dy * up, gate);
-        if (context->needs_input_grad(1)) dup = at::silu(gate).mul_(dy);
-        return {dgate, dup};
-    }
-};
-
 template <typename scalar, bool interleaved>
 inline __attribute__((always_inline)) void rotate(const scalar *x, const float *cos, const float *sin, scalar *y, int64_t begin, int64_t end,
                                                   int64_t heads, int64_t width, int64_t half, double sign) {
@@ -261,9 +245,6 @@ lf_status lf_layer_norm(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, double e
         auto cast = [&](std::optional<at::Tensor> &tensor) { return tensor ? std::optional<at::Tensor>(tensor->to(type)) : std::nullopt; };
         return at::layer_norm(input.to(type), {input.size(-1)}, cast(scale), cast(shift), eps).to(input.scalar_type());
     });
-}
-lf_status lf_silu_mul(lf_tensor_t gate, lf_tensor_t up, lf_tensor_t *out) {
-    return returning(out, [&] { return SiluMul::apply(gate->value, up->value); });
 }
 lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, bool interleaved, lf_tensor_t *out) {
     return returning(out, [&] { return Rope::apply(x->value, cos->value, sin->value, interleaved); });

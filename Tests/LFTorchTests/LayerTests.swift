@@ -82,14 +82,6 @@ import Testing
             within: 4e-3)
     }
 
-    @Test func gatedActivationIsItsFormula() throws {
-        try expectSameFunction([randomTensor([4, 5], 1), randomTensor([4, 5], 2)]) {
-            try siluMul($0[0], $0[1])
-        } _: {
-            try $0[0] * $0[0].sigmoid() * $0[1]
-        }
-    }
-
     func tables(_ tokens: Int, _ half: Int) throws -> (Tensor, Tensor) {
         let angles = (0..<tokens * half).map { Float($0 / half) * powf(100, -Float($0 % half) / Float(half)) }
         return (
