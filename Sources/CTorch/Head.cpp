@@ -1,6 +1,5 @@
 // The language-model head as log-probabilities of chosen tokens: logits exist a chunk at a time.
-#include "Internal.hpp"
-
+#include "Lanes.hpp"
 #include "Parallel.hpp"
 #include <cmath>
 #include <cstring>
@@ -39,13 +38,34 @@ inline __attribute__((always_inline)) float exponential(float x) {
 }
 inline __attribute__((always_inline)) double exponential(double x) { return std::exp(x); }
 
+/// The greatest number of a row. A loop over single numbers would wait for each comparison.
+template <typename scalar> LF_INLINE float greatest(const scalar *row, int64_t width) {
+    constexpr int chains = 4;
+    float top = -std::numeric_limits<float>::infinity();
+    lanes tops[chains], x;
+    for (auto &part : tops) part = lanes{} + top;
+    int64_t i = 0;
+    for (; i + chains * lane_count <= width; i += chains * lane_count)
+        for (int c = 0; c < chains; ++c) {
+            load(row + i + c * lane_count, x);
+            tops[c] = x > tops[c] ? x : tops[c];
+        }
+    for (const auto &part : tops)
+        for (int j = 0; j < lane_count; ++j) top = part[j] > top ? part[j] : top;
+    for (; i < width; ++i) top = float(row[i]) > top ? float(row[i]) : top;
+    return top;
+}
+inline double greatest(const double *row, int64_t width) {
+    double top = -std::numeric_limits<double>::infinity();
+    for (int64_t i = 0; i < width; ++i) top = row[i] > top ? row[i] : top;
+    return top;
+}
+
 /// One row of logits becomes `exp(logit - max)` in place. Returns max and sum, from which all else follows.
 template <typename scalar>
 inline __attribute__((always_inline)) void exponentiate_row(scalar *row, int64_t width, accumulated<scalar> *max_out, accumulated<scalar> *sum_out) {
     using real = accumulated<scalar>;
-    real top = -std::numeric_limits<real>::infinity();
-    for (int64_t i = 0; i < width; ++i) top = real(row[i]) > top ? real(row[i]) : top;
-    real sum = 0;
+    real top = greatest(row, width), sum = 0;
     {
 #pragma clang fp reassociate(on)
         for (int64_t i = 0; i < width; ++i) {
