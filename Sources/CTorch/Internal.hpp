@@ -89,6 +89,8 @@ inline at::Device device(lf_device_type type) { return at::Device(type == LF_CUD
 at::Tensor product(const at::Tensor &x, const at::Tensor &w);
 /// `x·wᵀ + addend`.
 at::Tensor product_plus(const at::Tensor &x, const at::Tensor &w, const at::Tensor &addend);
+/// The same of an addend that nobody else has: where possible it becomes the result.
+at::Tensor product_plus(const at::Tensor &x, const at::Tensor &w, at::Tensor &&addend);
 /// Whether `product_of_few_rows` takes these: few tokens against a whole weight, as in decoding.
 bool has_few_rows(const at::Tensor &x, const at::Tensor &w);
 /// `x·wᵀ + bias`, bound by reading w once. Records nothing.

@@ -95,6 +95,27 @@ public final class Linear {
         return try adapter.output(x, of: base, bias: bias?.tensor)
     }
 
+    /// What layers of one input give for it, in one step where weights and adapters allow that.
+    ///
+    /// - Parameter x: `[tokens, in]`; returns `[tokens, out]` of each layer.
+    package static func outputs(of layers: [Linear], _ x: Tensor) throws(TorchError) -> [Tensor] {
+        let operands = layers.compactMap(\.operands)
+        if operands.count == layers.count { return try linears(x, operands) }
+        var results: [Tensor] = []
+        for layer in layers { results.append(try layer(x)) }
+        return results
+    }
+
+    /// What the layer multiplies with at present; nil where it does more than that.
+    private var operands: LinearOperands? {
+        guard let weight = base.parameter?.tensor else { return nil }
+        guard let adapter, adapter.control.isEnabled else {
+            return LinearOperands(weight, bias: bias?.tensor)
+        }
+        guard let factors = adapter.plainFactors else { return nil }
+        return LinearOperands(weight, bias: bias?.tensor, adapter: factors)
+    }
+
     /// An input and a matrix whose product is the layer's output for `x`, the bias left out.
     public func factors(_ x: Tensor) throws(TorchError) -> (x: Tensor, weight: Tensor) {
         guard let adapter, adapter.control.isEnabled else { return (x, try base.dense()) }

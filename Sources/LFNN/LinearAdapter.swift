@@ -42,6 +42,8 @@ public protocol LinearAdapter: AnyObject {
     var control: AdapterSwitch { get }
     /// The trained tensors by the names that files use behind the layer's.
     var parameters: [(part: String, parameter: Parameter)] { get }
+    /// The factors of `scale · B·A` where that is all the adapter adds to a weight at present.
+    var plainFactors: (a: Tensor, b: Tensor, scale: Double)? { get }
     /// What the adapted layer gives for `x [tokens, in]`: `[tokens, out]`.
     func output(_ x: Tensor, of base: any LinearWeight, bias: Tensor?) throws(TorchError) -> Tensor
     /// An input and a matrix whose product is what the adapted layer gives for `x`, the bias left out.
@@ -77,6 +79,10 @@ public final class LoRAAdapter: LinearAdapter {
     public var parameters: [(part: String, parameter: Parameter)] {
         [("lora_A.weight", a), ("lora_B.weight", b)]
             + (magnitude.map { [("lora_magnitude_vector", $0)] } ?? [])
+    }
+
+    public var plainFactors: (a: Tensor, b: Tensor, scale: Double)? {
+        magnitude == nil && control.dropout == nil ? (a.tensor, b.tensor, scale) : nil
     }
 
     public func output(_ x: Tensor, of base: any LinearWeight, bias: Tensor?) throws(TorchError) -> Tensor {

@@ -14,6 +14,38 @@ public func loraLinear(
     }
 }
 
+/// What a linear layer multiplies with: a weight `[out, in]`, and where it is adapted `A [r, in]` and `B [out, r]`.
+public struct LinearOperands {
+    let weight: Tensor
+    let bias: Tensor?
+    let adapter: (a: Tensor, b: Tensor, scale: Double)?
+
+    public init(_ weight: Tensor, bias: Tensor?, adapter: (a: Tensor, b: Tensor, scale: Double)? = nil) {
+        self.weight = weight
+        self.bias = bias
+        self.adapter = adapter
+    }
+}
+
+/// What several layers give for one input `x [T, in]`, each as `linear` or `loraLinear` would: `[T, out]` for each.
+///
+/// The input is read once for all adapters, and its gradient is summed where it lies.
+public func linears(_ x: Tensor, _ layers: [LinearOperands]) throws(TorchError) -> [Tensor] {
+    let raw = layers.map { layer in
+        lf_linear_layer(
+            w: layer.weight.handle, bias: layer.bias?.handle, a: layer.adapter?.a.handle,
+            b: layer.adapter?.b.handle,
+            scale: layer.adapter?.scale ?? 1)
+    }
+    var results = [lf_tensor_t?](repeating: nil, count: layers.count)
+    let status = withExtendedLifetime(layers) { lf_linear_group(x.handle, raw, raw.count, &results) }
+    try check("linear layers", status)
+    return results.map { result in
+        guard let result else { preconditionFailure("a layer succeeded without a result") }
+        return Tensor(adopting: result)
+    }
+}
+
 /// Rows in consecutive groups, each multiplied by a matrix of its own: the experts of a mixture.
 ///
 /// - Parameters:

@@ -257,6 +257,13 @@ lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tens
 /// `b[g] [r, out]`. Rows of no group stay as they are. Records nothing.
 lf_status lf_add_low_rank(lf_tensor_t y, lf_tensor_t x, const int64_t *begins, const int64_t *ends, const lf_tensor_t *a, const lf_tensor_t *b,
                           const double *scales, size_t groups);
+/// One of several linear layers: as in `lf_linear`, or where `a` and `b` are not NULL as in `lf_lora_linear`.
+typedef struct {
+    lf_tensor_t w, bias, a, b;
+    double scale;
+} lf_linear_layer;
+/// Layers of one input `x [T, in]`, which is read once for all adapters and whose gradient is summed in place; `outs` receives `count` tensors.
+lf_status lf_linear_group(lf_tensor_t x, const lf_linear_layer *layers, size_t count, lf_tensor_t *outs);
 /// Microscaling 4-bit floats (OCP MX 1.0) as bfloat16: `blocks [..., G, 16]` of two numbers a byte, the first in the low half, `scales [..., G]` powers of
 /// two with a bias of 127; both uint8. Returns `[..., 32 * G]`.
 lf_status lf_unpack_mxfp4(lf_tensor_t blocks, lf_tensor_t scales, lf_tensor_t *out);

@@ -53,7 +53,8 @@ package final class GatedMLP: FeedForward {
     package var activationsPerToken: Int { 3 * downProj.inputSize }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
-        LayerOutput(try downProj(activation.gated(gateProj(x), upProj(x))))
+        let both = try Linear.outputs(of: [gateProj, upProj], x)
+        return LayerOutput(try downProj(activation.gated(both[0], both[1])))
     }
 }
 

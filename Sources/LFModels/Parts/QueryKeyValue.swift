@@ -65,12 +65,13 @@ package final class QueryKeyValue {
         let tokens = x.dim(0), dim = shape.headDim, (heads, shared) = (shape.heads, shape.keyValueHeads)
         switch source {
         case .separate(let query, let key, let value, let isGated):
-            var q = try query(x).reshaped([tokens, heads, isGated ? 2 * dim : dim])
+            let all = try Linear.outputs(of: [query, key, value], x)
+            var q = try all[0].reshaped([tokens, heads, isGated ? 2 * dim : dim])
             var gate: Tensor?
             if isGated { (q, gate) = (try q.slice(0..<dim, dim: 2), try q.slice(dim..<2 * dim, dim: 2)) }
             return (
-                q, try key(x).reshaped([tokens, shared, dim]),
-                try value(x).reshaped([tokens, shared, dim]), gate
+                q, try all[1].reshaped([tokens, shared, dim]),
+                try all[2].reshaped([tokens, shared, dim]), gate
             )
         case .fused(let linear, .blocks):
             let all = try linear(x).reshaped([tokens, heads + 2 * shared, dim])
