@@ -228,33 +228,3 @@ lf_status lf_mul_in_place(lf_tensor_t target, double factor) {
         target->value.mul_(factor);
     });
 }
-
-// --- optimizers
-
-lf_status lf_total_norm(const lf_tensor_t *tensors, size_t count, lf_tensor_t *out) {
-    return returning(out, [&] {
-        WithoutGrad scope;
-        if (count == 0) return at::zeros({});
-        auto norms = at::_foreach_norm(list(tensors, count), 2);
-        for (auto &norm : norms) norm = norm.to(at::kFloat);
-        return at::linalg_vector_norm(at::stack(norms), 2);
-    });
-}
-lf_status lf_scale_all(const lf_tensor_t *tensors, size_t count, lf_tensor_t factor) {
-    return guarded([&] {
-        WithoutGrad scope;
-        if (count > 0) at::_foreach_mul_(list(tensors, count), factor->value);
-    });
-}
-lf_status lf_adamw_step(const lf_tensor_t *parameters, const lf_tensor_t *gradients, const lf_tensor_t *first_moments,
-                        const lf_tensor_t *second_moments, const lf_tensor_t *steps, size_t count, double learning_rate, double beta1,
-                        double beta2, double weight_decay, double epsilon) {
-    return guarded([&] {
-        WithoutGrad scope;
-        if (count == 0) return;
-        auto step_counts = list(steps, count);
-        at::_foreach_add_(step_counts, 1);
-        at::_fused_adamw_(list(parameters, count), list(gradients, count), list(first_moments, count), list(second_moments, count), {},
-                          step_counts, learning_rate, beta1, beta2, weight_decay, epsilon, /*amsgrad=*/false, /*maximize=*/false);
-    });
-}

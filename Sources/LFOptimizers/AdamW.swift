@@ -76,6 +76,11 @@ public final class AdamW: Optimizer {
     }
 
     public func step(learningRate: Double) throws(TorchError) {
+        try step(learningRate: learningRate, gradientScale: nil)
+    }
+
+    /// Scales gradients while it reads them.
+    public func step(learningRate: Double, gradientScale: Tensor?) throws(TorchError) {
         for group in groups {
             var tensors: [Tensor] = []
             var gradients: [Tensor] = []
@@ -89,6 +94,7 @@ public final class AdamW: Optimizer {
             try adamWStep(
                 parameters: tensors, gradients: gradients, firstMoments: updated.map(\.first),
                 secondMoments: updated.map(\.second), steps: updated.map(\.steps),
+                gradientScale: gradientScale,
                 learningRate: learningRate * group.learningRateScale,
                 beta1: beta1, beta2: beta2, weightDecay: group.weightDecay, epsilon: epsilon)
         }

@@ -9,6 +9,9 @@ public protocol Optimizer: AnyObject {
     /// One step; parameters without a gradient stay as they are.
     func step(learningRate: Double) throws(TorchError)
 
+    /// One step with gradients times `gradientScale`, `[]` float32; what they hold afterwards is undefined.
+    func step(learningRate: Double, gradientScale: Tensor?) throws(TorchError)
+
     /// What the next steps depend on besides parameters and gradients; the tensors are the optimizer's own, not copies.
     func state() -> [(name: String, tensor: Tensor)]
 
@@ -22,6 +25,17 @@ public protocol Optimizer: AnyObject {
 }
 
 extension Optimizer {
+    public func step(learningRate: Double, gradientScale: Tensor?) throws(TorchError) {
+        if let gradientScale {
+            var gradients: [Tensor] = []
+            for parameter in parameters {
+                if let gradient = try parameter.tensor.grad() { gradients.append(gradient) }
+            }
+            if !gradients.isEmpty { try scaleInPlace(gradients, by: gradientScale) }
+        }
+        try step(learningRate: learningRate)
+    }
+
     public func wholeState() throws(TorchError) -> [(name: String, tensor: Tensor)] { state() }
 
     /// Forgets all gradients.

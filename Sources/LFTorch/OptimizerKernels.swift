@@ -18,10 +18,12 @@ public func scaleInPlace(_ tensors: [Tensor], by factor: Tensor) throws(TorchErr
 
 /// One step of AdamW on all parameters at once (Loshchilov & Hutter 2017, arXiv 1711.05101, algorithm 2).
 ///
-/// `steps` are `[]` float32 counters, one per parameter, advanced here.
+/// - Parameters:
+///   - steps: `[]` float32 counters, one per parameter, advanced here.
+///   - gradientScale: `[]` float32; multiplies all gradients, whose values are undefined afterwards.
 public func adamWStep(
     parameters: [Tensor], gradients: [Tensor], firstMoments: [Tensor], secondMoments: [Tensor],
-    steps: [Tensor],
+    steps: [Tensor], gradientScale: Tensor? = nil,
     learningRate: Double, beta1: Double, beta2: Double, weightDecay: Double, epsilon: Double
 ) throws(TorchError) {
     let lists = [parameters, gradients, firstMoments, secondMoments, steps].map {
@@ -29,9 +31,8 @@ public func adamWStep(
     }
     let status = withExtendedLifetime((parameters, gradients, firstMoments, secondMoments, steps)) {
         lf_adamw_step(
-            lists[0], lists[1], lists[2], lists[3], lists[4], parameters.count, learningRate, beta1, beta2,
-            weightDecay,
-            epsilon)
+            lists[0], lists[1], lists[2], lists[3], lists[4], parameters.count, gradientScale?.handle,
+            learningRate, beta1, beta2, weightDecay, epsilon)
     }
     try check("AdamW", status)
 }

@@ -66,11 +66,9 @@ struct GradientExchange {
         return try parameter.grad() ?? zeros
     }
 
-    /// Scales all gradients down so that their norm over all processes is at most `maxNorm`.
-    ///
-    /// - Returns: The norm before, `[]` float32, the same bits in all processes.
-    func clip(maxNorm: Double) throws -> Tensor {
-        guard let owners else { return try clipGradients(optimizer.parameters, maxNorm: maxNorm) }
+    /// What brings the norm of the gradients over all processes to at most `maxNorm`; the same bits in all processes.
+    func clipping(maxNorm: Double) throws -> GradientClipping {
+        guard let owners else { return try GradientClipping(optimizer.parameters, maxNorm: maxNorm) }
         var gradients: [Tensor] = []
         for (parameter, owner) in zip(optimizer.parameters, owners) where owner == communicator.rank {
             if let gradient = try parameter.tensor.grad() { gradients.append(gradient) }
@@ -78,12 +76,6 @@ struct GradientExchange {
         // Float64 holds the square of any float32.
         let square = try totalNorm(gradients).to(.float64).squared()
         try communicator.sum([square])
-        let norm = try square.sqrt()
-        if maxNorm > 0, !gradients.isEmpty {
-            let one = try Tensor.scalar(1, .float64, on: norm.device)
-            let factor = try (one / (norm + 1e-6) * maxNorm).clamped(max: 1)
-            try scaleInPlace(gradients, by: factor.to(.float32))
-        }
-        return try norm.to(.float32)
+        return try GradientClipping(norm: square.sqrt(), maxNorm: gradients.isEmpty ? 0 : maxNorm)
     }
 }

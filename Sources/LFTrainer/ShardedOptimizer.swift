@@ -30,7 +30,13 @@ final class ShardedOptimizer: Optimizer {
     }
 
     func step(learningRate: Double) throws(TorchError) {
-        if !own.parameters.isEmpty { try own.step(learningRate: learningRate) }
+        try step(learningRate: learningRate, gradientScale: nil)
+    }
+
+    func step(learningRate: Double, gradientScale: Tensor?) throws(TorchError) {
+        if !own.parameters.isEmpty {
+            try own.step(learningRate: learningRate, gradientScale: gradientScale)
+        }
         // Weights that their owners alone keep are fetched when they are needed.
         let common = parameters.indices.filter { parameters[$0].parameter.owner == nil }
         try communicator.broadcast(

@@ -98,15 +98,15 @@ final class DataParallelExecutor: StepExecutor {
         }
         for _ in update.batches.count..<max(mostBatches, update.batches.count) { try attendBatchOfOthers() }
         if communicator.size > 1 { losses = [try gradients.share(losses, on: device)] }
-        let norm = try gradients.clip(maxNorm: maxGradNorm)
+        let clipping = try gradients.clipping(maxNorm: maxGradNorm)
         // Losses and norm are read together: the device is waited for once.
-        let values = try Tensor.stacked(losses + [norm.to(.float32).to(device)]).doubles()
+        let values = try Tensor.stacked(losses + [clipping.norm.to(device)]).doubles()
         outcome.losses += values.dropLast().map { share * $0 }
         outcome.gradNorm = values.last ?? 0
         guard values.allSatisfy(\.isFinite) else {
             throw NonFiniteStep(isLoss: !values.dropLast().allSatisfy(\.isFinite))
         }
-        try optimizer.step(learningRate: learningRate)
+        try optimizer.step(learningRate: learningRate, gradientScale: clipping.scale)
         try optimizer.zeroGrad()
     }
 }

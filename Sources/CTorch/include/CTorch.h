@@ -243,9 +243,11 @@ lf_status lf_mul_in_place(lf_tensor_t target, double factor);
 /// The Euclidean norm of all tensors together, float32 `[]`.
 lf_status lf_total_norm(const lf_tensor_t *tensors, size_t count, lf_tensor_t *out);
 lf_status lf_scale_all(const lf_tensor_t *tensors, size_t count, lf_tensor_t factor);
+/// One step of AdamW (Loshchilov & Hutter 2017, arXiv 1711.05101, algorithm 2). `steps` are `[]` float32 counters, advanced here. Gradients are
+/// multiplied by `gradient_scale`, `[]` float32, unless that is NULL; what they hold afterwards is undefined then.
 lf_status lf_adamw_step(const lf_tensor_t *parameters, const lf_tensor_t *gradients, const lf_tensor_t *first_moments,
-                        const lf_tensor_t *second_moments, const lf_tensor_t *steps, size_t count, double learning_rate, double beta1,
-                        double beta2, double weight_decay, double epsilon);
+                        const lf_tensor_t *second_moments, const lf_tensor_t *steps, size_t count, lf_tensor_t gradient_scale, double learning_rate,
+                        double beta1, double beta2, double weight_decay, double epsilon);
 
 // --- fused layers ----------------------------------------------------------------------------------------------------
 
