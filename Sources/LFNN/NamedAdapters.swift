@@ -99,6 +99,8 @@ package final class NamedAdapters: LinearAdapter {
     package func add(_ name: String, _ update: Update) { updates[name] = update }
 
     package var parameters: [(part: String, parameter: Parameter)] { [] }
+    /// Rows may have different adapters, so there is no one pair of factors.
+    package var plainFactors: (a: Tensor, b: Tensor, scale: Double)? { nil }
 
     package func output(_ x: Tensor, of base: any LinearWeight, bias: Tensor?) throws(TorchError) -> Tensor {
         var chosen: [(rows: Range<Int>, update: Update)] = []
