@@ -3,6 +3,7 @@
 // Tiles are transposed, keys in rows and queries in columns: maxima, sums and factors per query then run along vectors, and no tile is turned between
 // products. bfloat16 is multiplied in pairs and summed in float32.
 #include "AttentionWork.hpp"
+#include "Profile.hpp"
 
 #include <cmath>
 #include <torch/csrc/autograd/custom_function.h>
@@ -16,6 +17,22 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
+/// Tells a recording of `widths` products per query, key that it sees, and head; a product's operations are twice its width.
+void count_operations(const Problem &problem, const Sizes &sizes, int64_t widths) {
+    if (!lf_profile_records()) return;
+    double pairs = 0;
+    const auto &segments = problem.layout.segments;
+    for (size_t i = problem.layout.held; i < segments.size(); ++i) {
+        double before = double(segments[i].offset), length = double(segments[i].length), seen = before + length;
+        auto triangle = [](double side) { return side * (side + 1) / 2; };
+        pairs += triangle(seen) - triangle(before);
+        // Beyond a window every further token sees one less of all.
+        double window = double(problem.layout.window);
+        if (window > 0) pairs -= triangle(std::max(0.0, seen - window)) - triangle(std::max(0.0, before - window));
+    }
+    lf::count_operations(2.0 * pairs * double(sizes.heads) * double(widths));
+}
+
 struct BlockAttention : Function<BlockAttention> {
     /// `sinks` is empty where there are none.
     static at::Tensor forward(AutogradContext *context, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor &sinks,
@@ -25,6 +42,7 @@ struct BlockAttention : Function<BlockAttention> {
         auto out = at::empty({sizes.tokens, sizes.heads, sizes.e}, queries.options());
         auto log_sums = at::empty({sizes.heads, sizes.tokens}, queries.options().dtype(at::kFloat));
         attend_in_blocks(*problem, queries, keys, values, out, log_sums);
+        count_operations(*problem, sizes, sizes.d + sizes.e);
         if (problem->layout.held > 0) {
             TORCH_CHECK(!q.requires_grad() && !k.requires_grad() && !v.requires_grad(), "attention onto held tokens has no gradient");
             return out;
@@ -41,6 +59,7 @@ struct BlockAttention : Function<BlockAttention> {
         auto dy = grads[0].to(q.scalar_type()).contiguous();
         auto dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v), deltas = at::empty_like(log_sums);
         attend_in_blocks_backward(*problem, q, k, v, out, dy, log_sums, dq, dk, dv, deltas);
+        count_operations(*problem, Sizes(q, k, v), 3 * q.size(2) + 2 * v.size(2));
         at::Tensor dsinks;
         if (problem->sinks.defined()) {
             // A sink is a key without a value: its score's gradient is its weight times what all weights' gradients have in common.

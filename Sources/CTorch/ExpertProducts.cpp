@@ -1,6 +1,7 @@
 // A library's product of 32 rows packs the whole matrix anew; the micro-kernels read it where it lies. Tokens stand in columns going forward, so that the
 // matrix is the operand whose rows are read as they are.
 #include "ExpertProducts.hpp"
+#include "Profile.hpp"
 #include "MicroKernels.hpp"
 #include "Parallel.hpp"
 
@@ -59,6 +60,10 @@ template <typename Body> void for_tasks(int64_t count, Body &&body) {
     });
 }
 
+void count_products(const std::vector<RowGroup> &groups, int64_t in, int64_t out) {
+    for (const auto &group : groups) count_operations(2.0 * double(group.rows) * double(in) * double(out));
+}
+
 }  // namespace
 
 bool takes_expert_products(const at::Tensor &x, const at::Tensor &w) {
@@ -68,6 +73,7 @@ bool takes_expert_products(const at::Tensor &x, const at::Tensor &w) {
 
 void expert_outputs(const std::vector<RowGroup> &groups, const at::Tensor &x, const at::Tensor &w, const at::Tensor &bias, at::Tensor &y) {
     int64_t in = w.size(2), out = w.size(1), blocks = ceiling(out, side);
+    count_products(groups, in, out);
     Chunks chunks(groups, in);
     auto packed = at::empty({chunks.packed}, x.options());
     const float *input = elements<float>(x), *weights = elements<float>(w), *added = bias.defined() ? elements<float>(bias) : nullptr;
@@ -92,6 +98,7 @@ void expert_outputs(const std::vector<RowGroup> &groups, const at::Tensor &x, co
 
 void expert_input_gradients(const std::vector<RowGroup> &groups, const at::Tensor &dy, const at::Tensor &w, at::Tensor &dx) {
     int64_t in = w.size(2), out = w.size(1), parts = ceiling(in, wide);
+    count_products(groups, in, out);
     const float *gradients = elements<float>(dy), *weights = elements<float>(w);
     float *output = mutable_elements<float>(dx);
     for_tasks(static_cast<int64_t>(groups.size()) * parts, [&](int64_t task) {
@@ -107,6 +114,7 @@ void expert_input_gradients(const std::vector<RowGroup> &groups, const at::Tenso
 
 void expert_weight_gradients(const std::vector<RowGroup> &groups, const at::Tensor &dy, const at::Tensor &x, at::Tensor &dw) {
     int64_t in = x.size(1), out = dy.size(1), blocks = ceiling(out, side);
+    count_products(groups, in, out);
     const float *gradients = elements<float>(dy), *input = elements<float>(x);
     float *output = mutable_elements<float>(dw);
     for_tasks(static_cast<int64_t>(groups.size()) * blocks, [&](int64_t task) {

@@ -2,6 +2,7 @@
 #include "Attention.hpp"
 #include "Lanes.hpp"
 #include "Parallel.hpp"
+#include "Profile.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -259,6 +260,7 @@ bool has_few_rows(const at::Tensor &x, const at::Tensor &w) {
 
 at::Tensor product_of_few_rows(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
     int64_t rows = x.size(0), width = x.size(1), outputs = w.size(0);
+    count_operations(2.0 * double(rows) * double(width) * double(outputs));
     auto y = at::empty({rows, outputs}, x.options());
     at::Tensor addend;
     if (bias) addend = bias->to(x.scalar_type()).contiguous();

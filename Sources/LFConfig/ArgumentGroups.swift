@@ -225,6 +225,7 @@ extension TrainingArguments {
         includeNumInputTokensSeen = arguments.string("include_num_input_tokens_seen") != "no"
         neftuneNoiseAlpha = arguments.optionalDouble("neftune_noise_alpha").flatMap { $0 > 0 ? $0 : nil }
         threads = arguments.optionalInt("threads")
+        profile = arguments.bool("profile")
     }
 }
 

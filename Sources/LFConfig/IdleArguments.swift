@@ -58,6 +58,7 @@ private let otherRules: [IdleRule] = [
         ]),
     .unless("stage", is: ["sft"], ["compute_accuracy"]),
     .whenSet("do_train", ["infer_dtype"]),
+    .unlessSet("do_train", ["profile"]),
     .unless("eval_strategy", is: ["steps"], ["eval_steps"]),
     .unless("save_strategy", is: ["steps"], ["save_steps"]),
     .unless("logging_strategy", is: ["steps"], ["logging_steps"]),

@@ -127,6 +127,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var includeNumInputTokensSeen = false
     /// Strength of the noise on the embeddings in training; nil for none.
     public var neftuneNoiseAlpha: Double?
+    /// Whether some steps are recorded to tell where their time goes. Ours: `profile`.
+    public var profile = false
     /// CPU threads; nil leaves libtorch's choice (`OMP_NUM_THREADS`, else all cores). Ours: `threads`.
     public var threads: Int?
 

@@ -128,9 +128,12 @@ public final class LanguageModel {
             // The second time, with gradients recorded, they stay until these have been passed on.
             let isForward = !recordsGrad
             defer { if isForward, let (source, index) = weights { source.dismiss(index) } }
-            return try replay { () throws(TorchError) -> [Tensor] in
+            let compute = { () throws(TorchError) -> [Tensor] in
                 let output = try block(input, pass)
                 return [output.hidden] + (output.routerLogits.map { [$0] } ?? [])
+            }
+            return try replay { () throws(TorchError) -> [Tensor] in
+                isForward ? try compute() : try profiled(.recomputation, compute)
             }
         }
         let results = try recomputed(

@@ -11,6 +11,8 @@ public struct RunFiles: Sendable {
     public var trainerState: String { "\(folder)/\(TrainerState.fileName)" }
     /// Answers or scores that `do_predict` writes, a line for each example.
     public var predictions: String { "\(folder)/generated_predictions.jsonl" }
+    /// Where the time of some steps went, event by event (`profile`).
+    public var profileTrace: String { "\(folder)/profile_trace.json" }
     /// The figure of a preference run, without its suffix.
     public var overview: String { "\(folder)/training_overview" }
 

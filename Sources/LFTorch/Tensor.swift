@@ -13,6 +13,9 @@ public final class Tensor {
     static func make(
         _ operation: String, _ body: (UnsafeMutablePointer<lf_tensor_t?>) -> lf_status
     ) throws(TorchError) -> Tensor {
+        let isRecorded = lf_profile_records()
+        if isRecorded { lf_profile_begin(operation) }
+        defer { if isRecorded { lf_profile_end() } }
         var raw: lf_tensor_t?
         try check(operation, body(&raw))
         guard let raw else { preconditionFailure("\(operation) succeeded without a result") }

@@ -131,25 +131,19 @@ public final class PolicyOptimizationObjective: Objective {
         }
         var limits = EngineLimits()
         limits.textLength = frozenModels.compactMap(\.config.positionLimit).min()
-        let answers = try model.holdingWeights {
-            try GenerationEngine(model, limits: limits).generate(
-                prompts, options: options, generator: rolloutGenerator
-            ).map(\.ids)
+        let answers = try profiled(.answers) {
+            try model.holdingWeights {
+                try GenerationEngine(model, limits: limits).generate(
+                    prompts, options: options, generator: rolloutGenerator
+                ).map(\.ids)
+            }
         }
         let sequences = zip(prompts, answers).map { prompt, answer in
             LabeledSequence(
                 inputIDs: prompt + answer,
                 labels: Array(repeating: ignoreIndex, count: prompt.count) + answer)
         }
-        var own: [Experience] = []
-        for batch in chunks(sequences) {
-            let scores = try rewardModel.scores(of: batch.map(\.inputIDs))
-            for (var experience, score) in zip(try observe(Array(batch)), scores) {
-                experience.rawScore = score
-                experience.promptLength = prompts[own.count].count
-                own.append(experience)
-            }
-        }
+        let own = try profiled(.observation) { try scored(sequences, prompts: prompts) }
         // Scores, advantages and the controller look at the answers of all processes; each learns from its own.
         var (experiences, place) = try gathered(own)
         let rawScores = experiences.map(\.rawScore)
@@ -168,6 +162,20 @@ public final class PolicyOptimizationObjective: Objective {
             divergence: mean(kls),
             answerCount: batchSize * accumulation * settings.bufferSize * communicator.size)
         return updates
+    }
+
+    /// What is known of the answers before anything is learned from them.
+    private func scored(_ sequences: [LabeledSequence], prompts: [[Int32]]) throws -> [Experience] {
+        var experiences: [Experience] = []
+        for batch in chunks(sequences) {
+            let scores = try rewardModel.scores(of: batch.map(\.inputIDs))
+            for (var experience, score) in zip(try observe(Array(batch)), scores) {
+                experience.rawScore = score
+                experience.promptLength = prompts[experiences.count].count
+                experiences.append(experience)
+            }
+        }
+        return experiences
     }
 
     /// The experiences of all processes, by rank, and where this one's are; those of others without their text.

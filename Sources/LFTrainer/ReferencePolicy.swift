@@ -24,13 +24,19 @@ public enum ReferencePolicy {
         policy: LanguageModel, _ body: (LanguageModel) throws(TorchError) -> Result
     ) throws(TorchError) -> Result? {
         try withoutGrad { () throws(TorchError) -> Result? in
-            switch self {
-            case .none: return nil
-            case .adaptersOff:
-                return try policy.adapters.disabled { () throws(TorchError) in try body(policy) }
-            case .model(let other): return try body(other)
-            case .itself: return try body(policy)
+            guard let model = self.model(policy: policy) else { return nil }
+            return try profiled(.reference) { () throws(TorchError) in
+                guard case .adaptersOff = self else { return try body(model) }
+                return try model.adapters.disabled { () throws(TorchError) in try body(model) }
             }
+        }
+    }
+
+    private func model(policy: LanguageModel) -> LanguageModel? {
+        switch self {
+        case .none: nil
+        case .adaptersOff, .itself: policy
+        case .model(let other): other
         }
     }
 }

@@ -90,23 +90,29 @@ final class DataParallelExecutor: StepExecutor {
         outcome.metrics += update.metrics
         var losses: [Tensor] = []
         for (stream, loss) in update.batches {
-            let result = try loss(DeviceStream(stream, on: device))
-            let loss = try result.loss / divisor
-            if loss.requiresGrad { try loss.backward() }
+            let (result, loss) = try profiled(.forward) {
+                let result = try loss(DeviceStream(stream, on: device))
+                return (result, try result.loss / divisor)
+            }
+            if loss.requiresGrad { try profiled(.backward) { try loss.backward() } }
             losses.append(try loss.detached().to(.float32))
             outcome.metrics += result.metrics
         }
         for _ in update.batches.count..<max(mostBatches, update.batches.count) { try attendBatchOfOthers() }
-        if communicator.size > 1 { losses = [try gradients.share(losses, on: device)] }
-        let clipping = try gradients.clipping(maxNorm: maxGradNorm)
-        // Losses and norm are read together: the device is waited for once.
-        let values = try Tensor.stacked(losses + [clipping.norm.to(device)]).doubles()
+        let (values, clipping) = try profiled(.clipping) {
+            if communicator.size > 1 { losses = [try gradients.share(losses, on: device)] }
+            let clipping = try gradients.clipping(maxNorm: maxGradNorm)
+            // Losses and norm are read together: the device is waited for once.
+            return (try Tensor.stacked(losses + [clipping.norm.to(device)]).doubles(), clipping)
+        }
         outcome.losses += values.dropLast().map { share * $0 }
         outcome.gradNorm = values.last ?? 0
         guard values.allSatisfy(\.isFinite) else {
             throw NonFiniteStep(isLoss: !values.dropLast().allSatisfy(\.isFinite))
         }
-        try optimizer.step(learningRate: learningRate, gradientScale: clipping.scale)
-        try optimizer.zeroGrad()
+        try profiled(.optimizer) {
+            try optimizer.step(learningRate: learningRate, gradientScale: clipping.scale)
+            try optimizer.zeroGrad()
+        }
     }
 }

@@ -201,9 +201,11 @@ public final class Trainer {
         var firstStep = arguments.ignoreDataSkip ? 0 : state.globalStep % plan.stepsPerEpoch
         while epoch < plan.epochs, state.globalStep < plan.totalSteps {
             let steps = try steps(ofEpoch: epoch, plan, firstStep: firstStep)
-            while let step = try steps.next() {
+            while let step = try profiled(.data, { try steps.next() }) {
                 let rate = schedule.learningRate(at: state.globalStep)
-                let gradNorm = try optimizerStep(step.batches, executor, rate)
+                let gradNorm = try Profile.scope(StepProfile.step) {
+                    try optimizerStep(step.batches, executor, rate)
+                }
                 state.globalStep += 1
                 state.epoch = Double(epoch) + Double(step.batchesDone) / Double(plan.batchesPerEpoch)
                 progress.owesEpochEnd = step.endsEpoch || state.globalStep >= plan.totalSteps
@@ -263,7 +265,7 @@ public final class Trainer {
                 if !objective.learnable.contains(example) { unlearnableCount += 1 }
             }
         }
-        let updates = try objective.updates(of: batches)
+        let updates = try profiled(.data) { try objective.updates(of: batches) }
         model.adapters.dropout = loraDropout > 0 ? (loraDropout, dropoutGenerator) : nil
         defer { model.adapters.dropout = nil }
         let outcome: StepOutcome

@@ -22,6 +22,12 @@ struct ComputePlan {
             return
         }
         device = Device.hasCUDA && !config.training.useCPU ? .cuda : .cpu
+        if config.training.profile, config.training.doTrain, device == .cuda {
+            throw UserError(
+                .configuration,
+                "profile measures what the CPU does; a GPU works on while the CPU goes ahead of it.",
+                remedy: "Remove it, or set use_cpu: true.")
+        }
         switch config.model.computeDType {
         case .float32: dtype = .float32
         case .bfloat16: dtype = .bfloat16

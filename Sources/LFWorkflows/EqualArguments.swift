@@ -44,6 +44,7 @@ private let ownArguments: Set = [
     "overwrite_cache", "resume_from_checkpoint", "hf_hub_token", "ms_hub_token", "hub_token", "hub_model_id",
     "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision", "push_to_hub", "report_to",
     "run_name", "plot_loss", "disable_tqdm", "print_param_status", "preprocessing_num_workers",
+    "profile",
 ]
 
 private let modelArguments: Set = [

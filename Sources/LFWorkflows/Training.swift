@@ -240,6 +240,10 @@ private struct TrainingRun {
                 outputDir: config.training.outputDir, showsProgress: !config.training.disableTqdm)
         ]
         if let startMarker { observers.append(StartMarker(path: startMarker)) }
+        if config.training.profile, config.training.doTrain {
+            observers.append(
+                StepProfiler(outputDir: config.training.outputDir, dtype: prepared.plan.dtype))
+        }
         if let pusher {
             try pusher.begin()
             observers.append(pusher)

@@ -58,6 +58,37 @@ bool lf_grad_mode(void);
 bool lf_grad_mode_set(bool enabled);
 lf_status lf_synchronize(lf_device_type device);
 
+// --- where time goes -------------------------------------------------------------------------------------------------
+
+typedef struct lf_profile *lf_profile_t;  // a recording that has ended
+typedef enum { LF_PROFILE_SCOPE, LF_PROFILE_OPERATION, LF_PROFILE_BACKWARD } lf_profile_kind;
+
+/// A scope of this program's, an operation of libtorch's or a node of a backward pass; those that begin within it lie within it.
+typedef struct {
+    int32_t name;  // its number among the recording's names
+    lf_profile_kind kind;
+    int64_t begin, end;  // nanoseconds of the monotonic clock
+    double operations;   // multiplications and additions of its own products, without those within it
+} lf_profile_span;
+
+/// Whether this thread records.
+bool lf_profile_records(void);
+/// Records what this thread does from now on: scopes, and with `operations` libtorch's operations and the nodes of backward passes too.
+lf_status lf_profile_start(bool operations);
+/// Ends this thread's recording and hands it out; NULL without one. Spans that are open end now.
+lf_profile_t lf_profile_stop(void);
+void lf_profile_free(lf_profile_t profile);
+/// A scope of this thread; nothing without a recording.
+void lf_profile_begin(const char *name);
+void lf_profile_end(void);
+/// The spans in the order in which they began.
+size_t lf_profile_count(lf_profile_t profile);
+const lf_profile_span *lf_profile_spans(lf_profile_t profile);
+size_t lf_profile_name_count(lf_profile_t profile);
+const char *lf_profile_name(lf_profile_t profile, size_t number);
+/// Rows, inner size and columns of the product with the most operations; zeros where libtorch multiplied nothing.
+void lf_profile_largest_product(lf_profile_t profile, int64_t *sizes);
+
 // --- several processes -----------------------------------------------------------------------------------------------
 
 typedef struct lf_store *lf_store_t;                  // texts and counters by key, which the processes of a run share

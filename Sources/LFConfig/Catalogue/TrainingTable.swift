@@ -132,8 +132,9 @@ extension ArgumentCatalogue {
         master_addr | string? | - | no effect | Address of process 0 under Ray. Elsewhere MASTER_ADDR gives it.
         master_port | string? | - | no effect | Port of process 0 under Ray. Elsewhere MASTER_PORT gives it.
         ## Profiling
+        profile | bool | false | yes | After two steps, record five: where their time went, as a table beside the time of the multiplications alone, and as `profile_trace.json` in `output_dir` for chrome://tracing and Perfetto. (Our addition.)
         debug | string? | - | no | PyTorch's debugging aids.
-        enable_torch_profiler | bool | false | no | Record traces of the operations.
+        enable_torch_profiler | bool | false | no: Use `profile: true`. | Record traces of the operations.
         profiler_output_dir | string? | - | no | Folder for the traces.
         profiler_wait_steps | int >=0 | 1 | no | Steps skipped at the start of a cycle.
         profiler_warmup_steps | int >=0 | 1 | no | Steps of warming up.
