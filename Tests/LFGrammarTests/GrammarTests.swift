@@ -231,15 +231,9 @@ import Testing
         ]
         for schema in schemas { #expect(throws: SchemaError.self) { try grammar(schema) } }
         let many = Array(repeating: "{}", count: 12_000).joined(separator: ", ")
-        let both =
-            #"{"properties": {"a": {}, "b": {}, "c": {}, "d": {}, "e": {}, "f": {}, "g": {}, "h": {}}, "#
-        for schema in [
-            both
-                + #""additionalProperties": {"allOf": [\#(many)]}, "anyOf": [{}, {}, {}], "allOf": [\#(many)]}"#,
-            ##"{"oneOf": [{"allOf": [\##(many)]}, {"type": "null"}], "allOf": [{"$ref": "#/oneOf/0"}, {"anyOf": [{}, {}, {}, {}, {}, {}, {}]}]}"##,
-        ] {
-            #expect(throws: SchemaError.self) { try grammar(schema) }
-        }
+        let combined =
+            ##"{"oneOf": [{"allOf": [\##(many)]}, {"type": "null"}], "allOf": [{"$ref": "#/oneOf/0"}, {"anyOf": [{}, {}, {}, {}, {}]}]}"##
+        #expect(throws: SchemaError.self) { try grammar(combined) }
         // Sets of many characters cost what they hold.
         let letters = String(
             String.UnicodeScalarView((0..<5_000).compactMap { Unicode.Scalar(0x4E00 + 2 * $0) }))
