@@ -141,13 +141,7 @@ struct Routes: Sendable {
         let watch = ClientWatch(try? context.answerService())
         let context = context, path = request.uri.path
         return try await request.body.consumeWithInboundCloseHandler { body in
-            let limit = context.settings.greatestBody
-            let bytes: [UInt8]
-            do {
-                bytes = Array(buffer: try await body.collect(upTo: limit))
-            } catch is NIOTooManyBytesError {
-                throw APIError(413, "The body is larger than \(limit) bytes.", code: "body_too_large")
-            }
+            let bytes = try await Self.bytes(of: body, upTo: context.settings.greatestBody)
             if context.settings.isVerbose {
                 let beginning = String(decoding: bytes.prefix(2000), as: UTF8.self)
                 context.logger.info(
@@ -159,6 +153,23 @@ struct Routes: Sendable {
         } onInboundClosed: {
             watch.leave()
         }
+    }
+
+    /// How much of a body that is too large is read and let go of.
+    private static let greatestExcess = 256 << 20
+
+    /// The bytes of a body. One that is too large is read on, within a bound: a client that is still sending hears of no answer.
+    private static func bytes(of body: RequestBody, upTo limit: Int) async throws -> [UInt8] {
+        var bytes: [UInt8] = [], count = 0
+        for try await part in body {
+            count += part.readableBytes
+            if count <= limit { bytes += part.readableBytesView } else { bytes = [] }
+            if count > limit + greatestExcess { break }
+        }
+        guard count <= limit else {
+            throw APIError(413, "The body is larger than \(limit) bytes.", code: "body_too_large")
+        }
+        return bytes
     }
 
     /// Scores by a reward model (upstream `create_score_evaluation_response`).

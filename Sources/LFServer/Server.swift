@@ -73,7 +73,11 @@ package struct Server: Sendable {
         quiet.logLevel = .error
         let app = Application(
             router: Routes(context).router(),
-            server: .http1(configuration: .init(idleTimeout: .seconds(120))),
+            server: .http1(
+                configuration: .init(
+                    additionalChannelHandlers: [
+                        StalledReader(patience: .milliseconds(Int64(settings.readerPatience * 1000)))
+                    ], idleTimeout: .seconds(30))),
             configuration: .init(address: .hostname(settings.host, port: settings.port)),
             onServerRunning: { channel in
                 let port = channel.localAddress?.port ?? settings.port

@@ -18,6 +18,8 @@ package struct ServerSettings: Sendable {
     package var queueLimit = 256
     /// The greatest body of a request in bytes.
     package var greatestBody = 16 << 20
+    /// Seconds that a client may take nothing of its answer before it counts as gone.
+    package var readerPatience = 60.0
 
     package init() {}
 

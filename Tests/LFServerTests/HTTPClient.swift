@@ -24,8 +24,12 @@ final class Connection: Sendable {
     private static let queue = DispatchQueue(label: "clients", attributes: .concurrent)
     private let socket: Int32
 
-    init(port: Int) throws {
+    /// - Parameter receiving: Bytes that the system keeps of what has not been read; nil leaves it to the system.
+    init(port: Int, receiving size: Int32? = nil) throws {
         socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        if var size {
+            setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+        }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian

@@ -303,6 +303,11 @@ import Testing
             let long = String(repeating: "a", count: 100_000)
             let large = try await Connection.post(port, "/v1/chat/completions", self.chat(long), headers: key)
             #expect(large.status == 413 && large.body.contains("4096"))
+            // More than the system takes for a server that does not read: a client that sends all of it first hears why.
+            let larger = try await Connection.post(
+                port, "/v1/chat/completions", self.chat(String(repeating: "a", count: 20 << 20)), headers: key
+            )
+            #expect(larger.status == 413)
             let metrics = try await Connection.ask(port, "GET", "/metrics")
             #expect(
                 metrics.body.contains(
