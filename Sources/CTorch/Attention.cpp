@@ -68,14 +68,20 @@ at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const
     return at::cat(outputs, 0).to(q.scalar_type());
 }
 
-at::Tensor segment_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
-                             const AttentionOptions &options) {
-    TORCH_CHECK(q.dim() == 3 && k.dim() == 3 && v.dim() == 3 && q.size(0) == segments.tokens() - segments.held_tokens &&
-                    k.size(0) == segments.tokens() && v.size(0) == k.size(0) && q.size(2) == k.size(2) && v.size(1) == k.size(1) && k.size(1) > 0 &&
-                    q.size(1) % k.size(1) == 0,
-                "queries, keys and values do not fit each other or the segments");
-    if (q.size(0) == 0) return at::zeros({0, q.size(1), v.size(2)}, q.options());
-    if (takes_blocks(q, k, v)) return block_attention(q, k, v, segments, options);
+namespace {
+
+/// The rows that queries come from, counted from the first that is not held.
+at::Tensor query_rows(const lf_segments &segments, const at::Device &device) {
+    auto name = "query rows, " + device.str();
+    return *segments.tables->get<at::Tensor>(name, [&] {
+        std::vector<at::Tensor> runs;
+        for (const auto &run : segments.queries) runs.push_back(at::arange(run.start, run.start + run.length, at::kLong) - segments.held_tokens);
+        ++segments.tables->built;
+        return std::make_shared<at::Tensor>(at::cat(runs).to(device));
+    });
+}
+
+at::Tensor attention_of_all(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, const AttentionOptions &options) {
     bool has_plain_scores = options.softcap <= 0 && !options.sinks.defined() && !options.slopes.defined();
     bool sees_all = options.window <= 0 || options.window >= segments.longest_chain;
     if (q.is_cpu() && has_plain_scores && sees_all && v.size(2) == q.size(2) && segments.held == 0)
@@ -83,11 +89,52 @@ at::Tensor segment_attention(const at::Tensor &q, const at::Tensor &k, const at:
     return written_out_attention(q, k, v, segments, options);
 }
 
+}  // namespace
+
+at::Tensor segment_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
+                             const AttentionOptions &options) {
+    TORCH_CHECK(q.dim() == 3 && k.dim() == 3 && v.dim() == 3 && q.size(0) == segments.query_tokens() &&
+                    k.size(0) == segments.tokens() && v.size(0) == k.size(0) && q.size(2) == k.size(2) && v.size(1) == k.size(1) && k.size(1) > 0 &&
+                    q.size(1) % k.size(1) == 0,
+                "queries, keys and values do not fit each other or the segments");
+    if (q.size(0) == 0) return at::zeros({0, q.size(1), v.size(2)}, q.options());
+    if (takes_blocks(q, k, v)) return block_attention(q, k, v, segments, options);
+    if (segments.asks_all) return attention_of_all(q, k, v, segments, options);
+    auto rows = query_rows(segments, q.device());
+    auto whole = at::zeros({segments.tokens() - segments.held_tokens, q.size(1), q.size(2)}, q.options()).index_copy(0, rows, q);
+    return attention_of_all(whole, k, v, segments, options).index_select(0, rows);
+}
+
 }  // namespace lf
 
 using namespace lf;
 
-lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, size_t held, lf_segments_t *out) {
+namespace {
+
+/// Takes the runs of rows that ask, or all rows that are not held.
+void take_queries(lf_segments &segments, const int64_t *starts, const int64_t *ends, size_t count) {
+    segments.asks_all = starts == nullptr;
+    if (segments.asks_all) {
+        for (size_t i = segments.held; i < segments.list.size(); ++i)
+            segments.queries.push_back({segments.list[i].start, segments.list[i].length, static_cast<int64_t>(i)});
+        return;
+    }
+    int64_t done = segments.held_tokens;
+    size_t segment = segments.held;
+    for (size_t i = 0; i < count; ++i) {
+        auto end = [&] { return segments.list[segment].start + segments.list[segment].length; };
+        while (segment < segments.list.size() && end() <= starts[i]) ++segment;
+        TORCH_CHECK(segment < segments.list.size() && starts[i] >= done && ends[i] > starts[i] && ends[i] <= end(), "the rows [", starts[i], ", ",
+                    ends[i], ") that ask do not lie behind one another within a segment");
+        segments.queries.push_back({starts[i], ends[i] - starts[i], static_cast<int64_t>(segment)});
+        done = ends[i];
+    }
+}
+
+}  // namespace
+
+lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, size_t held,
+                             const int64_t *query_starts, const int64_t *query_ends, size_t query_count, lf_segments_t *out) {
     return guarded([&] {
         TORCH_CHECK(held <= count, "more segments are held than there are");
         auto result = std::make_unique<lf_segments>();
@@ -102,6 +149,7 @@ lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const i
             result->longest_chain = std::max(result->longest_chain, offset + ends[i] - starts[i]);
             covered = ends[i];
         }
+        take_queries(*result, query_starts, query_ends, query_count);
         *out = result.release();
     });
 }

@@ -36,13 +36,24 @@ struct lf_segments {
         int64_t start, length, prefix;
         int64_t offset;  // tokens of the chain before this segment
     };
+    /// Consecutive rows of one segment that queries come from.
+    struct Run {
+        int64_t start, length, segment;
+    };
     std::vector<Segment> list;
+    std::vector<Run> queries;  // in the stream's order
+    bool asks_all = true;      // whether these are all rows that are not held
     int64_t longest_chain = 0;
     int64_t held = 0, held_tokens = 0;  // the first segments that have no queries, and their tokens
     /// Outlives the segments where a backward pass still reads it.
     std::shared_ptr<lf::SharedTables> tables = std::make_shared<lf::SharedTables>();
 
     int64_t tokens() const { return list.empty() ? 0 : list.back().start + list.back().length; }
+    int64_t query_tokens() const {
+        int64_t count = 0;
+        for (const auto &run : queries) count += run.length;
+        return count;
+    }
 };
 
 namespace lf {
@@ -75,7 +86,7 @@ at::Tensor fused_attention(const at::Tensor &q, const at::Tensor &k, const at::T
 at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
                                  const AttentionOptions &options);
 
-/// `lf_segment_attention`, by whichever way suits.
+/// `lf_segment_attention`, by whichever way suits. Where few rows ask, the tiles compute these alone; the other ways compute all and give these.
 at::Tensor segment_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, const AttentionOptions &options);
 
 }  // namespace lf

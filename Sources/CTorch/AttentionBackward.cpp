@@ -48,7 +48,7 @@ template <typename scalar> class Backward {
     float *partial(int64_t index) const { return mutable_elements<float>(partials) + index * sizes.d * side; }
 
     void prepare(int64_t block, int64_t head) const {
-        const auto &it = problem.layout.blocks[block];
+        const auto &it = problem.layout.queries[block];
         auto into = package(block, head);
         const auto *query = q + (it.start * sizes.heads + head) * sizes.d;
         const auto *gradient = dy + (it.start * sizes.heads + head) * sizes.e, *result = out + (it.start * sizes.heads + head) * sizes.e;
@@ -97,7 +97,7 @@ template <typename scalar> class Backward {
     /// One tile's share of all three gradients.
     void add(const KeyRange &range, const TokenBlock &key, int64_t query_block, int64_t head, const Rows<scalar> &keys, const Rows<scalar> &values,
              Buffers &at, bool adds) {
-        const auto &query = problem.layout.blocks[query_block];
+        const auto &query = problem.layout.queries[query_block];
         auto from = package(query_block, head);
         auto scoring = problem.of_head(head);
         Tile tile{key.count, padded(query.count), key.place, query.place, !problem.layout.sees_all(query, key)};
@@ -142,6 +142,10 @@ template <typename scalar> class Backward {
             bool adds = false;
             for (int64_t query : viewers[block])
                 for (int64_t h = 0; h < sizes.groups(); ++h, adds = true) add(range, key, query, kv_head * sizes.groups() + h, keys, values, at, adds);
+            if (!adds) {
+                std::fill_n(at.key_sums, key.count * sizes.d, 0.0f);
+                std::fill_n(at.value_sums, key.count * sizes.e, 0.0f);
+            }
             write_rows(at.key_sums, problem.scoring.scale, key.count, sizes.d, dk + place, stride);
             write_rows(at.value_sums, 1, key.count, sizes.e, dv + value_place, value_stride);
         }
@@ -150,7 +154,7 @@ template <typename scalar> class Backward {
 
     /// Sums the ranges' shares of a query block's gradients.
     void gather(int64_t block, int64_t head) const {
-        const auto &it = problem.layout.blocks[block];
+        const auto &it = problem.layout.queries[block];
         const float *from[4];
         int64_t count = 0;
         for (int64_t range = 0; range < range_counts[tree_of[block]]; ++range) {
@@ -171,7 +175,7 @@ public:
           range_counts(plan->range_counts), tree_of(plan->tree_of), place_of(plan->place_of), viewers(plan->viewers), partial_count(plan->partial_count) {}
 
     void run() {
-        int64_t blocks = problem.layout.blocks.size(), groups = sizes.groups();
+        int64_t blocks = problem.layout.queries.size(), groups = sizes.groups();
         int64_t of_package = blocks * groups * QueryPackage<scalar>::size(sizes), of_partials = partial_count * groups * sizes.d * side;
         int64_t batch = std::clamp<int64_t>(memory / (of_package + of_partials * 4), 1, sizes.kv_heads);
         packages = at::empty({of_package * batch}, at::kByte);
@@ -184,7 +188,7 @@ private:
         first_head = first_kv_head * sizes.groups();
         head_count = kv_heads * sizes.groups();
         is_touched.assign(partial_count * head_count, 0);
-        int64_t queries = problem.layout.blocks.size() * head_count;
+        int64_t queries = problem.layout.queries.size() * head_count;
         parallel_for(queries, 4, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) prepare(i / head_count, first_head + i % head_count);
         });

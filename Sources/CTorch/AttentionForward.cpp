@@ -6,7 +6,7 @@
 namespace lf::attention {
 namespace {
 
-/// Consecutive query blocks of a segment and heads that share a key-value head.
+/// Neighbouring query blocks of a segment and heads that share a key-value head.
 struct QueryUnit {
     int64_t segment, begin, end;  // blocks
     int64_t head, heads;
@@ -17,12 +17,12 @@ std::vector<QueryUnit> query_units(const AttentionLayout &layout, const Sizes &s
     int64_t bundle = std::min(sizes.groups(), most), span = std::max<int64_t>(1, most / bundle);
     std::vector<QueryUnit> units;
     for (size_t s = layout.held; s < layout.segments.size(); ++s)
-        for (int64_t begin = layout.first[s]; begin < layout.first[s + 1]; begin += span)
+        for (int64_t begin = layout.first_query[s]; begin < layout.first_query[s + 1]; begin += span)
             for (int64_t kv_head = 0; kv_head < sizes.kv_heads; ++kv_head)
                 for (int64_t h = 0; h < sizes.groups(); h += bundle) {
-                    int64_t end = std::min(begin + span, layout.first[s + 1]), heads = std::min(bundle, sizes.groups() - h);
+                    int64_t end = std::min(begin + span, layout.first_query[s + 1]), heads = std::min(bundle, sizes.groups() - h);
                     units.push_back({static_cast<int64_t>(s), begin, end, kv_head * sizes.groups() + h, heads});
-                    int64_t seen = layout.blocks[end - 1].place + layout.blocks[end - 1].count;
+                    int64_t seen = layout.queries[end - 1].place + layout.queries[end - 1].count;
                     if (layout.window > 0) seen = std::min(seen, layout.window + span * side);
                     costs.push_back((end - begin) * heads * seen);
                 }
@@ -41,16 +41,13 @@ template <typename scalar> class Forward {
         float *sums, *top, *total;
     };
 
-    /// A block's first row among the queries.
-    int64_t row(const TokenBlock &block) const { return block.start - problem.layout.held_tokens; }
-
     size_t scratch_size(const QueryUnit &unit) const {
         size_t state = side * (sizes.d * sizeof(scalar) + (sizes.e + 2) * 4) + 256;
         return (unit.end - unit.begin) * unit.heads * state + side * (sizes.d + sizes.e) * sizeof(scalar) + side * side * 6 + 1024;
     }
 
     void begin(State &state, const TokenBlock &block, int64_t head) const {
-        Operands<scalar>::columns(q + (row(block) * sizes.heads + head) * sizes.d, sizes.heads * sizes.d, block.count, sizes.d, state.queries);
+        Operands<scalar>::columns(q + (block.start * sizes.heads + head) * sizes.d, sizes.heads * sizes.d, block.count, sizes.d, state.queries);
         std::fill_n(state.sums, sizes.e * side, 0.0f);
         std::fill_n(state.top, side, -nothing_seen);
         std::fill_n(state.total, side, 0.0f);
@@ -67,10 +64,10 @@ template <typename scalar> class Forward {
                 top = greatest;
             }
             factors[i] = total == 0 ? 0 : share / total;
-            log_sums[head * sizes.tokens + row(block) + i] = total == 0 ? nothing_seen : top + std::log2(total);
+            log_sums[head * sizes.tokens + block.start + i] = total == 0 ? nothing_seen : top + std::log2(total);
         }
         const float *from = state.sums;
-        finish(&from, 1, factors, block.count, sizes.e, out + (row(block) * sizes.heads + head) * sizes.e, sizes.heads * sizes.e);
+        finish(&from, 1, factors, block.count, sizes.e, out + (block.start * sizes.heads + head) * sizes.e, sizes.heads * sizes.e);
     }
 
     /// One tile: scores, weights, and the values' share.
@@ -104,15 +101,16 @@ public:
         std::vector<State> states(count * unit.heads);
         for (int64_t i = 0; i < count * unit.heads; ++i) {
             states[i] = {scratch.take<scalar>(sizes.d * side), scratch.take<float>(sizes.e * side), scratch.take<float>(side), scratch.take<float>(side)};
-            begin(states[i], layout.blocks[unit.begin + i / unit.heads], unit.head + i % unit.heads);
+            begin(states[i], layout.queries[unit.begin + i / unit.heads], unit.head + i % unit.heads);
         }
         auto *spare = scratch.take<scalar>(side * sizes.d), *values = scratch.take<scalar>(side * sizes.e);
         auto *scores = scratch.take<float>(side * side);
         auto *pairs = scratch.take<uint32_t>(side * side / 2);
+        const auto &last = layout.queries[unit.end - 1];
         for (int64_t s : layout.chain(unit.segment))
-            for (int64_t b = layout.first[s]; b < std::min(layout.first[s + 1], unit.end); ++b) {
+            for (int64_t b = layout.first[s]; b < layout.first[s + 1] && layout.blocks[b].place < last.place + last.count; ++b) {
                 const auto &key = layout.blocks[b];
-                auto sees = [&](int64_t i) { return layout.sees(layout.blocks[unit.begin + i], key); };
+                auto sees = [&](int64_t i) { return layout.sees(layout.queries[unit.begin + i], key); };
                 int64_t i = 0;
                 while (i < count && !sees(i)) ++i;
                 if (i == count) continue;
@@ -120,9 +118,9 @@ public:
                 Operands<scalar>::turned(v + (key.start * sizes.kv_heads + kv_head) * sizes.e, sizes.kv_heads * sizes.e, key.count, sizes.e, values);
                 for (; i < count && sees(i); ++i)
                     for (int64_t h = 0; h < unit.heads; ++h)
-                        add(states[i * unit.heads + h], layout.blocks[unit.begin + i], key, unit.head + h, keys, values, scores, pairs);
+                        add(states[i * unit.heads + h], layout.queries[unit.begin + i], key, unit.head + h, keys, values, scores, pairs);
             }
-        for (int64_t i = 0; i < count * unit.heads; ++i) end(states[i], layout.blocks[unit.begin + i / unit.heads], unit.head + i % unit.heads);
+        for (int64_t i = 0; i < count * unit.heads; ++i) end(states[i], layout.queries[unit.begin + i / unit.heads], unit.head + i % unit.heads);
         end_of_products(c10::CppTypeToScalarType<scalar>::value);
     }
 };

@@ -2,10 +2,11 @@
 
 #include "AttentionTiles.hpp"
 #include <algorithm>
+#include <numeric>
 
 namespace lf {
 
-AttentionLayout::AttentionLayout(const lf_segments &from, int64_t window) : segments(from.list), window(window), held(from.held), held_tokens(from.held_tokens), descendants(from.list.size()) {
+AttentionLayout::AttentionLayout(const lf_segments &from, int64_t window) : segments(from.list), window(window), held(from.held), descendants(from.list.size()) {
     for (int64_t i = 0; i < static_cast<int64_t>(segments.size()); ++i) {
         const auto &segment = segments[i];
         first.push_back(blocks.size());
@@ -14,6 +15,15 @@ AttentionLayout::AttentionLayout(const lf_segments &from, int64_t window) : segm
         for (int64_t p = segment.prefix; p >= 0; p = segments[p].prefix) descendants[p].push_back(i);
     }
     first.push_back(blocks.size());
+    first_query.resize(segments.size() + 1);
+    int64_t row = 0;
+    for (const auto &run : from.queries) {
+        const auto &segment = segments[run.segment];
+        for (int64_t done = 0; done < run.length; done += tiles::side, ++first_query[run.segment + 1])
+            queries.push_back({row + done, segment.offset + run.start - segment.start + done, std::min(tiles::side, run.length - done), run.segment});
+        row += run.length;
+    }
+    std::partial_sum(first_query.begin(), first_query.end(), first_query.begin());
     ++from.tables->built;
 }
 
@@ -42,12 +52,12 @@ bool AttentionLayout::sees_all(const TokenBlock &query, const TokenBlock &key) c
 std::vector<int64_t> AttentionLayout::viewers(int64_t block) const {
     std::vector<int64_t> result;
     int64_t segment = blocks[block].segment;
-    auto add = [&](int64_t from, int64_t to) {
-        for (int64_t i = from; i < to; ++i)
-            if (sees(blocks[i], blocks[block])) result.push_back(i);
+    auto add = [&](int64_t s) {
+        for (int64_t i = first_query[s]; i < first_query[s + 1]; ++i)
+            if (sees(queries[i], blocks[block])) result.push_back(i);
     };
-    add(block, first[segment + 1]);
-    for (int64_t s : descendants[segment]) add(first[s], first[s + 1]);
+    add(segment);
+    for (int64_t s : descendants[segment]) add(s);
     return result;
 }
 
@@ -66,7 +76,7 @@ std::vector<KeyRange> AttentionLayout::key_ranges(int64_t kv_heads) const {
         std::vector<int64_t> work;
         int64_t all = 0, done = 0, index = 0;
         for (int64_t block : members[t]) {
-            work.push_back(viewers(block).size());
+            work.push_back(std::max<int64_t>(1, viewers(block).size()));
             all += work.back();
         }
         result.push_back({{}, static_cast<int64_t>(t), index});
@@ -80,19 +90,18 @@ std::vector<KeyRange> AttentionLayout::key_ranges(int64_t kv_heads) const {
 }
 
 BackwardLayout::BackwardLayout(const AttentionLayout &layout, int64_t kv_heads, SharedTables &tables) : ranges(layout.key_ranges(kv_heads)) {
-    int64_t blocks = layout.blocks.size();
-    tree_of.resize(blocks);
-    place_of.resize(blocks);
+    std::vector<int64_t> tree_of_segment(layout.segments.size());
     for (const auto &range : ranges) {
         range_counts.resize(range.tree + 1);
         range_counts[range.tree] = range.index + 1;
-        for (int64_t block : range.blocks) tree_of[block] = range.tree;
+        for (int64_t block : range.blocks) tree_of_segment[layout.blocks[block].segment] = range.tree;
     }
-    for (int64_t block = 0; block < blocks; ++block) {
-        place_of[block] = partial_count;
-        partial_count += range_counts[tree_of[block]];
-        viewers.push_back(layout.viewers(block));
+    for (const auto &query : layout.queries) {
+        tree_of.push_back(tree_of_segment[query.segment]);
+        place_of.push_back(partial_count);
+        partial_count += range_counts[tree_of.back()];
     }
+    for (size_t block = 0; block < layout.blocks.size(); ++block) viewers.push_back(layout.viewers(block));
     ++tables.built;
 }
 

@@ -4,9 +4,9 @@
 
 namespace lf {
 
-/// Up to `tiles::side` tokens of one segment.
+/// Up to `tiles::side` consecutive tokens of one segment, as keys or as queries.
 struct TokenBlock {
-    int64_t start, place, count;  // in the stream; along the chain; tokens
+    int64_t start, place, count;  // among the rows of keys, or of queries; along the chain; tokens
     int64_t segment;
 };
 
@@ -20,10 +20,12 @@ struct KeyRange {
 class AttentionLayout {
 public:
     std::vector<lf_segments::Segment> segments;
-    std::vector<TokenBlock> blocks;  // in the stream's order
-    std::vector<int64_t> first;      // the first block of each segment, and one past the last
+    std::vector<TokenBlock> blocks;            // of keys, in the stream's order
+    std::vector<int64_t> first;                // the first block of each segment, and one past the last
+    std::vector<TokenBlock> queries;           // in the same order
+    std::vector<int64_t> first_query;          // as `first`
     int64_t window;
-    int64_t held, held_tokens;  // segments and tokens before the first query
+    int64_t held;  // segments before the first query
 
     AttentionLayout(const lf_segments &from, int64_t window);
     /// The one that all layers of this window share.
@@ -35,7 +37,7 @@ public:
     bool sees(const TokenBlock &query, const TokenBlock &key) const;
     /// Whether every query sees every key.
     bool sees_all(const TokenBlock &query, const TokenBlock &key) const;
-    /// The blocks that see something of a block, itself first.
+    /// The blocks of queries that see something of a block of keys, those of its own segment first.
     std::vector<int64_t> viewers(int64_t block) const;
     /// Cuts every tree's key blocks into ranges of about equal work: few for short trees, up to four for long ones where there are few trees to share out.
     std::vector<KeyRange> key_ranges(int64_t kv_heads) const;
@@ -48,8 +50,8 @@ private:
 struct BackwardLayout {
     std::vector<KeyRange> ranges;
     std::vector<int64_t> range_counts;       // of each tree
-    std::vector<int64_t> tree_of, place_of;  // of each block: its tree, and the first of its partial gradients
-    std::vector<std::vector<int64_t>> viewers;
+    std::vector<int64_t> tree_of, place_of;  // of each block of queries: its tree, and the first of its partial gradients
+    std::vector<std::vector<int64_t>> viewers;  // of each block of keys
     int64_t partial_count = 0;
 
     BackwardLayout(const AttentionLayout &layout, int64_t kv_heads, SharedTables &tables);

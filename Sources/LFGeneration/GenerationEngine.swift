@@ -259,15 +259,19 @@ package final class GenerationEngine {
         let pieces = group.map { live, count in
             live.request.prompt[live.prompt.length..<live.prompt.length + count]
         }
+        let readsAll = group.contains { $0.live.request.scoresPrompt }
         let hidden: Tensor
         do {
             // A pass that fails has changed sequences' blocks all the same.
             defer { for (piece, sequence) in zip(group, sequences) { piece.live.prompt = sequence } }
-            hidden = try model.extend(&sequences, by: pieces, cache)
+            hidden =
+                readsAll
+                ? try model.extend(&sequences, by: pieces, cache)
+                : try model.lastHiddenStates(extending: &sequences, by: pieces, cache)
         }
         var lastRows: [Int64] = []
         var row = 0
-        for (live, count) in group {
+        for (index, (live, count)) in group.enumerated() {
             counters.computedPromptTokens += count
             if live.request.scoresPrompt {
                 try scorePrompt(live, hidden.slice(row..<row + count), from: live.prompt.length - count)
@@ -278,7 +282,7 @@ package final class GenerationEngine {
             counters.reusedPromptTokens += live.cachedTokens
             events.append(.began(live.id, cachedTokens: live.cachedTokens, scores: live.promptScores))
             live.begin(tokenizer, cache)
-            lastRows += Array(repeating: Int64(row - 1), count: live.width)
+            lastRows += Array(repeating: Int64(readsAll ? row - 1 : index), count: live.width)
             writing.append(live)
         }
         beginning.removeAll { $0.width > 0 }

@@ -36,10 +36,13 @@ public final class LanguageModel {
 
     /// What a forward pass gives.
     public struct Output {
-        /// `[T, hidden]` in `computeDType`, after the last norm.
+        /// `[T, hidden]` in `computeDType`, after the last norm; of a stream that reads few rows `[R, hidden]`.
         public let hidden: Tensor
-        /// Per block that routes, the scores of its experts before softmax or sigmoid, `[T, experts]`.
+        /// Per block that routes, the scores of its experts before softmax or sigmoid, `[T, experts]`; empty where few rows are read, since
+        /// the last block routes these alone.
         public let routerLogits: [Tensor]
+        /// The same of all other rows, without gradient, where they were asked for: what a metric reads, and no loss.
+        public var unreadHidden: Tensor?
     }
 
     /// Builds the model and loads its weights.
@@ -71,7 +74,8 @@ public final class LanguageModel {
     /// The layer that makes logits of hidden states; scale, bias and cap come from `headWeights()`.
     public var head: Linear { parts.head.linear }
 
-    /// The stream through all blocks and the last norm: `[T, hidden]` in `computeDType`.
+    /// The stream through all blocks and the last norm: `[T, hidden]` in `computeDType`, or `[R, hidden]` where the stream's `readRows`
+    /// say which rows are read.
     ///
     /// - Parameters:
     ///   - noise: Added to the embeddings.
@@ -83,24 +87,42 @@ public final class LanguageModel {
     }
 
     /// The same with what the routers of mixtures of experts said.
+    ///
+    /// - Parameter measuresUnread: Whether the rows that are not read are computed too, without gradient.
     public func forward(
-        _ stream: DeviceStream, noise: EmbeddingNoise? = nil, cached: CachedForward? = nil
+        _ stream: DeviceStream, noise: EmbeddingNoise? = nil, cached: CachedForward? = nil,
+        measuresUnread: Bool = false
     ) throws(TorchError) -> Output {
         let pass = Pass(stream, computeDType: computeDType, cached: cached)
         var x = try parts.embedding(stream, noise: noise)
         var routerLogits: [Tensor] = []
         let tokens = stream.tokenCount
+        var unread: Tensor?
         for (index, block) in parts.blocks.enumerated() {
-            let output = try compute(index, block, x, pass)
+            let isLast = index == parts.blocks.count - 1, input = x
+            let output = try compute(index, block, input, isLast ? pass.reading(stream.readRows) : pass)
             x = output.hidden
-            if let logits = output.routerLogits {
+            if isLast, measuresUnread, let others = try stream.readRows?.others() {
+                unread = try withoutGrad { () throws(TorchError) in
+                    try finished(compute(index, block, input.detached(), pass.reading(others)).hidden)
+                }
+            }
+            if let logits = output.routerLogits, stream.readRows == nil {
                 routerLogits.append(logits.dim(0) == tokens ? logits : try logits.slice(0..<tokens))
             }
         }
-        if let norm = parts.norm { x = try norm(x) }
-        x = try x.to(computeDType)
-        if let projection = parts.projection { x = try projection(x) }
-        return Output(hidden: x.dim(0) == tokens ? x : try x.slice(0..<tokens), routerLogits: routerLogits)
+        x = try finished(x)
+        let rows = stream.readRows?.count ?? tokens
+        return Output(
+            hidden: x.dim(0) == rows ? x : try x.slice(0..<rows), routerLogits: routerLogits,
+            unreadHidden: unread)
+    }
+
+    /// What comes behind the last block.
+    private func finished(_ x: Tensor) throws(TorchError) -> Tensor {
+        let normed = if let norm = parts.norm { try norm(x) } else { x }
+        let narrow = try normed.to(computeDType)
+        return if let projection = parts.projection { try projection(narrow) } else { narrow }
     }
 
     private func compute(
@@ -210,6 +232,16 @@ public final class LanguageModel {
         var means = try hidden.to(.float32).matmul(meanHeadRow(head.weight))
         if let bias = head.bias { means = try means + bias.detached().to(.float32).mean() }
         return head.scale == 1 ? means : try means * head.scale
+    }
+
+    /// The same of all tokens of a stream, `[T]`, whichever rows of it are read.
+    ///
+    /// - Parameter output: Of a forward pass that measured the rows which are not read.
+    public func meanLogits(_ output: Output, _ stream: DeviceStream) throws(TorchError) -> Tensor {
+        let means = try meanLogits(output.hidden)
+        guard let rows = stream.readRows, let unread = output.unreadHidden else { return means }
+        return try Tensor.concatenated([means, meanLogits(unread)]).selecting(rows.placesOfAll())
+            .slice(0..<stream.tokenCount)
     }
 
     private static let meanRows = 256

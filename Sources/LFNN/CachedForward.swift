@@ -70,6 +70,7 @@ package final class CachedPrefixes {
     private var parents: [Int?] = []
     private let counts: [Int]
     private var known: (rows: Int, map: SegmentMap)?
+    private var knownRead: (rows: ReadRows, map: SegmentMap)?
 
     init(_ sequences: [KeyValueCache.Sequence], _ counts: [Int], _ cache: KeyValueCache) {
         self.counts = counts
@@ -90,8 +91,24 @@ package final class CachedPrefixes {
     }
 
     /// The held segments, then those of a stream of `rows` rows; what is beyond its tokens fills it up.
-    package func segments(rows: Int) throws(TorchError) -> SegmentMap {
+    ///
+    /// - Parameter read: The rows that queries come from; nil for all.
+    package func segments(rows: Int, reading read: ReadRows? = nil) throws(TorchError) -> SegmentMap {
+        if let read {
+            if let knownRead, knownRead.rows === read { return knownRead.map }
+            let start = slots.count
+            let map = try makeSegments(
+                rows: rows, queries: read.runs.map { start + $0.lowerBound..<start + $0.upperBound })
+            knownRead = (read, map)
+            return map
+        }
         if let known, known.rows == rows { return known.map }
+        let map = try makeSegments(rows: rows, queries: nil)
+        known = (rows, map)
+        return map
+    }
+
+    private func makeSegments(rows: Int, queries: [Range<Int>]?) throws(TorchError) -> SegmentMap {
         var ranges = held
         var prefixes: [Int?] = Array(repeating: nil, count: held.count)
         var end = slots.count
@@ -104,8 +121,6 @@ package final class CachedPrefixes {
             ranges.append(end..<slots.count + rows)
             prefixes.append(nil)
         }
-        let map = try SegmentMap(ranges: ranges, prefixes: prefixes, held: held.count)
-        known = (rows, map)
-        return map
+        return try SegmentMap(ranges: ranges, prefixes: prefixes, held: held.count, queries: queries)
     }
 }

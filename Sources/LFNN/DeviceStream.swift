@@ -10,8 +10,13 @@ public final class DeviceStream {
     /// The greatest position plus one.
     public let longestSequence: Int
     public let segments: SegmentMap
-    /// int64 `[N]`: rows of the stream whose next token is scored.
+    /// The rows whose hidden states are computed to the end; nil where all are.
+    public let readRows: ReadRows?
+    private let readsTargets: Bool
+    /// int64 `[N]`: rows of the hidden states whose next token is scored.
     public let targetRows: Tensor
+    /// int64 `[sequenceCount]`: the row of each sequence's last token among the hidden states.
+    public let lastRows: Tensor
     /// int64 `[N]`: the scored tokens.
     public let targetIDs: Tensor
     /// int64 `[N]`: the sequence that each score belongs to.
@@ -26,20 +31,16 @@ public final class DeviceStream {
     ///   of the same shape come again and again then, and oneDNN compiles a kernel per shape.
     public init(_ stream: TokenStream, on device: Device) throws(TorchError) {
         host = stream
-        let rows = device == .cpu ? Self.roundRowCount(stream.tokenCount) : stream.tokenCount
-        let filling = rows - stream.tokenCount
-        var ranges = stream.segments.map(\.range)
-        var prefixes = stream.segments.map(\.prefix)
-        if filling > 0 {
-            ranges.append(stream.tokenCount..<rows)
-            prefixes.append(nil)
-        }
+        let (ranges, prefixes) = Self.layout(of: stream, on: device)
+        let filling = Self.rounded(stream.tokenCount, on: device) - stream.tokenCount
         let fillingIDs = Array(repeating: Int64(0), count: filling)
         inputIDs = try Tensor(stream.inputIDs.map { Int64($0) } + fillingIDs).to(device)
         positions = try Tensor(stream.positions.map { Int64($0) } + (0..<Int64(filling))).to(device)
         longestSequence = Int(stream.positions.max() ?? -1) + 1
         segments = try SegmentMap(ranges: ranges, prefixes: prefixes)
+        (readRows, readsTargets) = (nil, false)
         targetRows = try Tensor(stream.targetRows.map { Int64($0) }).to(device)
+        lastRows = try Tensor(stream.lastRows.map { Int64($0) }).to(device)
         targetIDs = try Tensor(stream.targetIDs.map { Int64($0) }).to(device)
         targetSequences = try Tensor(stream.targetSequences.map { Int64($0) }).to(device)
         let (targets, kinds) = stream.distinctTargets()
@@ -63,6 +64,56 @@ public final class DeviceStream {
     package func perTarget(_ scores: Tensor) throws(TorchError) -> Tensor {
         guard let sharedScores else { return scores }
         return try scores.selecting(sharedScores.kindOfTarget)
+    }
+
+    private init(_ other: DeviceStream, reading rows: ReadRows, readsTargets: Bool) throws(TorchError) {
+        let device = other.inputIDs.device
+        (host, inputIDs, positions, segments) = (other.host, other.inputIDs, other.positions, other.segments)
+        longestSequence = other.longestSequence
+        (readRows, self.readsTargets) = (rows, readsTargets)
+        targetRows = try Tensor(rows.places(of: other.host.targetRows)).to(device)
+        lastRows = try Tensor(rows.places(of: other.host.lastRows)).to(device)
+        (targetIDs, targetSequences) = (other.targetIDs, other.targetSequences)
+        sharedScores = other.sharedScores
+    }
+
+    /// The segments that are computed: the stream's, and what fills it up.
+    private static func layout(
+        of stream: TokenStream, on device: Device
+    ) -> (ranges: [Range<Int>], prefixes: [Int?]) {
+        var ranges = stream.segments.map(\.range)
+        var prefixes = stream.segments.map(\.prefix)
+        let rows = rounded(stream.tokenCount, on: device)
+        if rows > stream.tokenCount {
+            ranges.append(stream.tokenCount..<rows)
+            prefixes.append(nil)
+        }
+        return (ranges, prefixes)
+    }
+
+    private static func rounded(_ count: Int, on device: Device) -> Int {
+        device == .cpu ? roundRowCount(count) : count
+    }
+
+    /// The same stream for a pass whose hidden states are read at the targets' rows alone: only these leave the last block, and `targetRows`
+    /// counts among them. Itself where nearly all rows are targets.
+    public func readingTargets() throws(TorchError) -> DeviceStream {
+        readsTargets ? self : try reading(host.targetRows, areTargets: true)
+    }
+
+    /// The same for the sequences' last rows and `lastRows`.
+    public func readingLastRows() throws(TorchError) -> DeviceStream {
+        try reading(host.lastRows, areTargets: false)
+    }
+
+    private func reading(_ rows: [Int32], areTargets: Bool) throws(TorchError) -> DeviceStream {
+        let device = inputIDs.device
+        guard
+            let readRows = try ReadRows.holding(
+                rows, of: Self.layout(of: host, on: device), rounded: { Self.rounded($0, on: device) },
+                on: device)
+        else { return self }
+        return try DeviceStream(self, reading: readRows, readsTargets: areTargets)
     }
 
     /// The next of few sizes: up to 63 every one, up to 255 multiples of 16, beyond multiples of 64.

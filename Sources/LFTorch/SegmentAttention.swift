@@ -6,8 +6,12 @@ public final class SegmentMap {
 
     /// Segment i covers `ranges[i]`, consecutive and not empty, and continues segment `prefixes[i]`, if any, which is before it.
     ///
-    /// - Parameter held: How many of them, from the first, are keys and values alone: the cache holds them, and nothing is asked from there.
-    public init(ranges: [Range<Int>], prefixes: [Int?], held: Int = 0) throws(TorchError) {
+    /// - Parameters:
+    ///   - held: How many of them, from the first, are keys and values alone: the cache holds them, and nothing is asked from there.
+    ///   - queries: The rows that queries come from: ascending runs within one segment each; nil for all that are not held.
+    public init(
+        ranges: [Range<Int>], prefixes: [Int?], held: Int = 0, queries: [Range<Int>]? = nil
+    ) throws(TorchError) {
         guard ranges.count == prefixes.count else {
             throw TorchError(
                 kind: .invalidArgument, operation: "segments",
@@ -17,7 +21,12 @@ public final class SegmentMap {
         let ends = ranges.map { Int64($0.upperBound) }
         let parents = prefixes.map { Int64($0 ?? -1) }
         var raw: lf_segments_t?
-        try check("segments", lf_segments_create(starts, ends, parents, ranges.count, held, &raw))
+        let firsts = queries?.map { Int64($0.lowerBound) }
+        let lasts = queries?.map { Int64($0.upperBound) }
+        try check(
+            "segments",
+            lf_segments_create(
+                starts, ends, parents, ranges.count, held, firsts, lasts, queries?.count ?? 0, &raw))
         guard let raw else { preconditionFailure("a successful creation yields a handle") }
         handle = raw
     }
@@ -64,8 +73,9 @@ public struct AttentionOptions {
 /// Causal attention within segments and onto their prefixes.
 ///
 /// - Parameters:
-///   - q: `[T, heads, d]`; `k` `[T, kvHeads, d]`; `v` `[T, kvHeads, e]`; each key-value head serves `heads / kvHeads` consecutive heads.
-/// - Returns: `[T, heads, e]`.
+///   - q: `[R, heads, d]`, R the rows that queries come from; `k` `[T, kvHeads, d]`; `v` `[T, kvHeads, e]`; each key-value head serves `heads / kvHeads`
+///     consecutive heads.
+/// - Returns: `[R, heads, e]`.
 public func segmentAttention(
     _ q: Tensor, _ k: Tensor, _ v: Tensor, _ segments: SegmentMap, _ options: AttentionOptions
 ) throws(TorchError) -> Tensor {

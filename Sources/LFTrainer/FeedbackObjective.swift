@@ -56,10 +56,12 @@ public final class FeedbackObjective: Objective {
     private func outcome(
         _ batch: DeviceStream, mean: (Tensor) throws(TorchError) -> Tensor
     ) throws(TorchError) -> ObjectiveOutcome {
+        // The loss reads the targets' rows alone, as the reference does; the means of logits read all.
+        let batch = try batch.readingTargets()
         let isDesirable = batch.host.isDesirable
         let count = isDesirable.count
-        let hidden = try model.hiddenStates(batch)
-        let policy = try sequenceSums(model.logProbs(hidden, batch), batch)
+        let output = try model.forward(batch, measuresUnread: true)
+        let policy = try sequenceSums(model.logProbs(output.hidden, batch), batch)
         let referenceSums = try reference.evaluate(policy: model) { (reference) throws(TorchError) in
             try sequenceSums(reference.logProbs(batch), batch)
         }
@@ -86,7 +88,7 @@ public final class FeedbackObjective: Objective {
         if settings.ftx > 1e-6, let likelihood = try likelihood(policy, batch) {
             loss = try loss + likelihood * settings.ftx
         }
-        return ObjectiveOutcome(loss: loss, metrics: try metrics(result, policy, hidden, batch))
+        return ObjectiveOutcome(loss: loss, metrics: try metrics(result, policy, output, batch))
     }
 
     /// The negative mean log-probability per token of the desirable answers, divided by their number and times the batch's,
@@ -104,11 +106,11 @@ public final class FeedbackObjective: Objective {
     }
 
     private func metrics(
-        _ result: FeedbackOutcome, _ policy: Tensor, _ hidden: Tensor, _ batch: DeviceStream
+        _ result: FeedbackOutcome, _ policy: Tensor, _ output: LanguageModel.Output, _ batch: DeviceStream
     ) throws(TorchError) -> [Metric] {
         try withoutGrad { () throws(TorchError) in
             let isDesirable = batch.host.isDesirable
-            let logits = try model.meanLogits(hidden)
+            let logits = try model.meanLogits(output, batch)
             let logProbs = try policy.detached().slice(0..<isDesirable.count)
             var metrics: [Metric] = []
             for (kind, verdict) in [("chosen", true), ("rejected", false)] {

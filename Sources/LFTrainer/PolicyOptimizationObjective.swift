@@ -225,7 +225,7 @@ public final class PolicyOptimizationObjective: Objective {
     /// Probabilities and values of the answers' tokens before anything is learned from them.
     private func observe(_ sequences: [LabeledSequence]) throws(TorchError) -> [Experience] {
         let stream = collator.stream(of: sequences.map { .supervised([$0]) })
-        let batch = try DeviceStream(stream, on: model.device)
+        let batch = try DeviceStream(stream, on: model.device).readingTargets()
         return try withoutGrad { () throws(TorchError) in
             let hidden = try model.hiddenStates(batch)
             let logProbs = try model.logProbs(hidden, batch).doubles()
@@ -290,6 +290,7 @@ public final class PolicyOptimizationObjective: Objective {
     /// The summed loss of the batch's tokens.
     private func loss(_ batch: DeviceStream, of members: [Experience]) throws(TorchError) -> ObjectiveOutcome
     {
+        let batch = try batch.readingTargets()
         let hidden = try model.hiddenStates(batch)
         let logProbs = try model.logProbs(hidden, batch)
         let values = try head(hidden.selecting(batch.targetRows), dropoutFrom: dropoutGenerator)

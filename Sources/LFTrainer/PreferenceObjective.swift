@@ -46,13 +46,15 @@ public final class PreferenceObjective: Objective {
 
     private func outcome(_ batch: DeviceStream, updatesBaseline: Bool) throws(TorchError) -> ObjectiveOutcome
     {
+        // The loss reads the targets' rows alone, as the reference does; the means of logits read all.
+        let batch = try batch.readingTargets()
         let pairs = batch.host.sequenceCount / 2
         let lengths = batch.host.targetCounts
         let lengthTensor = try Tensor(lengths.map { Float(max($0, 1)) }).to(model.device)
         let weights = try lengthDesensitisation(batch, lengths)
 
-        let hidden = try model.hiddenStates(batch)
-        let sums = try sequenceSums(model.logProbs(hidden, batch), batch, weights: weights)
+        let output = try model.forward(batch, measuresUnread: true)
+        let sums = try sequenceSums(model.logProbs(output.hidden, batch), batch, weights: weights)
         let compared = try loss.averagesOverTokens ? sums / lengthTensor : sums
         let policy = try PairLogProbs(halvesOf: compared)
 
@@ -79,7 +81,7 @@ public final class PreferenceObjective: Objective {
                 try result.losses + likelihood * settings.ftx
             } else { result.losses }
         return ObjectiveOutcome(
-            loss: try total.mean(), metrics: try metrics(result, policy, likelihood, hidden, batch))
+            loss: try total.mean(), metrics: try metrics(result, policy, likelihood, output, batch))
     }
 
     public var frozenModels: [LanguageModel] { reference.models }
@@ -102,12 +104,12 @@ public final class PreferenceObjective: Objective {
     }
 
     private func metrics(
-        _ result: PreferenceOutcome, _ policy: PairLogProbs, _ likelihood: Tensor, _ hidden: Tensor,
+        _ result: PreferenceOutcome, _ policy: PairLogProbs, _ likelihood: Tensor, _ output: LanguageModel.Output,
         _ batch: DeviceStream
     ) throws(TorchError) -> [Metric] {
         try withoutGrad { () throws(TorchError) in
             let pairs = batch.host.sequenceCount / 2
-            let logits = try model.meanLogits(hidden)
+            let logits = try model.meanLogits(output, batch)
             func metric(_ name: String, _ perPair: Tensor) throws(TorchError) -> Metric {
                 Metric(name, try perPair.detached().mean(), weight: Double(pairs))
             }

@@ -44,7 +44,8 @@ public enum ReferencePolicy {
 extension LanguageModel {
     /// Log-probabilities of the stream's targets from the start, `[N]` in nats.
     func logProbs(_ batch: DeviceStream) throws(TorchError) -> Tensor {
-        try logProbs(hiddenStates(batch), batch)
+        let batch = try batch.readingTargets()
+        return try logProbs(hiddenStates(batch), batch)
     }
 
     /// Mean logits over the vocabulary and over all tokens of the sequences that are members, shared tokens counted for each, as a

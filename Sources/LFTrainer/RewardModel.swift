@@ -45,10 +45,9 @@ public final class RewardModel: AnswerScoring {
         }
         let stream = Collator().stream(of: examples)
         return try withoutGrad { () throws(TorchError) in
-            let lastRows = try Tensor(stream.lastRows.map { Int64($0) }).to(model.device)
-            let batch = try DeviceStream(stream, on: model.device)
+            let batch = try DeviceStream(stream, on: model.device).readingLastRows()
             let read = { () throws(TorchError) -> Tensor in
-                try self.head(self.model.hiddenStates(batch).selecting(lastRows))
+                try self.head(self.model.hiddenStates(batch).selecting(batch.lastRows))
             }
             let scores =
                 if let adapters { try model.exchangingAdapters(adapters, read) } else { try read() }

@@ -38,8 +38,8 @@ public final class RewardObjective: Objective {
     private func scores(
         _ batch: DeviceStream, dropoutFrom generator: Generator?
     ) throws(TorchError) -> Tensor {
-        let lastRows = try Tensor(batch.host.lastRows.map { Int64($0) }).to(model.device)
-        return try head(model.hiddenStates(batch).selecting(lastRows), dropoutFrom: generator)
+        let batch = try batch.readingLastRows()
+        return try head(model.hiddenStates(batch).selecting(batch.lastRows), dropoutFrom: generator)
     }
 
     private func losses(_ scores: Tensor) throws(TorchError) -> Tensor {

@@ -109,6 +109,8 @@ public final class TokenObjective: Objective {
     private func losses(
         _ batch: DeviceStream, noise: EmbeddingNoise?, accuracy: Bool
     ) throws(TorchError) -> (losses: Tensor, correct: Tensor?, balance: Tensor?) {
+        // The balance of routers concerns all tokens, every other loss the targets alone.
+        let batch = routerLoss == nil ? try batch.readingTargets() : batch
         let output = try model.forward(batch, noise: noise)
         let hidden = output.hidden
         var balance: Tensor?

@@ -319,8 +319,10 @@ lf_status lf_silu_mul(lf_tensor_t gate, lf_tensor_t up, lf_tensor_t *out);
 lf_status lf_rope(lf_tensor_t x, lf_tensor_t cos, lf_tensor_t sin, bool interleaved, lf_tensor_t *out);
 
 /// Segment i covers `[starts[i], ends[i])` of the stream and continues segment `prefixes[i]` (-1: none, else < i). The first `held` segments are keys and
-/// values alone: nothing is asked from there.
-lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, size_t held, lf_segments_t *out);
+/// values alone: nothing is asked from there. Queries come from the rows `[query_starts[i], query_ends[i])`, ascending runs within one segment each, one
+/// behind the other; `query_starts` NULL: from all rows of the segments that are not held.
+lf_status lf_segments_create(const int64_t *starts, const int64_t *ends, const int64_t *prefixes, size_t count, size_t held,
+                             const int64_t *query_starts, const int64_t *query_ends, size_t query_count, lf_segments_t *out);
 void lf_segments_free(lf_segments_t segments);
 /// How many tables layers have had built of these segments so far: what they share is built once.
 int64_t lf_segments_built_tables(lf_segments_t segments);
@@ -334,8 +336,8 @@ typedef struct {
     lf_tensor_t slopes;  // [heads]: what a key loses per token of distance (ALiBi, Press et al. 2021, arXiv 2108.12409); gets no gradient
 } lf_attention_options;
 
-/// Causal attention within segments and onto their prefixes. `q [T, heads, d]`, `k [T, kvHeads, d]`, `v [T, kvHeads, e]`; kvHeads divides
-/// heads, and each key-value head serves consecutive heads. Returns `[T, heads, e]`.
+/// Causal attention within segments and onto their prefixes. `q [R, heads, d]`, R the rows that queries come from, `k [T, kvHeads, d]`,
+/// `v [T, kvHeads, e]`; kvHeads divides heads, and each key-value head serves consecutive heads. Returns `[R, heads, e]`.
 lf_status lf_segment_attention(lf_tensor_t q, lf_tensor_t k, lf_tensor_t v, lf_segments_t segments, const lf_attention_options *options,
                                lf_tensor_t *out);
 

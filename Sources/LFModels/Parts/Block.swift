@@ -10,9 +10,9 @@ package enum LayerCache: Sendable, Equatable {
 
 /// What a block, or a feed-forward layer, returns.
 package struct LayerOutput {
-    /// `[T, hidden]`
+    /// `[R, hidden]`
     package var hidden: Tensor
-    /// Scores of the experts before their softmax or sigmoid, `[T, experts]`, of a layer that routes.
+    /// Scores of the experts before their softmax or sigmoid, `[R, experts]`, of a layer that routes.
     package var routerLogits: Tensor?
 
     package init(_ hidden: Tensor, routerLogits: Tensor? = nil) {
@@ -26,7 +26,8 @@ package protocol TokenMixer: AnyObject {
     var cache: LayerCache { get }
     /// How many numbers of each token the backward pass reads.
     var activationsPerToken: Int { get }
-    /// - Parameter x: `[T, hidden]`; returns the same shape.
+    /// - Parameter x: `[T, hidden]`.
+    /// - Returns: `[R, hidden]`, the rows that leave the block (`Pass.read`).
     func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor
 }
 
@@ -34,7 +35,7 @@ package protocol TokenMixer: AnyObject {
 package protocol FeedForward: AnyObject {
     /// How many numbers of each token the backward pass reads.
     var activationsPerToken: Int { get }
-    /// - Parameter x: `[T, hidden]`; returns the same shape.
+    /// - Parameter x: `[R, hidden]`, whichever rows; returns the same shape.
     func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput
 }
 
@@ -43,6 +44,7 @@ package protocol Block: AnyObject {
     var cache: LayerCache { get }
     /// How many numbers of each token the backward pass reads.
     var activationsPerToken: Int { get }
-    /// - Parameter x: `[T, hidden]`; returns the same shape.
+    /// - Parameter x: `[T, hidden]`.
+    /// - Returns: `[R, hidden]`, the rows that leave the block (`Pass.read`).
     func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput
 }

@@ -22,14 +22,18 @@ package struct SublayerNorms {
     package static func replacing(_ norm: any Norm) -> Self { Self(before: norm, addsToNormed: true) }
 
     /// One step of the stream: `x + scale · layer(x)`, with the norms in their places.
+    ///
+    /// - Parameter narrows: Whether `layer` gives the rows alone that leave the block.
     func step(
-        _ x: Tensor, scale: Double, _ pass: Pass, _ layer: (Tensor) throws(TorchError) -> Tensor
+        _ x: Tensor, scale: Double, _ pass: Pass, narrows: Bool = false,
+        _ layer: (Tensor) throws(TorchError) -> Tensor
     ) throws(TorchError) -> Tensor {
         let input = if let before { try before(x) } else { x }
         var output = try layer(input.to(pass.computeDType))
         if let after { output = try after(output) }
         if scale != 1 { output = try output * scale }
-        let sum = try (addsToNormed ? input : x) + output
+        let base = addsToNormed ? input : x
+        let sum = try (narrows ? pass.read(base) : base) + output
         return if let ofSum { try ofSum(sum) } else { sum }
     }
 }
@@ -64,8 +68,8 @@ package final class SequentialBlock: Block {
     }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
-        let mixed = try mixerNorms.step(x, scale: residualScale, pass) { (x) throws(TorchError) in
-            try mixer(x, pass)
+        let mixed = try mixerNorms.step(x, scale: residualScale, pass, narrows: true) {
+            (x) throws(TorchError) in try mixer(x, pass)
         }
         var routerLogits: Tensor?
         let hidden = try feedForwardNorms.step(mixed, scale: residualScale, pass) { (x) throws(TorchError) in
@@ -107,9 +111,13 @@ package final class ParallelBlock: Block {
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
         let normed = try mixerNorm(x).to(pass.computeDType)
-        let other = if let feedForwardNorm { try feedForwardNorm(x).to(pass.computeDType) } else { normed }
+        let own = try pass.read(x)
+        let other =
+            if let feedForwardNorm { try feedForwardNorm(own).to(pass.computeDType) } else {
+                try pass.read(normed)
+            }
         let output = try feedForward(other, pass)
-        let hidden = try x + mixer(normed, pass) + output.hidden
+        let hidden = try own + mixer(normed, pass) + output.hidden
         return LayerOutput(hidden, routerLogits: output.routerLogits)
     }
 }

@@ -78,13 +78,13 @@ package final class GatedDeltaNet: TokenMixer {
             [
                 part(0, shape.keyDim), part(shape.keyDim, shape.keyDim), part(2 * shape.keyDim, values),
             ], dim: 1)
-        let gate = try part(2 * shape.keyDim + values, values)
-            .reshaped([tokens, shape.valueHeads, shape.valueDim])
+        let open = try pass.read(part(2 * shape.keyDim + values, values))
+        let gate = try open.reshaped([open.dim(0), shape.valueHeads, shape.valueDim])
         let mixed = try activation(convolution(joint, pass, layer: layer))
-        let heads = try recurrence(deltaInputs(mixed, x), pass)
+        let heads = try pass.read(recurrence(deltaInputs(mixed, x), pass))
         let wide = x.dtype == .float64 ? x.dtype : .float32
         let gated = try (norm(heads).to(wide) * gate.to(wide).silu()).to(x.dtype)
-        return try output(gated.reshaped([tokens, shape.valueWidth]))
+        return try output(gated.reshaped([gated.dim(0), shape.valueWidth]))
     }
 
     /// - Parameters:

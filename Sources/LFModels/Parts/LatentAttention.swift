@@ -88,17 +88,19 @@ package final class LatentAttention: TokenMixer {
     }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor {
-        let tokens = x.dim(0), (heads, plain, turned) = (shape.heads, shape.plainDim, shape.rotaryDim)
+        let tokens = x.dim(0), own = try pass.read(x),
+            (heads, plain, turned) = (shape.heads, shape.plainDim, shape.rotaryDim)
         let q =
             switch queries {
-            case .direct(let linear): try linear(x)
-            case .latent(let down, let norm, let up): try up(norm(down(x)))
+            case .direct(let linear): try linear(own)
+            case .latent(let down, let norm, let up): try up(norm(down(own)))
             }
-        let byHead = try q.reshaped([tokens, heads, plain + turned])
+        let byHead = try q.reshaped([own.dim(0), heads, plain + turned])
         let query = try Tensor.concatenated(
             [
                 byHead.slice(0..<plain, dim: 2),
-                pass.rotated(byHead.slice(plain..<plain + turned, dim: 2).contiguous(), by: rotary),
+                pass.rotated(
+                    byHead.slice(plain..<plain + turned, dim: 2).contiguous(), by: rotary, areRead: true),
             ], dim: 2)
 
         let rank = shape.keyValueRank
@@ -111,7 +113,7 @@ package final class LatentAttention: TokenMixer {
             [wide.slice(0..<plain, dim: 2), rotated.expanded([tokens, heads, turned])], dim: 2)
         let value = try wide.slice(plain..<plain + shape.valueDim, dim: 2).contiguous()
         let seen = try pass.attention(query, key, value, layer: layer, AttentionOptions(scale: scale))
-        return try output(seen.reshaped([tokens, heads * shape.valueDim]))
+        return try output(seen.reshaped([own.dim(0), heads * shape.valueDim]))
     }
 }
 

@@ -59,14 +59,19 @@ package final class QueryKeyValue {
     }
 
     /// - Parameter x: `[T, hidden]`.
-    /// - Returns: `q [T, heads, headDim]`, `k` and `v` `[T, keyValueHeads, headDim]`, and where heads are gated `gate [T,
-    ///   heads, headDim]`.
-    func callAsFunction(_ x: Tensor) throws(TorchError) -> (q: Tensor, k: Tensor, v: Tensor, gate: Tensor?) {
+    /// - Returns: Of the rows that leave the block `q [R, heads, headDim]` and where heads are gated `gate [R, heads, headDim]`; of all
+    ///   `k` and `v` `[T, keyValueHeads, headDim]`.
+    func callAsFunction(
+        _ x: Tensor, _ pass: Pass
+    ) throws(TorchError) -> (q: Tensor, k: Tensor, v: Tensor, gate: Tensor?) {
         let tokens = x.dim(0), dim = shape.headDim, (heads, shared) = (shape.heads, shape.keyValueHeads)
         switch source {
         case .separate(let query, let key, let value, let isGated):
-            let all = try Linear.outputs(of: [query, key, value], x)
-            var q = try all[0].reshaped([tokens, heads, isGated ? 2 * dim : dim])
+            let own = try pass.read(x)
+            let all = try own.dim(0) == tokens
+                ? Linear.outputs(of: [query, key, value], x)
+                : [query(own)] + Linear.outputs(of: [key, value], x)
+            var q = try all[0].reshaped([own.dim(0), heads, isGated ? 2 * dim : dim])
             var gate: Tensor?
             if isGated { (q, gate) = (try q.slice(0..<dim, dim: 2), try q.slice(dim..<2 * dim, dim: 2)) }
             return (
@@ -76,14 +81,15 @@ package final class QueryKeyValue {
         case .fused(let linear, .blocks):
             let all = try linear(x).reshaped([tokens, heads + 2 * shared, dim])
             return (
-                try all.slice(0..<heads, dim: 1), try all.slice(heads..<heads + shared, dim: 1),
+                try pass.read(all.slice(0..<heads, dim: 1)), try all.slice(heads..<heads + shared, dim: 1),
                 try all.slice(heads + shared..<heads + 2 * shared, dim: 1), nil
             )
         case .fused(let linear, .groups):
             let queries = heads / shared
             let all = try linear(x).reshaped([tokens, shared, queries + 2, dim])
+            let own = try pass.read(all.slice(0..<queries, dim: 2))
             return (
-                try all.slice(0..<queries, dim: 2).reshaped([tokens, heads, dim]),
+                try own.reshaped([own.dim(0), heads, dim]),
                 try all.slice(queries..<queries + 1, dim: 2).reshaped([tokens, shared, dim]),
                 try all.slice(queries + 1..<queries + 2, dim: 2).reshaped([tokens, shared, dim]), nil
             )

@@ -112,7 +112,7 @@ package final class SelfAttention: TokenMixer {
     package var activationsPerToken: Int { 4 * shape.queryWidth }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor {
-        var (q, k, v, gate) = try projection(x)
+        var (q, k, v, gate) = try projection(x, pass)
         if let norms, !norms.comesAfterRotation { (q, k) = try norms(q, k) }
         if let clip = options.clip {
             func clipped(_ x: Tensor) throws(TorchError) -> Tensor {
@@ -120,7 +120,11 @@ package final class SelfAttention: TokenMixer {
             }
             (q, k, v) = (try clipped(q), try clipped(k), try clipped(v))
         }
-        if let rotary { (q, k) = (try pass.rotated(q, by: rotary), try pass.rotated(k, by: rotary)) }
+        if let rotary {
+            (q, k) = (
+                try pass.rotated(q, by: rotary, areRead: true), try pass.rotated(k, by: rotary)
+            )
+        }
         if let norms, norms.comesAfterRotation { (q, k) = try norms(q, k) }
         var seen = try pass.attention(
             q, k, v, layer: layer,
@@ -128,6 +132,6 @@ package final class SelfAttention: TokenMixer {
                 scale: options.scale ?? 1 / Double(shape.headDim).squareRoot(), window: options.window,
                 softcap: options.softcap, sinks: options.sinks?.tensor, slopes: options.slopes))
         if let gate { seen = try seen * gate.sigmoid() }
-        return try output(seen.reshaped([x.dim(0), shape.queryWidth]))
+        return try output(seen.reshaped([seen.dim(0), shape.queryWidth]))
     }
 }

@@ -29,6 +29,6 @@ package final class ShortConvolution: TokenMixer {
             try all.slice(index * width..<(index + 1) * width, dim: 1)
         }
         let mixed = try convolution(part(0) * part(2), pass, layer: layer)
-        return try output(part(1) * mixed)
+        return try output(pass.read(part(1)) * pass.read(mixed))
     }
 }

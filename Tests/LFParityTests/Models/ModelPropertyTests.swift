@@ -15,7 +15,7 @@ import Testing
 
     private func measured(
         _ folder: ModelFolder, _ batches: [[Example]], weights: [Double], sharesPrefixes: Bool = true,
-        recomputed: Int = 0
+        recomputed: Int = 0, readsTargets: Bool = false
     ) throws -> Measurement {
         let model = try folder.model(.float64)
         let trainable = try model.trainAll(dtype: .float64)
@@ -23,7 +23,11 @@ import Testing
         var sums: [Double] = []
         for batch in batches {
             let host = Collator(sharesPrefixes: sharesPrefixes, leastShared: 1).stream(of: batch)
-            let stream = try DeviceStream(host, on: .cpu)
+            var stream = try DeviceStream(host, on: .cpu)
+            if readsTargets {
+                stream = try stream.readingTargets()
+                #expect(stream.readRows != nil)
+            }
             let logProbs = try model.logProbs(model.hiddenStates(stream), stream)
             let perSequence = try logProbs.groupSum(stream.targetSequences, count: host.sequenceCount)
             let factors = Array(weights[sums.count..<sums.count + host.sequenceCount])
@@ -69,6 +73,44 @@ import Testing
         #expect(kept.sums == again.sums)
         for (one, other) in zip(kept.grads, again.grads) {
             #expect(try one.grad.isIdentical(to: other.grad), "\(one.name)")
+        }
+    }
+
+    /// What nobody reads behind the last block may be left out there: losses and all gradients stay, packed, shared and computed again.
+    @Test(arguments: ModelFolder.all) func readRowsAreAllRows(_ folder: ModelFolder) throws {
+        let packed: [Example] = [
+            .supervised([
+                sequence(47, prompt: 40, seed: 1), sequence(9, prompt: 0, seed: 2),
+                sequence(30, prompt: 25, seed: 5),
+            ])
+        ]
+        let pairs = [
+            pair(prompt: 40, chosen: 5, rejected: 4, seed: 1),
+            pair(prompt: 31, chosen: 1, rejected: 3, seed: 7),
+        ]
+        for (batch, weights) in [(packed, [1, 0.5, -2]), (pairs, [1, -0.5, -2, 3])] {
+            let all = try measured(folder, [batch], weights: weights)
+            for recomputed in [0, 99] {
+                let read = try measured(
+                    folder, [batch], weights: weights, recomputed: recomputed, readsTargets: true)
+                try expectSame(read, all)
+            }
+        }
+    }
+
+    /// The same of the sequences' last rows, which value heads and the choice of a next token read.
+    @Test(arguments: FamilyAbilityTests.folders) func lastRowsAreThoseOfAllRows(_ folder: ModelFolder) throws
+    {
+        let model = try folder.model(.float64)
+        let host = Collator().stream(of: [pair(prompt: 21, chosen: 7, rejected: 2, seed: 3)])
+        let stream = try DeviceStream(host, on: .cpu)
+        let last = try stream.readingLastRows()
+        #expect(last.readRows != nil)
+        try withoutGrad { () throws(TorchError) in
+            let all = try model.hiddenStates(stream).selecting(stream.lastRows)
+            let few = try model.hiddenStates(last).selecting(last.lastRows)
+            let distance = try (all - few).abs().max().item()
+            #expect(distance < Self.bound)
         }
     }
 
