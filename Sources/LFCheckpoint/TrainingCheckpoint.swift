@@ -11,11 +11,17 @@ public struct TrainingState {
     public var scheduler: JSONValue
     /// The states of the random streams by name, each `[n]` uint8.
     public var generators: [NamedTensor]
+    /// What a frozen reference has given the training set's sequences; empty without one.
+    public var referenceScores: [NamedTensor]
 
-    public init(optimizer: [NamedTensor], scheduler: JSONValue, generators: [NamedTensor]) {
+    public init(
+        optimizer: [NamedTensor], scheduler: JSONValue, generators: [NamedTensor],
+        referenceScores: [NamedTensor] = []
+    ) {
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.generators = generators
+        self.referenceScores = referenceScores
     }
 }
 
@@ -23,10 +29,12 @@ public struct TrainingState {
 public struct TrainingCheckpoint: Sendable {
     public let path: String
     private let holdsState: Bool
+    private let holdsScores: Bool
 
     private static let optimizerFile = "optimizer.safetensors"
     private static let schedulerFile = "scheduler.json"
     private static let generatorsFile = "rng_state.safetensors"
+    private static let scoresFile = "reference_scores.safetensors"
     private static let stateFiles = [optimizerFile, schedulerFile, generatorsFile]
 
     /// The folder's name for a checkpoint after `step` steps.
@@ -49,6 +57,9 @@ public struct TrainingCheckpoint: Sendable {
                 try writeFileAtomically(
                     state.scheduler.serialized(indent: 2) + "\n", to: folder + "/" + schedulerFile)
                 try writeSafetensors(state.generators, to: folder + "/" + generatorsFile)
+                if !state.referenceScores.isEmpty {
+                    try writeSafetensors(state.referenceScores, to: folder + "/" + scoresFile)
+                }
             }
             try Manifest(measuring: folder).write(to: folder)
         }
@@ -68,6 +79,7 @@ public struct TrainingCheckpoint: Sendable {
         try manifest.verify(path)
         self.path = path
         holdsState = Self.stateFiles.allSatisfy { manifest.files[$0] != nil }
+        holdsScores = manifest.files[Self.scoresFile] != nil
     }
 
     /// The state to resume from; tensors lie on the mapped files.
@@ -78,7 +90,8 @@ public struct TrainingCheckpoint: Sendable {
         return TrainingState(
             optimizer: try tensors(Self.optimizerFile),
             scheduler: try JSONValue.read(path: path + "/" + Self.schedulerFile),
-            generators: try tensors(Self.generatorsFile))
+            generators: try tensors(Self.generatorsFile),
+            referenceScores: holdsScores ? try tensors(Self.scoresFile) : [])
     }
 
     fileprivate func requireState() throws(UserError) {

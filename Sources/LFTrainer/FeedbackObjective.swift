@@ -12,6 +12,7 @@ public final class FeedbackObjective: Objective {
     private let model: LanguageModel
     private let reference: ReferencePolicy
     private let settings: FinetuningArguments.Preference
+    private let scores: ReferenceScores
     private var communicator: any Communicator = SingleProcess()
 
     public init(_ model: LanguageModel, reference: ReferencePolicy, settings: FinetuningArguments.Preference)
@@ -19,17 +20,20 @@ public final class FeedbackObjective: Objective {
         self.model = model
         self.reference = reference
         self.settings = settings
+        scores = ReferenceScores(policy: model, reference: reference)
     }
+
+    public var referenceScores: ReferenceScores? { scores }
 
     /// Every batch of the step counts the same.
     public func lossDivisor(of batches: [TokenStream]) -> Double { Double(max(1, batches.count)) }
 
     public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        try outcome(batch) { (values) throws(TorchError) in try self.meanOfAll(values) }
+        try outcome(batch, isTraining: true) { (values) throws(TorchError) in try self.meanOfAll(values) }
     }
 
     public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        try outcome(batch) { (values) throws(TorchError) in try values.mean() }
+        try outcome(batch, isTraining: false) { (values) throws(TorchError) in try values.mean() }
     }
 
     public var frozenModels: [LanguageModel] { reference.models }
@@ -54,7 +58,7 @@ public final class FeedbackObjective: Objective {
     }
 
     private func outcome(
-        _ batch: DeviceStream, mean: (Tensor) throws(TorchError) -> Tensor
+        _ batch: DeviceStream, isTraining: Bool, mean: (Tensor) throws(TorchError) -> Tensor
     ) throws(TorchError) -> ObjectiveOutcome {
         // The loss reads the targets' rows alone, as the reference does; the means of logits read all.
         let batch = try batch.readingTargets()
@@ -62,10 +66,9 @@ public final class FeedbackObjective: Objective {
         let count = isDesirable.count
         let output = try model.forward(batch, measuresUnread: true)
         let policy = try sequenceSums(model.logProbs(output.hidden, batch), batch)
-        let referenceSums = try reference.evaluate(policy: model) { (reference) throws(TorchError) in
-            try sequenceSums(reference.logProbs(batch), batch)
+        guard let frozen = try scores.sums(of: batch, like: policy, isTraining: isTraining) else {
+            preconditionFailure("KTO always has a reference")
         }
-        guard let frozen = referenceSums else { preconditionFailure("KTO always has a reference") }
         func perAnswer(_ value: (Bool) -> Double) throws(TorchError) -> Tensor {
             try Tensor(isDesirable.map(value)).to(policy.dtype).to(model.device)
         }

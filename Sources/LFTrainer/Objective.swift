@@ -94,6 +94,9 @@ public protocol Objective: AnyObject {
     /// Models besides the trained one that it computes with.
     var frozenModels: [LanguageModel] { get }
 
+    /// What its frozen reference gives the training set's sequences, kept from epoch to epoch; nil where no reference stays as it is.
+    var referenceScores: ReferenceScores? { get }
+
     /// Comes before the first step: from then on training losses may ask the other processes what they have measured.
     func join(_ communicator: any Communicator)
 
@@ -107,6 +110,8 @@ extension Objective {
     public var bufferedUpdates: Int { 1 }
 
     public var frozenModels: [LanguageModel] { [] }
+
+    public var referenceScores: ReferenceScores? { nil }
 
     public func join(_ communicator: any Communicator) {}
 

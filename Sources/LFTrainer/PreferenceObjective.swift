@@ -13,6 +13,7 @@ public final class PreferenceObjective: Objective {
     private let reference: ReferencePolicy
     private let settings: FinetuningArguments.Preference
     private let loss: PreferenceLoss
+    private let scores: ReferenceScores
     private var baseline = RunningMean()
     private var communicator: any Communicator = SingleProcess()
 
@@ -23,17 +24,20 @@ public final class PreferenceObjective: Objective {
         self.reference = reference
         self.settings = settings
         loss = PreferenceLoss(settings)
+        scores = ReferenceScores(policy: model, reference: reference)
     }
+
+    public var referenceScores: ReferenceScores? { scores }
 
     /// Every batch of the step counts the same.
     public func lossDivisor(of batches: [TokenStream]) -> Double { Double(max(1, batches.count)) }
 
     public func trainingLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        try outcome(batch, updatesBaseline: true)
+        try outcome(batch, isTraining: true)
     }
 
     public func evaluationLoss(_ batch: DeviceStream) throws(TorchError) -> ObjectiveOutcome {
-        try outcome(batch, updatesBaseline: false)
+        try outcome(batch, isTraining: false)
     }
 
     public var runningValues: [String: Double] {
@@ -44,8 +48,7 @@ public final class PreferenceObjective: Objective {
         }
     }
 
-    private func outcome(_ batch: DeviceStream, updatesBaseline: Bool) throws(TorchError) -> ObjectiveOutcome
-    {
+    private func outcome(_ batch: DeviceStream, isTraining: Bool) throws(TorchError) -> ObjectiveOutcome {
         // The loss reads the targets' rows alone, as the reference does; the means of logits read all.
         let batch = try batch.readingTargets()
         let pairs = batch.host.sequenceCount / 2
@@ -59,12 +62,12 @@ public final class PreferenceObjective: Objective {
         let policy = try PairLogProbs(halvesOf: compared)
 
         var result: PreferenceOutcome
-        if let referenceSums = try referenceLogProbs(batch, policySums: sums) {
+        if let referenceSums = try referenceSums(batch, policySums: sums, isTraining: isTraining) {
             let frozen = try PairLogProbs(
                 halvesOf: loss.averagesOverTokens ? referenceSums / lengthTensor : referenceSums)
             result = try preferenceOutcome(loss, policy: policy, reference: frozen, beta: settings.beta)
             if settings.bcoWeight > 1e-6 {
-                if updatesBaseline { baseline.add(try meanReward(result)) }
+                if isTraining { baseline.add(try meanReward(result)) }
                 let classifier = try binaryClassifierLosses(
                     policy: policy, reference: frozen, beta: settings.beta, baseline: baseline.mean)
                 result.losses =
@@ -104,7 +107,8 @@ public final class PreferenceObjective: Objective {
     }
 
     private func metrics(
-        _ result: PreferenceOutcome, _ policy: PairLogProbs, _ likelihood: Tensor, _ output: LanguageModel.Output,
+        _ result: PreferenceOutcome, _ policy: PairLogProbs, _ likelihood: Tensor,
+        _ output: LanguageModel.Output,
         _ batch: DeviceStream
     ) throws(TorchError) -> [Metric] {
         try withoutGrad { () throws(TorchError) in
@@ -139,11 +143,11 @@ public final class PreferenceObjective: Objective {
         return try weighted.groupSum(batch.targetSequences, count: batch.host.sequenceCount)
     }
 
-    private func referenceLogProbs(_ batch: DeviceStream, policySums: Tensor) throws(TorchError) -> Tensor? {
+    private func referenceSums(
+        _ batch: DeviceStream, policySums: Tensor, isTraining: Bool
+    ) throws(TorchError) -> Tensor? {
         if case .itself = reference, settings.ldAlpha == nil { return try policySums.detached() }
-        return try reference.evaluate(policy: model) { (reference) throws(TorchError) in
-            try sequenceSums(reference.logProbs(batch), batch, weights: nil)
-        }
+        return try scores.sums(of: batch, like: policySums, isTraining: isTraining)
     }
 
     /// Tokens beyond the shorter answer's length count `ld_alpha` (Liu et al. 2024, arXiv 2409.06411, eq. 7); `[N]`.

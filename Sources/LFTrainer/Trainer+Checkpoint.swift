@@ -22,6 +22,7 @@ extension Trainer {
         let streams = try generatorStates()
         let holdsState = !arguments.saveOnlyModel || isResumable
         let optimizerState = holdsState ? try optimizer.wholeState() : []
+        let scores = holdsState ? try objective.referenceScores?.tensors(over: communicator) ?? [] : []
         try progress.metrics.settle(over: communicator)
         guard communicator.isMain else { return }
         let path = files.checkpoint(step: state.globalStep)
@@ -37,7 +38,8 @@ extension Trainer {
         let resumeState =
             holdsState
             ? TrainingState(
-                optimizer: optimizerState, scheduler: try progressJSON(), generators: streams) : nil
+                optimizer: optimizerState, scheduler: try progressJSON(), generators: streams,
+                referenceScores: scores) : nil
         try TrainingCheckpoint.write(to: path, state: resumeState) { folder in
             try world.saveModel(folder)
             try state.save(in: folder)
@@ -76,6 +78,11 @@ extension Trainer {
                 continue
             }
             try generator.restore(stream.tensor)
+        }
+        if let scores = objective.referenceScores, try !scores.restore(saved.referenceScores) {
+            logger.info(
+                "The reference's log-probabilities in \(checkpoint.path) are those of another model or precision: they are computed again."
+            )
         }
         let fresh = state
         state = old

@@ -336,6 +336,7 @@ public final class Trainer {
     }
 
     private func endEpoch(_ plan: TrainingPlan, optimizer: any Optimizer) throws {
+        try objective.referenceScores?.endEpoch(over: communicator)
         if arguments.loggingStrategy == .epoch { try logProgress() }
         if arguments.evalStrategy == .epoch, arguments.evalDelay <= state.epoch { try evaluateAndLog() }
         progress.owesEpochEnd = false

@@ -44,7 +44,7 @@ final class HubPusher {
     /// What a run needs to go on, which is no part of the model.
     private static let resumeFiles: Set = [
         "optimizer.safetensors", "scheduler.json", "rng_state.safetensors", "manifest.json",
-        "trainer_state.json",
+        "reference_scores.safetensors", "trainer_state.json",
     ]
     /// Holds the links; hidden, so that no upload takes it for a part of the run.
     private static let linkFolder = "/.hub-upload"

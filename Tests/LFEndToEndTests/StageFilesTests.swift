@@ -11,6 +11,8 @@ struct StageFiles: CustomTestStringConvertible, Sendable {
     /// What is plotted, by file name without `training_`.
     var plots: [String]
     var evaluates = true
+    /// Whether a frozen reference gives numbers that a checkpoint holds.
+    var asksReference = false
 
     private static let adapter = ["adapter_config.json", "adapter_model.safetensors"]
     private static let model = ["config.json", "generation_config.json", "model.safetensors"]
@@ -44,11 +46,11 @@ struct StageFiles: CustomTestStringConvertible, Sendable {
             weights: model + ["value_head.safetensors"], plots: ["eval_accuracy", "eval_loss", "loss"]),
         StageFiles(
             testDescription: "dpo, LoRA", settings: pairs.with(["stage": "dpo"]), weights: adapter,
-            plots: ["eval_loss", "loss", "overview", "rewards_accuracies"]),
+            plots: ["eval_loss", "loss", "overview", "rewards_accuracies"], asksReference: true),
         StageFiles(
             testDescription: "kto, LoRA",
             settings: ["stage": "kto", "dataset": "harbor_kto", "eval_dataset": "harbor_kto"],
-            weights: adapter, plots: ["eval_loss", "loss", "rewards_chosen"]),
+            weights: adapter, plots: ["eval_loss", "loss", "rewards_chosen"], asksReference: true),
         StageFiles(
             testDescription: "ppo, LoRA",
             settings: [
@@ -74,6 +76,7 @@ struct StageFiles: CustomTestStringConvertible, Sendable {
             ]
         let checkpoint =
             saved + ["manifest.json", "optimizer.safetensors", "rng_state.safetensors", "scheduler.json"]
+            + (stage.asksReference ? ["reference_scores.safetensors"] : [])
         #expect(
             workplace.names(in: "out")
                 == (saved + [

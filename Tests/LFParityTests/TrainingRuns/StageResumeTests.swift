@@ -36,4 +36,30 @@ import Testing
                 "\(file)")
         }
     }
+
+    /// Within a second epoch, which looks up what the reference gave in the first.
+    @Test(arguments: ["dpo_sigmoid", "dpo_full_ref", "seed_kto_lora"].map { RecordedRun(name: $0) })
+    func secondEpochsEndAlike(_ run: RecordedRun) throws {
+        let whole = try ScratchFolder(), resumed = try ScratchFolder()
+        var config = try run.config(output: whole.path)
+        config.data.maxSamples = 12
+        (config.training.maxSteps, config.training.saveSteps) = (8, 2)
+        config.finetuning.disableShuffling = false
+        try runTraining(config)
+        let scores = "reference_scores.safetensors"
+        #expect(FileManager.default.fileExists(atPath: "\(whole.path)/checkpoint-2/\(scores)"))
+        // In the first epoch, and in the second.
+        for step in [2, 4] {
+            config.training.outputDir = resumed.path
+            config.training.resume = .checkpoint("\(whole.path)/checkpoint-\(step)")
+            try runTraining(config)
+            let weights = run.name == "dpo_full_ref" ? "model.safetensors" : "adapter_model.safetensors"
+            for file in [weights, "checkpoint-8/optimizer.safetensors", "checkpoint-8/" + scores] {
+                let one = FileManager.default.contents(atPath: "\(whole.path)/\(file)")
+                #expect(
+                    one != nil && one == FileManager.default.contents(atPath: "\(resumed.path)/\(file)"),
+                    "step \(step), \(file)")
+            }
+        }
+    }
 }
