@@ -361,12 +361,25 @@ private let evaluationRules: [CombinationRule] = [
     ) { $0.bool("fp16") && ($0.bool("bf16") || $0.bool("pure_bf16")) },
     CombinationRule(
         "report_to",
+        message: "`report_to: trackio` is not supported: Trackio keeps runs in a database of its own.",
+        remedy:
+            "Use `tensorboard`, whose files `trackio.import_tf_events` reads, or `wandb`, `mlflow`, `swanlab`."
+    ) { $0.names("report_to").contains("trackio") },
+    CombinationRule(
+        "swanlab_mode", "use_swanlab",
+        message:
+            "`swanlab_mode: local` is not supported: it keeps runs in a database of the package swanboard.",
+        remedy:
+            "Remove it: the run is recorded for `swanlab sync`. To look at curves without a server use `report_to: tensorboard`, whose files `swanlab convert` reads too."
+    ) { $0.bool("use_swanlab") && $0.string("swanlab_mode") == "local" },
+    CombinationRule(
+        "report_to",
         naming: { arguments in
             "`report_to: \(arguments.names("report_to").first { !knownTrackers.contains($0) } ?? "")` is not supported yet."
         },
         remedy:
-            "Use some of `tensorboard`, `wandb` (recorded for `wandb sync`) and `mlflow` (a server), or `none`; `trainer_log.jsonl` is always there."
-    ) { !$0.names("report_to").allSatisfy(knownTrackers.contains) },
+            "Use some of `tensorboard`, `wandb` (recorded for `wandb sync`), `swanlab` (recorded for `swanlab sync`) and `mlflow` (a server), or `none`; `trainer_log.jsonl` is always there."
+    ) { !$0.names("report_to").allSatisfy { knownTrackers.contains($0) || $0 == "trackio" } },
     CombinationRule(
         "do_eval", "eval_strategy", "eval_dataset", "val_size",
         message: "Please make sure eval_dataset be provided or val_size >1e-6.",

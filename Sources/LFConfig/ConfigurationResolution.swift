@@ -50,6 +50,7 @@ private func resolve(
     var config = ResolvedConfig(arguments, for: use)
     config.training.wandb = trackers?.wandb
     config.training.mlflow = trackers?.mlflow
+    config.training.swanlab = trackers?.swanlab
     return config
 }
 

@@ -56,6 +56,9 @@ private let otherRules: [IdleRule] = [
             "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push",
             "hub_revision",
         ]),
+    IdleRule(
+        ["swanlab_project", "swanlab_workspace", "swanlab_run_name", "swanlab_mode", "swanlab_logdir"]
+    ) { TrackerName.named(in: $0).contains(.swanlab) ? nil : "use_swanlab is not set" },
     .unless("stage", is: ["sft"], ["compute_accuracy"]),
     .whenSet("do_train", ["infer_dtype"]),
     .unlessSet("do_train", ["profile"]),

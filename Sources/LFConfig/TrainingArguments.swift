@@ -89,6 +89,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var wandb: WandbSettings?
     /// The run's place on an MLflow server; nil where it does not report there.
     public var mlflow: MLflowSettings?
+    /// The run's place in SwanLab; nil where it does not report there.
+    public var swanlab: SwanLabSettings?
     /// Where TensorBoard's files go; nil for a folder of their own in `output_dir`.
     public var loggingDir: String?
     public var saveStrategy = IntervalStrategy.steps

@@ -31,3 +31,8 @@ func trackedName(_ name: String) -> String {
     }
     return "train/\(name)"
 }
+
+/// Metrics of the whole run rather than of a step.
+let runTotals: Set = [
+    "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss", "total_flos",
+]

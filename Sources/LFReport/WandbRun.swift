@@ -14,7 +14,7 @@ public final class WandbRun: Tracker {
     private let settings: WandbSettings
     private let start: Date
     private let now: () -> Date
-    private var file: WandbFile?
+    private var file: RecordLog?
     /// Records written.
     private var count = 0
     /// Log events written: the run's own steps, whatever the optimizer counts.
@@ -24,10 +24,7 @@ public final class WandbRun: Tracker {
     /// Whether anything is written.
     public var hasBegun: Bool { file != nil || isFinished }
 
-    /// Metrics of the whole run rather than of a step.
-    private static let runTotals: Set = [
-        "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss", "total_flos",
-    ]
+    private static let header = Array(":W&B".utf8) + littleEndian(UInt16(0xBEE1)) + [0]
     /// The version of the `wandb` package whose files these are.
     private static let producer = "0.31.0"
     /// The oldest version that reads them.
@@ -50,7 +47,7 @@ public final class WandbRun: Tracker {
         // A run that is uploaded under the id of an earlier one goes on where that one stood; its steps only grow.
         self.events = settings.id == nil ? 0 : events
         try createDirectories(at: folder + "/files")
-        let file = try WandbFile(path: "\(folder)/run-\(id).wandb")
+        let file = try RecordLog(path: "\(folder)/run-\(id).wandb", header: Self.header)
         self.file = file
         linkLatest()
         try append { record in  // header 21: versions 1
@@ -85,7 +82,7 @@ public final class WandbRun: Tracker {
         var totals: [(name: String, value: String)] = []
         var points: [(name: String, value: String)] = []
         for (name, value) in entry.members where name != "step" {
-            if Self.runTotals.contains(name) {
+            if runTotals.contains(name) {
                 totals.append((name, spelled(value)))
             } else {
                 points.append((trackedName(name), spelled(value)))

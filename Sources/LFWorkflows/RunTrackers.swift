@@ -10,6 +10,7 @@ final class RunTrackers {
     private let tensorBoard: TensorBoardLog?
     private let wandb: WandbRun?
     private let mlflow: MLflowRun?
+    private let swanlab: SwanLabRun?
     /// What trackers show beside the curves: the model's configuration, the training arguments, and the others by group.
     private(set) var settings = JSONObject()
 
@@ -22,9 +23,10 @@ final class RunTrackers {
                     resumes: resumes, environment: ProcessInfo.processInfo.environment)) : nil
         wandb = config.training.wandb.map { WandbRun($0) }
         mlflow = config.training.mlflow.map { MLflowRun($0) }
+        swanlab = config.training.swanlab.map { SwanLabRun($0) }
     }
 
-    var all: [any Tracker] { [tensorBoard as (any Tracker)?, wandb, mlflow].compactMap { $0 } }
+    var all: [any Tracker] { [tensorBoard as (any Tracker)?, wandb, mlflow, swanlab].compactMap { $0 } }
 
     /// Fills in what trackers show beside the curves.
     func show(_ config: ResolvedConfig, model: LanguageModel) {
@@ -49,6 +51,10 @@ final class RunTrackers {
         if let wandb, wandb.hasBegun {
             logger.info(
                 "The run is recorded for Weights & Biases; upload it with: wandb sync \(wandb.folder)")
+        }
+        if let swanlab, swanlab.hasBegun {
+            logger.info(
+                "The run is recorded for SwanLab; upload it with: swanlab sync \(swanlab.folder)")
         }
     }
 }

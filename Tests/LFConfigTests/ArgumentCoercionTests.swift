@@ -175,7 +175,7 @@ struct ArgumentCoercionTests {
             ("lora_target=[]", "lora_target must not be an empty list."),
             (
                 "report_to=comet_ml",
-                "`report_to: comet_ml` is not supported yet. Use some of `tensorboard`, `wandb` (recorded for `wandb sync`) and `mlflow` (a server), or `none`"
+                "`report_to: comet_ml` is not supported yet. Use some of `tensorboard`, `wandb` (recorded for `wandb sync`), `swanlab` (recorded for `swanlab sync`) and `mlflow` (a server), or `none`"
             ),
             (
                 "flash_attn=flash_attention_2",

@@ -99,13 +99,13 @@ extension ArgumentCatalogue {
         badam_mask_mode | choice adjacent !scatter | adjacent | yes | How that share is chosen.
         badam_verbose | int >=0 <=2 | 0 | no effect | How much BAdam reports.
         ## SwanLab
-        use_swanlab | bool | false | no: Use `plot_loss` or `trainer_log.jsonl`. | Report to SwanLab.
-        swanlab_project | string? | llamafactory | no | Project.
-        swanlab_workspace | string? | - | no | Workspace.
-        swanlab_run_name | string? | - | no | Name of the run.
-        swanlab_mode | choice cloud !local | cloud | yes | Where SwanLab keeps its data.
-        swanlab_api_key | string? | - | no | Key of the account.
-        swanlab_logdir | string? | - | no | Folder of local logs.
+        use_swanlab | bool | false | yes | Record the run for SwanLab in `./swanlog`; `swanlab sync` uploads it. The same as `report_to: swanlab`.
+        swanlab_project | string? | llamafactory | yes | Project that the run belongs to.
+        swanlab_workspace | string? | - | yes | Workspace of the project; the account's own by default.
+        swanlab_run_name | string? | - | yes | Name of the run; `run_name` by default.
+        swanlab_mode | choice cloud local | cloud | yes | `cloud` records the run for an upload; `local`, the database of the package swanboard, is refused.
+        swanlab_api_key | string? | - | no: Remove it; `swanlab sync` asks for the key. | Key of the account.
+        swanlab_logdir | string? | - | yes | Folder of recorded runs, instead of `./swanlog`.
         swanlab_lark_webhook_url | string? | - | no | Address for messages to Lark.
         swanlab_lark_secret | string? | - | no | Secret for messages to Lark.
         """

@@ -8,7 +8,7 @@ extension ArgumentCatalogue {
         do_predict | bool | false | yes | Write predictions for the evaluation set: a reward model's scores (rm), or answers, with `predict_with_generate` (sft).
         resume_from_checkpoint | bool|string? | - | yes | Checkpoint to continue from: its folder or that of its run, `true` for the newest, `false` for none. Unset, the newest of `output_dir`, when there is one.
         ignore_data_skip | bool | false | yes | After resuming, start the epoch's data anew instead of where the checkpoint was.
-        run_name | string? | - | yes | Name of the run in Weights & Biases.
+        run_name | string? | - | yes | Name of the run in Weights & Biases, MLflow and SwanLab.
         seed | int >=0 <=4294967295 | 42 | yes | Root of every random number: shuffling, split, adapter, dropout.
         data_seed | int? >=0 <=4294967295 | - | yes | Root of the order of the data, where it is to differ from `seed`.
         full_determinism | bool | false | no: Remove it; a run on the CPU repeats bit for bit anyway. | Use deterministic kernels only.
@@ -71,9 +71,9 @@ extension ArgumentCatalogue {
         log_level_replica | choice warning !passive !debug !info !error !critical !detail | warning | yes | How much other processes log.
         log_on_each_node | bool | true | no effect | Whether every node logs. Process 0 does.
         include_num_input_tokens_seen | choice no all non_padding | no | yes | Log the number of tokens read so far (`true` means `all`). There is no padding, so both count the same.
-        report_to | names? | none | yes | Trackers that receive the metrics: `tensorboard`, `wandb` (an offline run in `./wandb`, uploaded by `wandb sync`), `mlflow` (the server of `MLFLOW_TRACKING_URI`); `all` means all, MLflow where its address is set.
+        report_to | names? | none | yes | Trackers that receive the metrics: `tensorboard`, `wandb` (an offline run in `./wandb`, uploaded by `wandb sync`), `mlflow` (the server of `MLFLOW_TRACKING_URI`), `swanlab` (a run in `./swanlog`, uploaded by `swanlab sync`); `all` means the first three, MLflow where its address is set.
         project | string | huggingface | no effect | Project in Trackio, which is not used. Weights & Biases reads `WANDB_PROJECT`.
-        trackio_space_id | string? | trackio | no effect | Space of the tracker Trackio, which is not used.
+        trackio_space_id | string? | trackio | no effect | Space of the tracker Trackio, which is not written.
         ## Evaluation
         eval_strategy | choice no steps epoch | no | yes | When the evaluation set is evaluated during training.
         eval_steps | float? >=0 | - | yes | Steps between two evaluations; below 1, a share of all steps; `logging_steps` when unset.

@@ -1,11 +1,11 @@
 import Foundation
 import LFDiagnostics
 
-/// The transaction log of a Weights & Biases run, which `wandb sync` reads (`wandb/sdk/internal/datastore.py`).
+/// A file of records, as Weights & Biases and SwanLab keep a run in it (`wandb/sdk/internal/datastore.py`).
 ///
-/// Seven bytes of header, then LevelDB's log format: blocks of 32 KiB, in which a record lies whole or in parts, each part behind its
+/// Seven bytes of header, which differ, then LevelDB's log format: blocks of 32 KiB, in which a record lies whole or in parts, each part behind its
 /// checksum (CRC-32 of kind and bytes), its length and its kind.
-final class WandbFile {
+final class RecordLog {
     private enum Part: UInt8 {
         case whole = 1, first, middle, last
     }
@@ -18,12 +18,13 @@ final class WandbFile {
     /// Bytes written.
     private var size = 0
 
+    /// - Parameter header: What tells the kind of file and its version.
     /// - Throws: `UserError` naming the file; one that is there already is not overwritten.
-    init(path: String) throws(UserError) {
+    init(path: String, header: [UInt8]) throws(UserError) {
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw .file(path, notBe: "written", errorNumber: errno) }
-        try append(Array(":W&B".utf8) + littleEndian(UInt16(0xBEE1)) + [0])
+        try append(header)
     }
 
     deinit { close(descriptor) }
