@@ -24,7 +24,9 @@ enum ForeignFolder {
         let names = Set(directoryEntries(folder))
         if Self.pickles.contains(where: names.contains) {
             self = .pythonCheckpoint
-        } else if Self.ownState.contains(where: names.contains) {
+        } else if Self.ownState.contains(where: names.contains)
+            || names.contains(where: { $0.hasPrefix("optimizer-") && $0.hasSuffix(".safetensors") })
+        {
             self = .checkpointWithoutManifest
         } else if let weights = Self.weightFiles.first(where: names.contains) {
             self = .weights(weights)

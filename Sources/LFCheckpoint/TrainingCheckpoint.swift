@@ -5,8 +5,10 @@ import LFTorch
 
 /// What a run needs, besides the weights, to go on as if it had never stopped.
 public struct TrainingState {
-    /// The optimizer's tensors by name.
+    /// The optimizer's tensors by name; empty where its processes have written their shares themselves.
     public var optimizer: [NamedTensor]
+    /// How many processes have written a share of the optimizer's state into the folder; nil where `optimizer` is all of it.
+    public var shares: Int?
     /// Where the learning rate and the data stand; whatever the trainer puts there.
     public var scheduler: JSONValue
     /// The states of the random streams by name, each `[n]` uint8.
@@ -15,10 +17,11 @@ public struct TrainingState {
     public var referenceScores: [NamedTensor]
 
     public init(
-        optimizer: [NamedTensor], scheduler: JSONValue, generators: [NamedTensor],
+        optimizer: [NamedTensor], shares: Int? = nil, scheduler: JSONValue, generators: [NamedTensor],
         referenceScores: [NamedTensor] = []
     ) {
         self.optimizer = optimizer
+        self.shares = shares
         self.scheduler = scheduler
         self.generators = generators
         self.referenceScores = referenceScores
@@ -30,12 +33,22 @@ public struct TrainingCheckpoint: Sendable {
     public let path: String
     private let holdsState: Bool
     private let holdsScores: Bool
+    /// The files that together are the optimizer's state.
+    private let optimizerFiles: [String]
 
     private static let optimizerFile = "optimizer.safetensors"
     private static let schedulerFile = "scheduler.json"
     private static let generatorsFile = "rng_state.safetensors"
     private static let scoresFile = "reference_scores.safetensors"
-    private static let stateFiles = [optimizerFile, schedulerFile, generatorsFile]
+
+    /// The file of one process's share, counted as shards of models are.
+    private static func shareFile(_ rank: Int, of count: Int) -> String {
+        func padded(_ number: Int) -> String {
+            let digits = String(number)
+            return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+        }
+        return "optimizer-\(padded(rank + 1))-of-\(padded(count)).safetensors"
+    }
 
     /// The folder's name for a checkpoint after `step` steps.
     public static func name(step: Int) -> String { "checkpoint-\(step)" }
@@ -50,10 +63,21 @@ public struct TrainingCheckpoint: Sendable {
     public static func write(
         to path: String, state: TrainingState?, _ body: (_ folder: String) throws -> Void
     ) throws {
-        try writeDirectoryAtomically(to: path) { folder in
+        try write(to: path) { folder in
             try body(folder)
-            if let state {
-                try writeSafetensors(state.optimizer, to: folder + "/" + optimizerFile)
+            return state
+        }
+    }
+
+    /// The same where the state is known only when `body` has written: other processes write into the folder meanwhile.
+    public static func write(
+        to path: String, _ body: (_ folder: String) throws -> TrainingState?
+    ) throws {
+        try writeDirectoryAtomically(to: path) { folder in
+            if let state = try body(folder) {
+                if state.shares == nil {
+                    try writeSafetensors(state.optimizer, to: folder + "/" + optimizerFile)
+                }
                 try writeFileAtomically(
                     state.scheduler.serialized(indent: 2) + "\n", to: folder + "/" + schedulerFile)
                 try writeSafetensors(state.generators, to: folder + "/" + generatorsFile)
@@ -63,6 +87,15 @@ public struct TrainingCheckpoint: Sendable {
             }
             try Manifest(measuring: folder).write(to: folder)
         }
+    }
+
+    /// Writes one process's share of the optimizer's state into the folder of a checkpoint that another process is writing.
+    ///
+    /// - Throws: `UserError` naming the file; `TorchError` when a tensor cannot be read.
+    public static func writeShare(
+        _ state: [NamedTensor], of rank: Int, among count: Int, into folder: String
+    ) throws {
+        try writeSafetensors(state, to: folder + "/" + shareFile(rank, of: count))
     }
 
     /// Opens a checkpoint after comparing every file with what was recorded when it was written.
@@ -78,7 +111,12 @@ public struct TrainingCheckpoint: Sendable {
         let manifest = try Manifest(readingFrom: path)
         try manifest.verify(path)
         self.path = path
-        holdsState = Self.stateFiles.allSatisfy { manifest.files[$0] != nil }
+        optimizerFiles = manifest.files.keys.filter {
+            $0 == Self.optimizerFile || $0.hasPrefix("optimizer-") && $0.hasSuffix(".safetensors")
+        }.sorted()
+        holdsState =
+            !optimizerFiles.isEmpty
+            && [Self.schedulerFile, Self.generatorsFile].allSatisfy { manifest.files[$0] != nil }
         holdsScores = manifest.files[Self.scoresFile] != nil
     }
 
@@ -88,7 +126,7 @@ public struct TrainingCheckpoint: Sendable {
     public func state() throws(UserError) -> TrainingState {
         try requireState()
         return TrainingState(
-            optimizer: try tensors(Self.optimizerFile),
+            optimizer: try optimizerTensors(),
             scheduler: try JSONValue.read(path: path + "/" + Self.schedulerFile),
             generators: try tensors(Self.generatorsFile),
             referenceScores: holdsScores ? try tensors(Self.scoresFile) : [])
@@ -101,6 +139,12 @@ public struct TrainingCheckpoint: Sendable {
                 remedy:
                     "Resume from another checkpoint, or start a new run from its weights.")
         }
+    }
+
+    private func optimizerTensors() throws(UserError) -> [NamedTensor] {
+        var all: [NamedTensor] = []
+        for file in optimizerFiles { all += try tensors(file) }
+        return all
     }
 
     private func tensors(_ file: String) throws(UserError) -> [NamedTensor] {

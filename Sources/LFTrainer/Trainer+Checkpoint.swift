@@ -21,10 +21,12 @@ extension Trainer {
         // Every process has random streams of its own; everything else is the same in all, and the first one writes it.
         let streams = try generatorStates()
         let holdsState = !arguments.saveOnlyModel || isResumable
-        let optimizerState = holdsState ? try optimizer.wholeState() : []
         let scores = holdsState ? try objective.referenceScores?.tensors(over: communicator) ?? [] : []
         try progress.metrics.settle(over: communicator)
-        guard communicator.isMain else { return }
+        guard communicator.isMain else {
+            if holdsState { _ = try saveOptimizer(optimizer, in: nil) }
+            return
+        }
         let path = files.checkpoint(step: state.globalStep)
         if let best = state.bestGlobalStep {
             let bestPath = files.checkpoint(step: best)
@@ -35,14 +37,14 @@ extension Trainer {
         state.totalFlos = progress.floatingPointOperations
         state.control.shouldSave = true
         state.control.shouldTrainingStop = state.globalStep >= state.maxSteps || progress.stopsEarly
-        let resumeState =
-            holdsState
-            ? TrainingState(
-                optimizer: optimizerState, scheduler: try progressJSON(), generators: streams,
-                referenceScores: scores) : nil
-        try TrainingCheckpoint.write(to: path, state: resumeState) { folder in
+        try TrainingCheckpoint.write(to: path) { folder in
             try world.saveModel(folder)
             try state.save(in: folder)
+            guard holdsState else { return nil }
+            let saved = try saveOptimizer(optimizer, in: folder)
+            return TrainingState(
+                optimizer: saved.state, shares: saved.shares, scheduler: try progressJSON(),
+                generators: streams, referenceScores: scores)
         }
         logger.info("Saved \(path)")
         try tell(.checkpointSaved(folder: path, step: state.globalStep))
@@ -50,6 +52,37 @@ extension Trainer {
             in: arguments.outputDir, keeping: arguments.saveTotalLimit, newest: path,
             protecting: state.bestModelCheckpoint)
         { logger.info("Deleted the older checkpoint \(removed) (save_total_limit)") }
+    }
+
+    /// Saves the optimizer's state: where processes share it and see the checkpoint's folder, each writes what it keeps, so that nowhere
+    /// is all of it; else process 0 gets the rest from them. Every process takes part, and none goes on before all have written.
+    ///
+    /// - Parameter folder: Where process 0 writes the checkpoint; nil in the others.
+    /// - Returns: What process 0 has to write, and how many have written their shares.
+    private func saveOptimizer(
+        _ optimizer: any Optimizer, in folder: String?
+    ) throws -> (state: [NamedTensor], shares: Int?) {
+        guard communicator.size > 1, optimizer is ShardedOptimizer else {
+            return (try optimizer.wholeState(), nil)
+        }
+        let name = folder?.split(separator: "/").last ?? ""
+        let told = String(decoding: try communicator.mainBytes(Array(name.utf8)), as: UTF8.self)
+        let own = folder ?? "\(arguments.outputDir)/\(told)"
+        guard try !communicator.agree(!isDirectory(own)) else { return (try optimizer.wholeState(), nil) }
+        var failure: (any Error)?
+        do {
+            try TrainingCheckpoint.writeShare(
+                optimizer.state(), of: communicator.rank, among: communicator.size, into: own)
+        } catch { failure = error }
+        let failures = try communicator.gatheredBytes(Array((failure.map { "\($0)" } ?? "").utf8))
+        if let failure { throw failure }
+        if let rank = failures.firstIndex(where: { !$0.isEmpty }) {
+            throw UserError(
+                .failedRun,
+                "Process \(rank) could not write its share of the checkpoint: \(String(decoding: failures[rank], as: UTF8.self))",
+                remedy: "The checkpoints before it are intact.")
+        }
+        return ([], communicator.size)
     }
 
     /// Takes over everything that `saveCheckpoint` wrote.
@@ -308,4 +341,9 @@ extension Trainer {
         for (name, value) in json["running_values"]?.object ?? JSONObject() { running[name] = value.double }
         objective.runningValues = running
     }
+}
+
+private func isDirectory(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
 }

@@ -152,7 +152,10 @@ final class HubPusher {
             guard Glibc.link("\(folder)/\(file)", target) == 0 || copy("\(folder)/\(file)", to: target) else {
                 throw UserError.file(target, notBe: "written", errorNumber: errno)
             }
-            if !Self.resumeFiles.contains(file) { files.append(RepositoryFile(name: file, path: target)) }
+            let isShare = file.hasPrefix("optimizer-")
+            if !isShare, !Self.resumeFiles.contains(file) {
+                files.append(RepositoryFile(name: file, path: target))
+            }
             if let whole { files.append(RepositoryFile(name: "\(whole)/\(file)", path: target)) }
         }
         return files

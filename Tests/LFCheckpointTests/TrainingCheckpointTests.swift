@@ -46,6 +46,28 @@ import Testing
         #expect(try generator.permutation(50) == Generator(seed: 40).permutation(50))
     }
 
+    /// A state that two processes have written: each a file of its own, read as one; without one of them it is damaged.
+    @Test func sharesOfAStateAreReadAsOne() throws {
+        try TrainingCheckpoint.write(to: path(7)) { temporary in
+            for rank in [1, 0] {
+                try TrainingCheckpoint.writeShare(
+                    [("w\(rank).exp_avg", try Tensor([Float(rank)]))], of: rank, among: 2, into: temporary)
+            }
+            return TrainingState(
+                optimizer: [], shares: 2, scheduler: ["step": 7],
+                generators: [("data", try Generator(seed: 7).state())])
+        }
+        let state = try TrainingCheckpoint(path: path(7)).state()
+        #expect(state.optimizer.map(\.name) == ["w0.exp_avg", "w1.exp_avg"])
+        #expect(try state.optimizer.map { try $0.tensor.item() } == [0, 1])
+        let share = path(7) + "/optimizer-00002-of-00002.safetensors"
+        #expect(FileManager.default.fileExists(atPath: share))
+        #expect(!FileManager.default.fileExists(atPath: path(7) + "/optimizer.safetensors"))
+        try FileManager.default.removeItem(atPath: share)
+        let error = try #require(throws: UserError.self) { try TrainingCheckpoint(path: path(7)) }
+        #expect(error.problem == "optimizer-00002-of-00002.safetensors is missing.")
+    }
+
     @Test func everyChangeOfAFileIsRefusedByName() throws {
         func problem() throws -> String {
             let error = try #require(throws: UserError.self) { try TrainingCheckpoint(path: path(40)) }

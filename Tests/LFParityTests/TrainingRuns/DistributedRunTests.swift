@@ -172,12 +172,46 @@ import Testing
         let log = try TrainerState.load(from: output.path).logHistory
         try TrainingRunTests.expectCurve(log, of: run, distanceCount: 1)
         try expectWeights(in: output.path, of: run)
+        let files = try FileManager.default.contentsOfDirectory(atPath: output.path + "/checkpoint-10")
+        #expect(
+            files.filter { $0.hasPrefix("optimizer") }.sorted() == [
+                "optimizer-00001-of-00002.safetensors", "optimizer-00002-of-00002.safetensors",
+            ])
 
         for name in try FileManager.default.contentsOfDirectory(atPath: output.path)
         where name == "checkpoint-20" || name.hasSuffix(".safetensors") {
             try FileManager.default.removeItem(atPath: output.path + "/" + name)
         }
         config.training.perDeviceTrainBatchSize = size
+        // The recorded files overwrite their folders, which else starts anew.
+        config.training.resume = .checkpoint(output.path + "/checkpoint-10")
+        try Self.train(config, processes: 1)
+        try expectWeights(in: output.path, of: run)
+    }
+
+    /// Where the processes' machines have folders of their own, process 0 writes the state of all.
+    @Test func whoDoesNotSeeTheFolderHandsItsShareOver() throws {
+        let run = RecordedRun(name: "sft_full")
+        let (output, elsewhere) = (try ScratchFolder(), try ScratchFolder())
+        var config = try run.config(output: output.path)
+        let size = config.training.perDeviceTrainBatchSize
+        config.training.perDeviceTrainBatchSize = size / 2
+        config.training.zeroStage = 3
+        config.training.saveSteps = 10
+        var other = config
+        other.training.outputDir = elsewhere.path
+        let failures = try Self.failures(of: [config, other])
+        #expect(failures.isEmpty, "\(failures)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: elsewhere.path).isEmpty)
+        let files = try FileManager.default.contentsOfDirectory(atPath: output.path + "/checkpoint-10")
+        #expect(files.filter { $0.hasPrefix("optimizer") } == ["optimizer.safetensors"])
+        for name in try FileManager.default.contentsOfDirectory(atPath: output.path)
+        where name == "checkpoint-20" || name.hasSuffix(".safetensors") {
+            try FileManager.default.removeItem(atPath: output.path + "/" + name)
+        }
+        config.training.perDeviceTrainBatchSize = size
+        // The recorded files overwrite their folders, which else starts anew.
+        config.training.resume = .checkpoint(output.path + "/checkpoint-10")
         try Self.train(config, processes: 1)
         try expectWeights(in: output.path, of: run)
     }
@@ -352,6 +386,7 @@ import Testing
             try FileManager.default.removeItem(atPath: output.path + "/" + name)
         }
         try share(among: change.second)
+        config.training.resume = .checkpoint(output.path + "/checkpoint-10")
         try Self.train(config, processes: change.second)
         let log = try TrainerState.load(from: output.path).logHistory
         try TrainingRunTests.expectCurve(log, of: run, distanceCount: 1)
