@@ -206,6 +206,7 @@ extension TrainingArguments {
         dataSeed = arguments.optionalInt("data_seed")
         bf16 = arguments.bool("bf16")
         fp16 = arguments.bool("fp16")
+        lossScaling = arguments.lossScaling
         zeroStage = arguments.zeroStage
         processCount = arguments.processCount
         ddpTimeout = arguments.int("ddp_timeout")

@@ -17,6 +17,8 @@ struct ArgumentValues {
 
     /// The ZeRO stage that `deepspeed` or `fsdp` asks for; nil without them.
     var zeroStage: Int?
+    /// What a DeepSpeed file says of losses in float16.
+    var lossScaling = LossScaling()
     /// How many processes train together.
     var processCount = 1
 

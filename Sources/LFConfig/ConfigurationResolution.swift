@@ -51,6 +51,7 @@ private func resolve(
     config.training.wandb = trackers?.wandb
     config.training.mlflow = trackers?.mlflow
     config.training.swanlab = trackers?.swanlab
+    config.training.forcesFloat16 = isEnabled(environment["LLAMAFACTORY_FLOAT16_ON_CPU"])
     return config
 }
 

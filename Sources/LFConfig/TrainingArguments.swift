@@ -105,6 +105,10 @@ public struct TrainingArguments: Sendable, Equatable {
     public var dataSeed: Int?
     public var bf16 = false
     public var fp16 = false
+    /// How losses are scaled where `fp16` computes in float16.
+    public var lossScaling = LossScaling()
+    /// Whether `fp16` computes in float16 on a CPU too, where it would train in float32: for tests (`LLAMAFACTORY_FLOAT16_ON_CPU`).
+    package var forcesFloat16 = false
     public var useCPU = false
     /// The ZeRO stage that `deepspeed` or `fsdp` asks for; nil without them.
     public var zeroStage: Int?

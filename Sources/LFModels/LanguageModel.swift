@@ -95,6 +95,8 @@ public final class LanguageModel {
     ) throws(TorchError) -> Output {
         let pass = Pass(stream, computeDType: computeDType, cached: cached)
         var x = try parts.embedding(stream, noise: noise)
+        // Sums over many blocks leave float16's range.
+        if x.dtype == .float16 { x = try x.to(.float32) }
         var routerLogits: [Tensor] = []
         let tokens = stream.tokenCount
         var unread: Tensor?

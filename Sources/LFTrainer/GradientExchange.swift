@@ -66,6 +66,16 @@ struct GradientExchange {
         return try parameter.grad() ?? zeros
     }
 
+    /// Divides the gradients that are here by what the losses were multiplied by.
+    func unscale(by scale: Double) throws(TorchError) {
+        var gradients: [Tensor] = []
+        for parameter in optimizer.parameters {
+            if let gradient = try parameter.tensor.grad() { gradients.append(gradient) }
+        }
+        guard let first = gradients.first else { return }
+        try scaleInPlace(gradients, by: Tensor.scalar(1 / scale, on: first.device))
+    }
+
     /// What brings the norm of the gradients over all processes to at most `maxNorm`; the same bits in all processes.
     func clipping(maxNorm: Double) throws -> GradientClipping {
         guard let owners else { return try GradientClipping(optimizer.parameters, maxNorm: maxNorm) }

@@ -172,7 +172,9 @@ struct RunningMean {
     var mean = 0.0
     var count = 0.0
 
+    /// What a step measures whose numbers have overflowed counts nothing.
     mutating func add(_ value: Double) {
+        guard value.isFinite else { return }
         count += 1
         mean += (value - mean) / count
     }

@@ -15,6 +15,8 @@ struct StepOutcome {
     var tokenCount = 0
     /// Whether no process had an example to learn from.
     var isEmpty = false
+    /// Whether the last update was left out because gradients overflowed: the learning rate then stays where it is.
+    var holdsSchedule = false
     /// Whether a process was asked to stop before the step began; one process alone asks by itself.
     var stopIsRequested = false
 }
@@ -22,6 +24,8 @@ struct StepOutcome {
 /// The step's loss or gradients are infinite or NaN; the weights are as they were.
 struct NonFiniteStep: Error {
     var isLoss: Bool
+    /// What losses were scaled by, where that could not be lowered any more.
+    var scale: Double?
 }
 
 /// Carries out the updates of a step: losses, gradients, clipping and the optimizer's own step.
@@ -38,18 +42,21 @@ final class DataParallelExecutor: StepExecutor {
     private let maxGradNorm: Double
     private let communicator: any Communicator
     private let gradients: GradientExchange
+    /// Where gradients are float16.
+    private let scaler: LossScaler?
     /// Takes part in what the others exchange in a batch that this process does not have.
     private let attendBatchOfOthers: () throws -> Void
 
     init(
         on device: Device, optimizer: any Optimizer, maxGradNorm: Double, communicator: any Communicator,
-        zeroStage: Int, attendBatchOfOthers: @escaping () throws -> Void
+        zeroStage: Int, scaler: LossScaler? = nil, attendBatchOfOthers: @escaping () throws -> Void
     ) {
         self.attendBatchOfOthers = attendBatchOfOthers
         self.device = device
         self.optimizer = optimizer
         self.maxGradNorm = maxGradNorm
         self.communicator = communicator
+        self.scaler = scaler
         gradients = GradientExchange(optimizer, communicator, zeroStage: zeroStage)
     }
 
@@ -94,25 +101,37 @@ final class DataParallelExecutor: StepExecutor {
                 let result = try loss(DeviceStream(stream, on: device))
                 return (result, try result.loss / divisor)
             }
-            if loss.requiresGrad { try profiled(.backward) { try loss.backward() } }
+            if loss.requiresGrad { try profiled(.backward) { try scaled(loss).backward() } }
             losses.append(try loss.detached().to(.float32))
             outcome.metrics += result.metrics
         }
         for _ in update.batches.count..<max(mostBatches, update.batches.count) { try attendBatchOfOthers() }
         let (values, clipping) = try profiled(.clipping) {
             if communicator.size > 1 { losses = [try gradients.share(losses, on: device)] }
+            if let scaler { try gradients.unscale(by: scaler.scale) }
             let clipping = try gradients.clipping(maxNorm: maxGradNorm)
             // Losses and norm are read together: the device is waited for once.
             return (try Tensor.stacked(losses + [clipping.norm.to(device)]).doubles(), clipping)
         }
         outcome.losses += values.dropLast().map { share * $0 }
         outcome.gradNorm = values.last ?? 0
-        guard values.allSatisfy(\.isFinite) else {
-            throw NonFiniteStep(isLoss: !values.dropLast().allSatisfy(\.isFinite))
+        let isFinite = values.allSatisfy(\.isFinite)
+        var failure = NonFiniteStep(isLoss: !values.dropLast().allSatisfy(\.isFinite))
+        if let scaler {
+            failure.scale = scaler.scale
+            guard scaler.update(overflowed: !isFinite) else { throw failure }
+            outcome.holdsSchedule = !isFinite
+        } else if !isFinite {
+            throw failure
         }
         try profiled(.optimizer) {
-            try optimizer.step(learningRate: learningRate, gradientScale: clipping.scale)
+            if isFinite { try optimizer.step(learningRate: learningRate, gradientScale: clipping.scale) }
             try optimizer.zeroGrad()
         }
+    }
+
+    private func scaled(_ loss: Tensor) throws(TorchError) -> Tensor {
+        guard let scaler else { return loss }
+        return try loss * scaler.scale
     }
 }

@@ -280,8 +280,12 @@ extension Trainer {
                 "examples": .int(Int64(position.stream.examples)), "batches": .int(Int64(position.batches)),
             ]
         }
+        if let scaler {
+            progressed["loss_scaler"] = scaler.json
+            progressed["held_steps"] = .int(Int64(progress.heldSteps))
+        }
         if let last = progress.lastStep {
-            progressed["grad_norm"] = .double(last.gradNorm)
+            if last.gradNorm.isFinite { progressed["grad_norm"] = .double(last.gradNorm) }
             progressed["learning_rate"] = .double(last.learningRate)
         }
         return .object(progressed)
@@ -327,8 +331,10 @@ extension Trainer {
         progress.floatingPointOperations = operations
         progress.tokensTrained = tokens
         progress.owesEpochEnd = json["owes_epoch_end"]?.bool ?? false
-        if let gradNorm = json["grad_norm"]?.double, let learningRate = json["learning_rate"]?.double {
-            progress.lastStep = (gradNorm, learningRate)
+        scaler?.restore(json["loss_scaler"])
+        progress.heldSteps = json["held_steps"]?.int ?? 0
+        if let learningRate = json["learning_rate"]?.double {
+            progress.lastStep = (json["grad_norm"]?.double ?? .nan, learningRate)
         }
         progress.metrics = MetricAverages(
             (json["metrics"]?.array ?? []).compactMap { entry in

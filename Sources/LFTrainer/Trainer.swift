@@ -31,6 +31,8 @@ public final class Trainer {
     let dropoutGenerator: Generator
     let loraDropout: Double
     let keepsActivations: Bool
+    /// Where the model computes in float16.
+    let scaler: LossScaler?
     /// After how many evaluations without a better score training ends.
     let earlyStoppingPatience: Int?
     let logger = Logger(label: "llamafactory.trainer")
@@ -72,6 +74,7 @@ public final class Trainer {
         shuffles = data.shuffles
         trainSet = data.trainSet
         evalSets = data.evalSets
+        scaler = model.computeDType == .float16 ? LossScaler(arguments.lossScaling) : nil
         self.arguments = arguments
         self.world = world
         self.earlyStoppingPatience = earlyStoppingPatience
@@ -104,7 +107,7 @@ public final class Trainer {
         let optimizer = try makeRunOptimizer()
         let executor = DataParallelExecutor(
             on: model.device, optimizer: optimizer, maxGradNorm: arguments.maxGradNorm,
-            communicator: communicator, zeroStage: arguments.zeroStage ?? 0,
+            communicator: communicator, zeroStage: arguments.zeroStage ?? 0, scaler: scaler,
             attendBatchOfOthers: objective.attendBatchOfOthers)
         objective.join(communicator)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)
@@ -142,6 +145,7 @@ public final class Trainer {
         try run(plan, executor, optimizer: optimizer, schedule: schedule)
         try tell(.stepsEnded)
         try warnOfLeftOut()
+        warnOfSkippedUpdates()
         if progress.isInterrupted {
             try tell(.trainingEnded)
             return nil
@@ -202,7 +206,7 @@ public final class Trainer {
         while epoch < plan.epochs, state.globalStep < plan.totalSteps {
             let steps = try steps(ofEpoch: epoch, plan, firstStep: firstStep)
             while let step = try profiled(.data, { try steps.next() }) {
-                let rate = schedule.learningRate(at: state.globalStep)
+                let rate = schedule.learningRate(at: state.globalStep - progress.heldSteps)
                 let gradNorm = try Profile.scope(StepProfile.step) {
                     try optimizerStep(step.batches, executor, rate)
                 }
@@ -275,13 +279,18 @@ public final class Trainer {
         } catch let failure as NonFiniteStep {
             throw try explained(failure)
         }
-        if outcome.isEmpty {
+        // Where losses are scaled, one that has overflowed is in no mean.
+        let isMeasured = outcome.losses.allSatisfy(\.isFinite)
+        if outcome.isEmpty || !isMeasured {
             progress.emptySteps.sinceLog += 1
             progress.emptySteps.total += 1
         }
+        if outcome.holdsSchedule { progress.heldSteps += 1 }
         stopIsAgreed = outcome.stopIsRequested
-        for loss in outcome.losses { progress.lossSinceLog += loss }
-        progress.metrics.add(outcome.metrics)
+        if isMeasured {
+            for loss in outcome.losses { progress.lossSinceLog += loss }
+            progress.metrics.add(outcome.metrics)
+        }
         progress.metrics.endStep()
         progress.floatingPointOperations += 6 * Double(outcome.tokenCount) * Double(countedParameters)
         if arguments.includeNumInputTokensSeen { state.numInputTokensSeen += outcome.tokenCount }
@@ -297,6 +306,7 @@ public final class Trainer {
     }
 
     private func explained(_ failure: NonFiniteStep) throws -> UserError {
+        if let scale = failure.scale, try nonFiniteWeight() == nil { return exhausted(scale) }
         let what = failure.isLoss ? "loss" : "gradient"
         let problem = "The \(what) became infinite or NaN at step \(state.globalStep + 1)."
         if let weight = try nonFiniteWeight() {
@@ -364,8 +374,9 @@ public final class Trainer {
         var entry = LogEntry()
         let steps = state.globalStep - progress.lastLoggedStep - progress.emptySteps.sinceLog
         if steps > 0 { entry["loss"] = progress.lossSinceLog / Double(steps) }
-        entry["grad_norm"] = last.gradNorm
+        if last.gradNorm.isFinite { entry["grad_norm"] = last.gradNorm }
         entry["learning_rate"] = last.learningRate
+        addLossScale(to: &entry)
         try progress.metrics.settle(over: communicator)
         for (name, value) in try averages(&progress.metrics) { entry[name] = value }
         try progress.closeInterval(at: state.globalStep)

@@ -7,8 +7,10 @@ struct TrainingProgress {
     /// Sum of the step losses before it.
     var totalLoss = 0.0
     var lastLoggedStep = 0
-    /// Steps without a learnable example, since the last log event and in all: they have no loss.
+    /// Steps without a learnable example, or whose loss has overflowed, since the last log event and in all: they have no loss.
     var emptySteps = (sinceLog: 0, total: 0)
+    /// Steps that the learning rate has not followed, because their updates were left out.
+    var heldSteps = 0
     var metrics = MetricAverages()
     /// The losses of all tokens before the last log event and how many these were, where the objective counts them.
     var tokenLoss = (sum: 0.0, count: 0.0)

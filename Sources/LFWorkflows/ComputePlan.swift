@@ -31,13 +31,10 @@ struct ComputePlan {
         switch config.model.computeDType {
         case .float32: dtype = .float32
         case .bfloat16: dtype = .bfloat16
-        case .float16 where device == .cpu:
+        case .float16 where device == .cpu && !config.training.forcesFloat16:
             // Upstream's autocast and loss scaling are for GPUs: on a CPU `fp16` trains in float32, bit for bit.
             dtype = .float32
-        case .float16:
-            throw UserError(
-                .configuration, "fp16 mixed precision is not supported on a GPU yet.",
-                remedy: "Set bf16: true, or leave both out for float32.")
+        case .float16: dtype = .float16
         case nil:
             switch config.training.doTrain ? .auto : config.model.inferDType {
             case .bfloat16: dtype = .bfloat16
@@ -54,7 +51,8 @@ struct ComputePlan {
         var widening: LanguageModel.Widening = []
         if config.training.doTrain, dtype != .float32 {
             if config.model.upcastLayernorm { widening.insert(.norms) }
-            if config.model.upcastLMHeadOutput { widening.insert(.logits) }
+            // Small probabilities vanish in float16 before the scale reaches them; autocast's softmax is float32 too.
+            if config.model.upcastLMHeadOutput || dtype == .float16 { widening.insert(.logits) }
         }
         self.widening = widening
     }
@@ -65,10 +63,17 @@ extension ComputePlan {
     func notes(_ config: ResolvedConfig, processes: Int) -> [String] {
         var notes: [String] = []
         if widening.contains(.norms) { notes.append("Upcasting layernorm weights in float32.") }
-        if widening.contains(.logits) { notes.append("Upcasting lm_head outputs in float32.") }
+        if widening.contains(.logits), config.model.upcastLMHeadOutput {
+            notes.append("Upcasting lm_head outputs in float32.")
+        }
         if config.model.computeDType == .float16, dtype == .float32 {
             notes.append(
                 "fp16: float16 is for GPUs; on the CPU this run computes in float32, as the original does.")
+        }
+        if dtype == .float16, config.training.doTrain {
+            notes.append(
+                "fp16: products are float16. Losses are multiplied by \(Int(config.training.lossScaling.initialScale)) at first, and an update whose gradients overflow is left out."
+            )
         }
         guard let stage = config.training.zeroStage else { return notes }
         guard processes > 1 else {

@@ -61,8 +61,39 @@ import Testing
         #expect(file.contains("\"stage\": \(stage)"))
     }
 
+    /// Without a file losses are scaled as torch does it, with one as DeepSpeed does and as its section says.
+    @Test func readsHowLossesAreScaled() throws {
+        #expect(try Self.resolve([]).training.lossScaling == LossScaling())
+        var wanted = LossScaling()
+        wanted.growthInterval = 1000
+        wanted.hysteresis = 2
+        wanted.smallestScale = 1
+        #expect(try Self.resolve([], file: Self.example(stage: 2)).training.lossScaling == wanted)
+        wanted.initialScale = 4096
+        wanted.growthInterval = 50
+        wanted.hysteresis = 3
+        wanted.refillsHysteresis = true
+        wanted.smallestScale = 0.5
+        let own = """
+            {"fp16": {"initial_scale_power": 12, "loss_scale_window": 50, "hysteresis": 3, "min_loss_scale": 0.5,
+             "consecutive_hysteresis": true}}
+            """
+        #expect(try Self.resolve([], file: own).training.lossScaling == wanted)
+        let fixed = try Self.resolve([], file: #"{"fp16": {"loss_scale": 128, "initial_scale_power": 16}}"#)
+        #expect(fixed.training.lossScaling.initialScale == 128 && !fixed.training.lossScaling.isDynamic)
+        #expect(try !Self.resolve(["fp16=true"]).training.forcesFloat16)
+        let forced = try Self.resolve(["fp16=true"], environment: ["LLAMAFACTORY_FLOAT16_ON_CPU": "1"])
+        #expect(forced.training.forcesFloat16)
+    }
+
     @Test(
         arguments: [
+            (
+                #"{"fp16": {"initial_scale_power": 400}}"#,
+                "fp16.initial_scale_power must be a whole number from 0 to 126, got 400"
+            ),
+            (#"{"fp16": {"loss_scale": -1}}"#, "fp16.loss_scale must be 0 or a scale, got -1"),
+            (#"{"fp16": {"hysteresis": 0}}"#, "fp16.hysteresis must be a number of overflows, got 0"),
             (#"{"gradient_clipping": 0.5}"#, ":1: gradient_clipping is 0.5, but max_grad_norm is 1"),
             (#"{"train_micro_batch_size_per_gpu": 4}"#, "but per_device_train_batch_size is 8"),
             (

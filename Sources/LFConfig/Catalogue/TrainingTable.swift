@@ -44,7 +44,7 @@ extension ArgumentCatalogue {
         neftune_noise_alpha | float? >=0 | - | yes | Noise on the embeddings while training (NEFTune).
         ## Precision and memory
         bf16 | bool | false | yes | Compute in bfloat16 with float32 trainable weights.
-        fp16 | bool | false | yes | Compute in float16 with scaled losses. On a CPU this trains in float32, as upstream does; on a GPU it is refused, use `bf16: true`.
+        fp16 | bool | false | yes | Compute in float16 with float32 trainable weights and scaled losses. On a CPU this trains in float32, as upstream does.
         bf16_full_eval | bool | false | no: Use `bf16: true`. | Evaluate with bfloat16 weights.
         fp16_full_eval | bool | false | no: Use `bf16: true`. | Evaluate with float16 weights.
         tf32 | bool? | - / false | no | TensorFloat-32 on NVIDIA GPUs.

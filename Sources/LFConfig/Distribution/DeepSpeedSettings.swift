@@ -1,3 +1,4 @@
+import Foundation
 import LFDiagnostics
 
 /// Checks the file or mapping that `deepspeed` names and keeps its ZeRO stage.
@@ -29,6 +30,7 @@ func readDeepSpeed(_ arguments: inout ArgumentValues) {
     reader.compareOmitted()
     for problem in reader.problems { arguments.report(problem) }
     if let stage = reader.stage { arguments.zeroStage = stage }
+    arguments.lossScaling = reader.scaling
     // One process is told that it has nothing to share.
     guard arguments.processCount > 1 else { return }
     if let name = reader.offloads { arguments.warnOfOffloading(name) }
@@ -55,6 +57,7 @@ private struct DeepSpeedReader {
     let arguments: ArgumentValues
     var problems: [UserError] = []
     var stage: Int? = 0
+    var scaling = LossScaling.deepSpeed
     /// The key that asks for offloading.
     var offloads: String?
     /// Among how many processes single matrices would be divided, where that is several.
@@ -73,6 +76,7 @@ private struct DeepSpeedReader {
         switch DeepSpeedRule.table[path] {
         case .idle, .idleSection: note(path, node)
         case .equals(let name): compare(path, node, with: name)
+        case .scaling: readScaling(path, node)
         case .optimizer: checkOptimizer(node)
         case .anyOf(let choices):
             let value = spelled(node)
@@ -122,6 +126,43 @@ private struct DeepSpeedReader {
         report(
             "\(path) is \(node.spelling), but \(argument) is \(rendered(expected)).", node,
             remedy: "Write \"auto\", or give both the same value.")
+    }
+
+    /// A key of the section `fp16`; a `loss_scale` other than 0 stays what it is, whatever the other keys say.
+    private mutating func readScaling(_ path: String, _ node: ConfigurationNode) {
+        let text = spelled(node)
+        if text == "auto" { return }
+        func number(_ kind: String, isValid: (Double) -> Bool) -> Double? {
+            if let number = Double(text), isValid(number) { return number }
+            report("\(path) must be \(kind), got \(node.spelling).", node, remedy: "Correct it.")
+            return nil
+        }
+        func isCount(_ number: Double) -> Bool { number >= 1 && number == number.rounded() && number < 1e9 }
+        switch path {
+        case "fp16.loss_scale":
+            guard let scale = number("0 or a scale", isValid: { $0 >= 0 && $0 < 1e38 }), scale > 0 else {
+                return
+            }
+            scaling.isDynamic = false
+            scaling.initialScale = scale
+        case "fp16.initial_scale_power":
+            let power = number("a whole number from 0 to 126") {
+                (0...126).contains($0) && $0 == $0.rounded()
+            }
+            if let power, scaling.isDynamic { scaling.initialScale = exp2(power) }
+        case "fp16.loss_scale_window":
+            if let count = number("a number of steps", isValid: isCount) {
+                scaling.growthInterval = Int(count)
+            }
+        case "fp16.hysteresis":
+            if let count = number("a number of overflows", isValid: isCount) {
+                scaling.hysteresis = Int(count)
+            }
+        case "fp16.min_loss_scale":
+            let scale = number("a scale above 0") { $0 > 0 && $0 < 1e38 }
+            if let scale { scaling.smallestScale = scale }
+        default: scaling.refillsHysteresis = text == "true"
+        }
     }
 
     /// Where the file names an optimizer, DeepSpeed's takes the place of the one that the arguments ask for (transformers'

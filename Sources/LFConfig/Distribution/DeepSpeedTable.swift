@@ -4,6 +4,8 @@ enum DeepSpeedRule: Sendable, Equatable {
     case idle
     /// "auto", or the value of a training argument (`computed` ones have no argument of their own).
     case equals(String)
+    /// It says how losses are scaled in float16.
+    case scaling
     /// The optimizer, which must be the one that the training arguments ask for.
     case optimizer
     /// One of these values, as they are written in JSON.
@@ -26,6 +28,7 @@ enum DeepSpeedRule: Sendable, Equatable {
                 case "section": .idleSection
                 case "equals": .equals(parts[0][1])
                 case "optimizer": .optimizer
+                case "scaling": .scaling
                 case "any": .anyOf(Array(parts[0].dropFirst()))
                 default: .refused(harmless: Array(parts[0].dropFirst()))
                 }
@@ -50,8 +53,9 @@ enum DeepSpeedRule: Sendable, Equatable {
         any true auto | optimizer.params.adam_w_mode
         any true auto | optimizer.params.bias_correction
         any 0 1 2 3 | zero_optimization.stage
-        idle | fp16.auto_cast fp16.loss_scale fp16.loss_scale_window fp16.initial_scale_power fp16.hysteresis fp16.min_loss_scale
-        idle | fp16.consecutive_hysteresis fp16.fp16_master_weights_and_grads
+        scaling | fp16.loss_scale fp16.loss_scale_window fp16.initial_scale_power fp16.hysteresis fp16.min_loss_scale
+        scaling | fp16.consecutive_hysteresis
+        idle | fp16.auto_cast fp16.fp16_master_weights_and_grads
         idle | bf16.immediate_grad_update bf16.loss_scale bf16.initial_scale_power bf16.loss_scale_window
         idle | zero_allow_untested_optimizer zero_force_ds_cpu_optimizer steps_per_print wall_clock_breakdown
         idle | memory_breakdown dump_state disable_allgather communication_data_type seq_parallel_communication_data_type
