@@ -52,6 +52,7 @@ private func dispatch(_ arguments: [String]) throws -> Int32 {
     case "eval": return try runEvaluation(rest)
     case "tokenize": return try runTokenize(rest)
     case "preview": return try runPreview(rest)
+    case "plan": return try runPlan(rest)
     case "render": return try runRender(rest)
     case "templates": return try runTemplates(rest)
     case "models": return try runModels(rest)
@@ -80,7 +81,8 @@ private func runExport(_ arguments: [String]) throws -> Int32 {
 
 private func unknownCommand(_ command: String) -> UserError {
     let known = [
-        "train", "export", "chat", "api", "eval", "preview", "tokenize", "render", "templates", "models",
+        "train", "export", "chat", "api", "eval", "preview", "plan", "tokenize", "render", "templates",
+        "models",
         "version",
         "env", "help", "arguments",
     ]

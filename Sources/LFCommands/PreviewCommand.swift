@@ -42,7 +42,7 @@ func runPreview(_ arguments: [String]) throws -> Int32 {
             }
             page = path
         default:
-            try refuseUnknownOption(argument)
+            try refuseUnknownOption(argument, of: "preview", ["--examples", "--json", "--html", "--help"])
             configuration.append(argument)
         }
     }
@@ -67,17 +67,17 @@ func runPreview(_ arguments: [String]) throws -> Int32 {
     return 0
 }
 
-/// Refuses a word that is neither an option of `preview` nor looks like an argument of the configuration.
-private func refuseUnknownOption(_ word: String) throws(UserError) {
+/// Refuses a word that is neither one of a command's options nor looks like an argument of the configuration.
+func refuseUnknownOption(_ word: String, of command: String, _ options: [String]) throws(UserError) {
     guard word.hasPrefix("--") else { return }
     let name = String(word.drop { $0 == "-" }.prefix { $0 != "=" }.map { $0 == "-" ? "_" : $0 })
     let arguments = ArgumentCatalogue.all.map(\.name)
     let positive = name.hasPrefix("no_") ? String(name.dropFirst(3)) : name
     guard !arguments.contains(positive), nearestName(to: name, among: arguments) == nil else { return }
-    let nearest = nearestName(to: word, among: ["--examples", "--json", "--html", "--help"])
+    let nearest = nearestName(to: word, among: options)
     throw UserError(
-        .configuration, "preview has no option \"\(word)\".",
+        .configuration, "\(command) has no option \"\(word)\".",
         remedy: nearest.map { "Did you mean \"\($0)\"?" }
-            ?? "`llamafactory-cli preview --help` lists its options, `llamafactory-cli train --help` a configuration's arguments."
+            ?? "`llamafactory-cli \(command) --help` lists its options, `llamafactory-cli train --help` a configuration's arguments."
     )
 }

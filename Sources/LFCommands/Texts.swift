@@ -14,6 +14,7 @@ let usage = """
       api CONFIG.yaml [key=value …]     serve a model as OpenAI's API; --help says more
       eval CONFIG.yaml [key=value …]    score a model on MMLU, C-Eval or CMMLU; --help says more
       preview CONFIG.yaml               what the configuration learns from, without training; --help says more
+      plan CONFIG.yaml                  what a training will take: tokens, steps, time, memory; --help says more
       tokenize MODEL_DIR                token ids of JSON strings on standard input; --help says more
       render TEMPLATE CONVERSATIONS     what a template makes of conversations, as JSON; --help says more
       templates [WORD …]                the chat templates, with their tool formats and thoughts

@@ -10,7 +10,7 @@ public final class LanguageModel {
     /// All weights in module order; shared ones once.
     public private(set) var parameters: [Parameter]
     /// All linear layers in module order, the head included.
-    public let linears: [(name: String, layer: Linear)]
+    public private(set) var linears: [(name: String, layer: Linear)]
     /// Switches the adapters of all layers.
     public let adapters = AdapterSwitch()
     /// How many blocks, from the first, are computed again in the backward pass instead of being kept.
@@ -21,7 +21,9 @@ public final class LanguageModel {
     /// Up to which length of a sequence its tokens are computed the same whatever that length is.
     package let stableLength: Int
 
-    private let parts: ModelParts
+    private var parts: ModelParts
+    /// The blocks of the whole model, whichever of them passes go through.
+    private let everyBlock: [any Block]
     private var frozenHeadMean: (weight: Tensor, mean: Tensor)?
 
     /// What is kept in float32 where the rest is not.
@@ -63,6 +65,7 @@ public final class LanguageModel {
         self.computeDType = computeDType
         self.device = device
         parts = try config.architecture.build(WeightScope(registry))
+        everyBlock = parts.blocks
         if widening.contains(.logits) { parts.head.widens = true }
         parameters = registry.parameters
         linears = registry.linears
@@ -179,12 +182,25 @@ public final class LanguageModel {
     }
 
     /// What each block keeps while text is generated.
-    package var caches: [LayerCache] { parts.blocks.map(\.cache) }
+    package var caches: [LayerCache] { everyBlock.map(\.cache) }
 
     /// Per block, what the backward pass reads of each token, in bytes.
     package var activationBytesPerToken: [Int] {
         parts.blocks.map { $0.activationsPerToken * computeDType.size }
     }
+
+    // MARK: Rehearsals
+
+    /// Lets go of the weights of all blocks but these, by number: a plan measures few of them. Passes go through these alone from now on.
+    package func keep(blocks kept: [Int]) {
+        let isKept = { (parameter: Parameter?) in parameter?.place.map { kept.contains($0.block) } ?? true }
+        parameters = parameters.filter(isKept)
+        linears = linears.filter { isKept($0.layer.base.parameter) }
+        pass(through: kept)
+    }
+
+    /// Has passes go through these blocks alone, by their numbers in the whole model, ascending.
+    package func pass(through blocks: [Int]) { parts.blocks = blocks.map { everyBlock[$0] } }
 
     // MARK: Head
 

@@ -193,13 +193,18 @@ extension ModelLoader {
     }
 
     /// A model of these shapes without its weights: zeros that take no memory.
-    func outline(_ folder: String, _ modelConfig: ModelConfig) throws -> LanguageModel {
+    ///
+    /// - Parameter plan: What it would compute in; nil where only its shapes count.
+    func outline(
+        _ folder: String, _ modelConfig: ModelConfig, for plan: ComputePlan? = nil
+    ) throws -> LanguageModel {
         let store = config.model.trainFromScratch ? nil : try WeightStore.open(directory: folder)
         let size = newTokens.map { ExtendedVocabulary.size(modelConfig.vocabSize, with: $0) }
         return try LanguageModel(
             size.map { try modelConfig.changing(["vocab_size": .int(Int64($0))]) } ?? modelConfig,
             weights: OutlineWeights(store, location: folder, of: modelConfig),
-            storedDType: nil, computeDType: .float32, on: .cpu)
+            storedDType: nil, computeDType: plan?.dtype ?? .float32, widening: plan?.widening ?? [],
+            on: plan?.device ?? .cpu)
     }
 
     // MARK: Vocabularies

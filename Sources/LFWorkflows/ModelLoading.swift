@@ -30,14 +30,16 @@ struct PreparedModel {
 
 /// Loads models as the configuration asks for them.
 struct ModelLoader {
-    private(set) var config: ResolvedConfig
+    var config: ResolvedConfig
     /// Set where the vocabulary is resized.
     var newTokens: NewTokens?
     /// The run's tokenizer, which adapters with embeddings of their own are compared with.
     var tokenizer: Tokenizer?
     /// The tokens that the template has added to the tokenizer.
     var templateTokens: [(id: Int32, token: AddedToken)] = []
-    let logger = Logger(label: "llamafactory.model")
+    /// Set where a plan rehearses the run: models are drawn, and hold these of the trained one's blocks.
+    var rehearsedBlocks: [Int]?
+    var logger = Logger(label: "llamafactory.model")
 
     /// Fits the configuration to the models' tables of positions.
     ///
@@ -58,6 +60,9 @@ struct ModelLoader {
         warn(of: modelConfig)
         let plan = try ComputePlan(config, model: modelConfig)
         let generator = try Generator(seed: UInt64(bitPattern: Int64(config.training.seed)))
+        if let rehearsedBlocks {
+            return (try rehearsed(folder, modelConfig, rehearsedBlocks, plan), false, plan, generator)
+        }
         let made: (model: LanguageModel, hasNewTokens: Bool)
         if config.model.trainFromScratch {
             logger.info("Training from scratch: weights are drawn, not loaded")
@@ -143,7 +148,7 @@ struct ModelLoader {
         let folder = try localFolder(
             name, key: settings.refModel == nil ? "model_name_or_path" : "ref_model", config.model)
         let model = try frozenModel(folder, plan: plan)
-        for adapter in settings.refModelAdapters {
+        for adapter in settings.refModelAdapters where rehearsedBlocks == nil {
             try merge(adapter, into: model, key: "ref_model_adapters")
         }
         model.settle()
@@ -160,10 +165,13 @@ struct ModelLoader {
         let base = try localFolder(config.model.modelNameOrPath, key: "model_name_or_path", config.model)
         // Another model may have learned the tokens that are new here: its rows stay.
         if folder != base { loader.newTokens?.descriptions = nil }
+        if let rehearsedBlocks {
+            return try loader.rehearsed(folder, configuration(folder), rehearsedBlocks, plan)
+        }
         return try loader.model(configuration(folder), folder: folder, plan: plan, generator: generator).model
     }
 
-    private func configuration(_ folder: String) throws -> ModelConfig {
+    func configuration(_ folder: String) throws -> ModelConfig {
         try scaledPositions(ModelConfig.read(directory: folder), config, logger)
     }
 
@@ -230,12 +238,18 @@ struct ModelLoader {
         }
         var names = config.model.adapterNameOrPath
         let continued = config.training.doTrain && !finetuning.lora.createNewAdapter ? names.popLast() : nil
-        for name in names { try merge(name, into: model, key: "adapter_name_or_path") }
+        if rehearsedBlocks == nil {
+            for name in names { try merge(name, into: model, key: "adapter_name_or_path") }
+        }
         guard config.training.doTrain else { return (TrainableWeights(), nil) }
         logger.info("Fine-tuning method: \(finetuning.lora.usesDoRA ? "DoRA" : "LoRA")")
         if let continued {
             let folder = try localFolder(continued, key: "adapter_name_or_path", config.model)
             let files = try LoRAAdapterFiles(directory: folder)
+            if rehearsedBlocks != nil {
+                let trained = try model.addLoRA(files.config, generator: generator, dtype: plan.trainedDType)
+                return (trained, files.config)
+            }
             warnOfOtherBase(files.config, continued)
             warnOfOtherTokens(files, continued, folder: folder, model: model)
             let trainable = try model.loadLoRA(files, location: folder, dtype: plan.trainedDType)

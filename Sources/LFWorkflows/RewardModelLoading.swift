@@ -18,11 +18,14 @@ extension ModelLoader {
         guard let name = settings.rewardModel else {
             preconditionFailure("the configuration asks for a reward model")
         }
+        if rehearsedBlocks != nil, settings.rewardModelType != .full {
+            return try rehearsedRewards(for: prepared, name)
+        }
         if settings.rewardModelType == .api { return try RewardService(url: name, tokenizer: tokenizer) }
         let folder = try localFolder(name, key: "reward_model", config.model)
         if settings.rewardModelType == .full {
             let model = try frozenModel(folder, plan: prepared.plan)
-            for adapter in settings.rewardModelAdapters {
+            for adapter in settings.rewardModelAdapters where rehearsedBlocks == nil {
                 try merge(adapter, into: model, key: "reward_model_adapters")
             }
             model.settle()
