@@ -2,10 +2,11 @@
 public struct Collator: Sendable {
     /// Whether what sequences of the batch begin with in common is computed once.
     public var sharesPrefixes: Bool
-    /// Of how many tokens a beginning must be to become a segment of its own.
+    /// How many tokens a beginning must have to become a segment of its own.
     ///
     /// Attention works in tiles of 16 rows at least. Behind a shared beginning every block of queries reads one more tile of keys,
-    /// which costs as much for one token as for 16; the tokens that are saved must be worth it.
+    /// which costs as much for one token as for 16. Eight sequences of 128 tokens on a model of 56 million parameters, float32: with
+    /// 1 or 4 tokens shared a step takes 1.5 % longer than with none, with 8 as long, with 16 it takes 5 % less.
     public var leastShared: Int
 
     public init(sharesPrefixes: Bool = true, leastShared: Int = Self.tileRows) {
