@@ -175,6 +175,11 @@ extension RunRehearsal {
         for (index, phases) in try times(rehearsal, typical, recomputes: recomputes).enumerated() {
             readings[index].phases = phases
         }
+        // Holes that freed memory leaves grow over some steps, in proportion to what comes and goes.
+        if let most = readings.map(\.bytes).max(), most > 1, let peak = ProcessMemory.peak {
+            let growth = max(1, Double(peak - held) / most)
+            for index in readings.indices { readings[index].bytes *= growth }
+        }
         return readings
     }
 
