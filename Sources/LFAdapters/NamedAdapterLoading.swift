@@ -7,7 +7,7 @@ import LFTorch
 extension LanguageModel {
     /// The modules that an adapter changes, in the model's order, and whether the model multiplies past it there.
     package func modules(of files: LoRAAdapterFiles) -> [(name: String, isBypassed: Bool)] {
-        modules(for: files.config.targetModules).map { ($0.name, $0.isBypassed) }
+        adaptedModules.filter { files.matrices[$0.name] != nil }.map { ($0.name, $0.isBypassed) }
     }
 
     /// Fails for an adapter that cannot act beside others on one model.
@@ -37,17 +37,17 @@ extension LanguageModel {
     package func addAdapter(_ files: LoRAAdapterFiles, named name: String, location: String) throws {
         try requireNamedFit(files, location: location)
         try withoutGrad { () throws(TorchError) in
-            for module in modules(for: files.config.targetModules) where !module.isBypassed {
-                guard let layer = module.linear, let matrices = files.matrices[module.name] else {
-                    preconditionFailure("checked with the adapter's other tensors")
-                }
+            // That these are the modules that the adapter's settings mean has been checked.
+            for module in adaptedModules where !module.isBypassed {
+                guard let layer = module.linear, let matrices = files.matrices[module.name] else { continue }
                 precondition(
                     layer.adapter == nil || layer.adapter is NamedAdapters, "a trained adapter is there")
                 let adapters = layer.adapter as? NamedAdapters ?? NamedAdapters(control: self.adapters)
                 adapters.add(
                     name,
                     try NamedAdapters.Update(
-                        a: matrices.a.to(device), b: matrices.b.to(device), scale: files.config.scaling,
+                        a: matrices.a.to(device), b: matrices.b.to(device),
+                        scale: files.config.scaling(of: module.name),
                         magnitude: matrices.magnitude?.to(device), of: layer.base, in: computeDType))
                 layer.adapter = adapters
             }

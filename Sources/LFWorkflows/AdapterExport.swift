@@ -42,11 +42,17 @@ struct AdapterExport {
                 "\(bypassed.count) routers' adapters, \(first.name)'s for one, are left out: the model multiplies past them."
             )
         }
+        let alpha = files.config.scaling * Double(files.config.r)
+        var matrices: [GGUFAdapter.Matrices] = []
+        for module in modules where !module.isBypassed {
+            guard let pair = files.matrices[module.name] else { continue }
+            // llama.cpp knows one α for all modules.
+            let own = files.config.scaling(of: module.name) * Double(files.config.rank(of: module.name))
+            matrices.append(Self.matrices(pair, of: module.name, factor: own / alpha))
+        }
         adapter = try GGUFAdapter(
-            config: modelConfig.json, configPath: folder + "/config.json",
-            matrices: modules.filter { !$0.isBypassed }.compactMap { module in
-                files.matrices[module.name].map { Self.matrices($0, of: module.name) }
-            }, alpha: files.config.scaling * Double(files.config.r), sharesHead: modelConfig.tiesEmbeddings,
+            config: modelConfig.json, configPath: folder + "/config.json", matrices: matrices, alpha: alpha,
+            sharesHead: modelConfig.tiesEmbeddings,
             format: format, name: URL(fileURLWithPath: location).lastPathComponent)
     }
 
@@ -65,11 +71,16 @@ struct AdapterExport {
         }
     }
 
-    private static func matrices(_ matrices: LoRAMatrices, of module: String) -> GGUFAdapter.Matrices {
-        func source(_ part: String, _ tensor: Tensor, _ shape: [Int], turned: Bool = false) -> SourceTensor {
+    /// - Parameter factor: Multiplies B.
+    private static func matrices(
+        _ matrices: LoRAMatrices, of module: String, factor: Double
+    ) -> GGUFAdapter.Matrices {
+        func source(
+            _ part: String, _ tensor: Tensor, _ shape: [Int], turned: Bool = false, factor: Double = 1
+        ) -> SourceTensor {
             SourceTensor(name: "\(module).\(part)", shape: shape) {
                 let rows = try (turned ? tensor.transposed() : tensor).contiguous()
-                return { range in try rows.slice(range).to(.float32).floats() }
+                return { range in try (rows.slice(range).to(.float32) * factor).floats() }
             }
         }
         let (a, b) = (matrices.a, matrices.b)
@@ -77,7 +88,7 @@ struct AdapterExport {
         return GGUFAdapter.Matrices(
             module: module,
             a: source("lora_A", a, isTable ? a.shape.reversed() : a.shape, turned: isTable),
-            b: source("lora_B", b, b.shape))
+            b: source("lora_B", b, b.shape, factor: factor))
     }
 
     /// - Parameter directory: An existing folder.
