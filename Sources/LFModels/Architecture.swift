@@ -58,12 +58,13 @@ extension Architecture {
 enum ArchitectureRegistry {
     static let all: [any Architecture.Type] = [
         Bloom.self, Cohere.self, Cohere2.self, DeepSeekV2.self, DeepSeekV3.self, Dots1.self, Ernie.self,
-        ErnieMoe.self, Exaone4.self, Falcon.self, Gemma.self, Gemma2.self, Gemma3.self, GLM.self, GLM4.self,
-        GLM4Moe.self, GLM4MoeLite.self, GPT2.self, GPTNeoX.self, GPTOss.self, Granite.self, GraniteMoe.self,
-        Hunyuan.self, HunyuanMoe.self, InternLM2.self, InternLM3.self, LFM2.self, Llama.self, MiMo.self,
-        MiniCPM.self, MiniMaxM2.self, Mistral.self, Mixtral.self, Nemotron.self, Olmo.self, Olmo2.self,
-        Olmoe.self, OPT.self, Phi.self, Phi3.self, Qwen2.self, Qwen2Moe.self, Qwen3.self, Qwen3Moe.self,
-        Qwen3Next.self, SeedOss.self, SmolLM3.self, StableLM.self, StarCoder2.self,
+        ErnieMoe.self, Exaone.self, Exaone4.self, Falcon.self, Gemma.self, Gemma2.self, Gemma3.self,
+        GLM.self, GLM4.self, GLM4Moe.self, GLM4MoeLite.self, GPT2.self, GPTNeoX.self, GPTOss.self,
+        Granite.self, GraniteMoe.self, Hunyuan.self, HunyuanMoe.self, InternLM2.self, InternLM3.self,
+        LFM2.self, Llama.self, MiMo.self, MiniCPM.self, MiniMaxM2.self, Mistral.self, Mixtral.self,
+        Nemotron.self, Olmo.self, Olmo2.self, Olmoe.self, OPT.self, Phi.self, Phi3.self, Qwen2.self,
+        Qwen2Moe.self, Qwen3.self, Qwen3Moe.self, Qwen3Next.self, SeedOss.self, SmolLM3.self, StableLM.self,
+        StarCoder2.self,
     ]
 
     static let modelTypes = all.flatMap { $0.modelTypes }

@@ -23,34 +23,57 @@ SHARED = (
 ).split()
 
 
+INTERNLM2 = {
+    "model.embed_tokens": "model.tok_embeddings",
+    "lm_head": "output",
+    "self_attn.o_proj": "attention.wo",
+    "mlp.gate_proj": "feed_forward.w1",
+    "mlp.up_proj": "feed_forward.w3",
+    "mlp.down_proj": "feed_forward.w2",
+    "input_layernorm": "attention_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+EXAONE = {
+    "model.embed_tokens": "transformer.wte",
+    "model.layers": "transformer.h",
+    "model.norm": "transformer.ln_f",
+    "self_attn.o_proj": "attn.attention.out_proj",
+    "self_attn": "attn.attention",
+    "mlp.gate_proj": "mlp.c_fc_0",
+    "mlp.up_proj": "mlp.c_fc_1",
+    "mlp.down_proj": "mlp.c_proj",
+    "input_layernorm": "ln_1",
+    "post_attention_layernorm": "ln_2",
+}
+
+
+def renamed(tensors, names):
+    result = {}
+    for name, tensor in tensors.items():
+        for old, new in names.items():
+            name = name.replace(old, new)
+        result[name] = tensor
+    return result
+
+
 def internlm2(published, tensors):
     """Llama's matrices of queries, keys and values become one: for each key-value head its queries, its key, its value."""
-    names = {
-        "model.embed_tokens": "model.tok_embeddings",
-        "lm_head": "output",
-        "self_attn.o_proj": "attention.wo",
-        "mlp.gate_proj": "feed_forward.w1",
-        "mlp.up_proj": "feed_forward.w3",
-        "mlp.down_proj": "feed_forward.w2",
-        "input_layernorm": "attention_norm",
-        "post_attention_layernorm": "ffn_norm",
-    }
     heads, shared = published["num_attention_heads"], published["num_key_value_heads"]
-    renamed = {}
+    fused = {}
     for name, tensor in tensors.items():
-        if ".k_proj." in name or ".v_proj." in name:
-            continue
         if ".q_proj." in name:
             parts = [
                 tensors[name.replace("q_proj", part)].unflatten(0, (shared, count, -1))
                 for part, count in (("q_proj", heads // shared), ("k_proj", 1), ("v_proj", 1))
             ]
-            renamed[name.replace("self_attn.q_proj", "attention.wqkv")] = torch.cat(parts, dim=1).flatten(0, 2)
-        else:
-            for old, new in names.items():
-                name = name.replace(old, new)
-            renamed[name] = tensor
-    return renamed
+            fused[name.replace("self_attn.q_proj", "attention.wqkv")] = torch.cat(parts, dim=1).flatten(0, 2)
+        elif ".k_proj." not in name and ".v_proj." not in name:
+            fused[name] = tensor
+    return renamed(fused, INTERNLM2)
+
+
+def exaone(published, tensors):
+    return renamed(tensors, EXAONE)
 
 
 def plain(published, tensors):
@@ -61,6 +84,14 @@ def mimo(published, tensors):
     """A published file also holds a layer that guesses at a token further on, which nothing reads."""
     further = torch.ones(published["hidden_size"], 2 * published["hidden_size"])
     return {**tensors, "model.mtp_layers.0.input_proj.weight": further}
+
+
+def exaone_settings(published):
+    return {
+        "num_hidden_layers": published["num_layers"],
+        "hidden_act": published["activation_function"],
+        "rms_norm_eps": published["layer_norm_epsilon"],
+    }
 
 
 def minicpm_settings(published):
@@ -74,6 +105,7 @@ def minicpm_settings(published):
 
 # By model_type: the family that computes the same, its settings besides the shared ones, and how its tensors are renamed.
 FAMILIES = {
+    "exaone": ("llama", exaone_settings, exaone),
     "internlm2": ("llama", lambda published: {"attention_bias": published["bias"]}, internlm2),
     # Biases on queries, keys and values alone, as Qwen 2 has them.
     "internlm3": ("qwen2", lambda published: {}, plain),
@@ -106,7 +138,7 @@ def main():
     linear = {
         re.sub(r"\.weight$", "", name).split(".")[-1]
         for name, grad in grads.items()
-        if grad.ndim == 2 and not re.search("embed|lm_head|^output", name)
+        if grad.ndim == 2 and not re.search("embed|wte|lm_head|^output", name)
     }
     write(options.folder, published, expected, grads, tensors, linear)
 
