@@ -5,7 +5,9 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/GeneratorForPrivateuseone.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <cstdlib>
 #include <malloc.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -65,6 +67,40 @@ using namespace lf;
 const char *lf_last_error(void) { return last_error.c_str(); }
 lf_status lf_fail_with(lf_status status, const char *message) { return fail(status, message); }
 const char *lf_version(void) { return TORCH_VERSION; }
+
+namespace {
+
+/// Tensors' memory from plain malloc, aligned by hand. glibc before 2.38 cannot fill the hole of a freed aligned block with another of the same size, since
+/// it looks for the alignment's slack beside it: a process whose large gradients come and go would grow for a dozen steps.
+struct FittingAllocator final : at::Allocator {
+    static constexpr size_t alignment = 64;
+
+    at::DataPtr allocate(size_t size) override {
+        auto device = at::Device(at::kCPU);
+        if (size == 0) return {nullptr, nullptr, release, device};
+        // The block's own beginning stands before the aligned part.
+        size_t slack = alignment + sizeof(void *);
+        void *block = size < SIZE_MAX - slack ? std::malloc(size + slack) : nullptr;
+        TORCH_CHECK(block, "can't allocate memory: you tried to allocate ", size, " bytes.");
+        auto address = (reinterpret_cast<uintptr_t>(block) + slack) / alignment * alignment;
+        auto *data = reinterpret_cast<void **>(address);
+        data[-1] = block;
+        return {data, data, release, device};
+    }
+    at::DeleterFnPtr raw_deleter() const override { return release; }
+    void copy_data(void *to, const void *from, size_t count) const override { default_copy_data(to, from, count); }
+
+    static void release(void *data) {
+        if (data) std::free(static_cast<void **>(data)[-1]);
+    }
+};
+
+}  // namespace
+
+void lf_refill_freed_memory(void) {
+    static FittingAllocator allocator;
+    c10::SetCPUAllocator(&allocator, /*priority=*/1);
+}
 
 void lf_keep_freed_memory(void) {
     mallopt(M_MMAP_THRESHOLD, 1 << 30);

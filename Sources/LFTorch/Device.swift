@@ -33,6 +33,9 @@ public enum TorchRuntime {
 
     /// Lets freed tensors' pages stay with the process; see `lf_keep_freed_memory`.
     public static func keepFreedMemory() { lf_keep_freed_memory() }
+    /// Lets a freed tensor's memory take another of its size; see `lf_refill_freed_memory`. Not together with `preferHugePages`, which is
+    /// a setting of the allocator that this one replaces.
+    public static func refillFreedMemory() { lf_refill_freed_memory() }
     /// Lays large tensors on huge pages; see `lf_prefer_huge_pages`. A model that answers reads all its weights for every token, and
     /// reads them faster so. Training gains nothing, and its tensors of many sizes would take more memory.
     public static func preferHugePages() { lf_prefer_huge_pages() }

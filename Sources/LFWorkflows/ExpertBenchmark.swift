@@ -16,6 +16,7 @@ public func expertBenchmark(
     hidden: Int, inner: Int, experts: Int, chosen: Int, tokensPerExpert: Int, rounds: Int, threads: Int
 ) throws -> JSONValue {
     TorchRuntime.keepFreedMemory()
+    TorchRuntime.refillFreedMemory()
     TorchRuntime.setThreads(threads)
     let chosen = min(chosen, experts)
     let tokens = max(1, experts * tokensPerExpert / chosen)

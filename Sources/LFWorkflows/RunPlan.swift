@@ -64,6 +64,7 @@ public struct RunPlan: Sendable {
                 remedy: "Set do_train: true.")
         }
         TorchRuntime.keepFreedMemory()
+        TorchRuntime.refillFreedMemory()
         Self.shareThreads(config.training)
         let collector = WarningCollector()
         var loader = ModelLoader(config: config)

@@ -141,6 +141,7 @@ private struct TrainingRun {
 
     mutating func run() throws -> TrainingResult {
         TorchRuntime.keepFreedMemory()
+        TorchRuntime.refillFreedMemory()
         processes.shareThreads(config.training.threads)
         var loader = ModelLoader(config: config)
         let setup = try processes.inTurn("model") { try checkedSetup(&loader) }

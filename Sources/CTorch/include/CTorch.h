@@ -37,6 +37,8 @@ lf_status lf_fail_with(lf_status status, const char *message);
 const char *lf_version(void);
 /// Keeps freed memory in the process: glibc would unmap large tensors and fault them in again at every step.
 void lf_keep_freed_memory(void);
+/// Lets a freed tensor's memory take another of its size, which glibc's aligned blocks do not.
+void lf_refill_freed_memory(void);
 /// Asks the system for huge pages where large tensors lie, unless the user's environment says otherwise.
 /// Has an effect only before the first tensor: libtorch reads THP_MEM_ALLOC_ENABLE once.
 void lf_prefer_huge_pages(void);
