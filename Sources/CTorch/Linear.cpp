@@ -1,6 +1,7 @@
 // Matrix products: which library multiplies, and the linear layers with and without a low-rank adapter.
 #include "Internal.hpp"
 #include "LowRank.hpp"
+#include "Profile.hpp"
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -85,6 +86,12 @@ bool writes_in_place() {
     return value;
 }
 
+/// `result = beta · result + x·wᵀ`.
+void multiply_in_place(const at::Tensor &x, const at::Tensor &w, const at::Tensor &result, float beta) {
+    count_operations(2.0 * double(x.numel()) * double(w.size(0)));
+    at::native::mkldnn_matmul(x, w.t(), result, beta, 1);
+}
+
 }  // namespace
 
 at::Tensor product(const at::Tensor &x, const at::Tensor &w) {
@@ -92,7 +99,7 @@ at::Tensor product(const at::Tensor &x, const at::Tensor &w) {
     if (x.is_contiguous() || !writes_in_place()) return plain_product().call(x, w, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
     // The other one would turn an operand whose columns lie in one piece first.
     auto result = at::empty({x.size(0), w.size(0)}, x.options());
-    at::native::mkldnn_matmul(x, w.t(), result, 0, 1);
+    multiply_in_place(x, w, result, 0);
     return result;
 }
 
@@ -105,7 +112,7 @@ at::Tensor product_plus(const at::Tensor &x, const at::Tensor &w, const at::Tens
 at::Tensor product_plus(const at::Tensor &x, const at::Tensor &w, at::Tensor &&addend) {
     if (!goes_to_onednn(x, w)) return addend.addmm_(x, w.t());
     if (!addend.is_contiguous() || addend.scalar_type() != at::kFloat || !writes_in_place()) return product_plus(x, w, std::as_const(addend));
-    at::native::mkldnn_matmul(x, w.t(), addend, 1, 1);
+    multiply_in_place(x, w, addend, 1);
     return std::move(addend);
 }
 

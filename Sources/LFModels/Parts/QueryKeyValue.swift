@@ -68,7 +68,8 @@ package final class QueryKeyValue {
         switch source {
         case .separate(let query, let key, let value, let isGated):
             let own = try pass.read(x)
-            let all = try own.dim(0) == tokens
+            let all =
+                try own.dim(0) == tokens
                 ? Linear.outputs(of: [query, key, value], x)
                 : [query(own)] + Linear.outputs(of: [key, value], x)
             var q = try all[0].reshaped([own.dim(0), heads, isGated ? 2 * dim : dim])
