@@ -54,7 +54,7 @@ public final class DeviceStream {
         }
     }
 
-    /// One of each kind of targets: `targetRows` or `targetIDs`, `[N]`, give `[M]`, of which a head computes scores.
+    /// Keeps one target of each kind, so that a head scores it once: `targetRows` or `targetIDs`, `[N]`, become `[M]`.
     package func distinct(_ perTarget: Tensor) throws(TorchError) -> Tensor {
         guard let sharedScores else { return perTarget }
         return try perTarget.selecting(sharedScores.targets)

@@ -41,7 +41,7 @@ extension RunRehearsal {
 
     /// Measures, and reckons what whole steps of the run will take.
     ///
-    /// - Throws: `Impossible` where even few blocks do not fit into what is free, or there is no batch.
+    /// - Throws: `Impossible` if the free memory does not hold a few blocks, or if the data fill no batch.
     func measured(_ steps: TrainingPlan) throws -> RunCost {
         guard let typical = batches.typical, let largest = batches.largest else {
             throw Impossible(reason: "no batch has a token to learn")
