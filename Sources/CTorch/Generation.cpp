@@ -1,8 +1,7 @@
-// Decoding: keys and values in blocks that never move, attention of single tokens over them, and products of few rows.
+// Decoding: keys and values in blocks that never move, and attention of single tokens over them.
 #include "Attention.hpp"
 #include "Lanes.hpp"
 #include "Parallel.hpp"
-#include "Profile.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -193,113 +192,7 @@ void explicit_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &laye
     }
 }
 
-// --- products of few rows: bound by reading the weights, each of which is read once
-//
-// Memory is read fastest in the order of its addresses: the processor fetches ahead along one line of them, not along four in one
-// page. One or two rows take the weights row by row. More rows need several weight rows at once, or x would be read too often; the
-// next ones are fetched meanwhile: in the order of their addresses where up to four rows are bound by reading and a weight row is
-// short, in step with the present ones where more rows are bound by counting. Each sum is formed in the same order in all cases.
-
-enum class Fetch { none, in_order, in_step };
-
-/// `columns` rows of W against `rows` rows of x.
-template <typename scalar, int rows, int columns, Fetch fetch>
-LF_INLINE void product_tile(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t width, int64_t outputs) {
-#pragma clang fp reassociate(on) contract(fast)
-    lanes sums[rows][columns] = {};
-    const char *next = reinterpret_cast<const char *>(w + columns * width);
-    int64_t k = 0;
-    for (; k + lane_count <= width; k += lane_count) {
-        if (fetch == Fetch::in_order) {
-            for (size_t line = 0; line < columns * lane_count * sizeof(scalar); line += 64) __builtin_prefetch(next + line);
-            next += columns * lane_count * sizeof(scalar);
-        }
-        lanes inputs[rows], weights;
-        for (int m = 0; m < rows; ++m) load(x + m * width + k, inputs[m]);
-        for (int n = 0; n < columns; ++n) {
-            load(w + n * width + k, weights);
-            if (fetch == Fetch::in_step) __builtin_prefetch(w + (n + columns) * width + k);
-            for (int m = 0; m < rows; ++m) sums[m][n] += inputs[m] * weights;
-        }
-    }
-    for (int m = 0; m < rows; ++m)
-        for (int n = 0; n < columns; ++n) {
-            float sum = 0;
-            for (int i = 0; i < lane_count; ++i) sum += sums[m][n][i];
-            for (int64_t i = k; i < width; ++i) sum += float(x[m * width + i]) * float(w[n * width + i]);
-            y[m * outputs + n] = scalar(bias ? sum + float(bias[n]) : sum);
-        }
-}
-
-template <typename scalar, int columns, Fetch fetch>
-LF_INLINE void product_columns(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t rows, int64_t width, int64_t outputs) {
-    // The first tile reads the weights from memory.
-    int64_t m = 4;
-    switch (rows) {
-        case 1: return product_tile<scalar, 1, columns, fetch>(x, w, bias, y, width, outputs);
-        case 2: return product_tile<scalar, 2, columns, fetch>(x, w, bias, y, width, outputs);
-        case 3: return product_tile<scalar, 3, columns, fetch>(x, w, bias, y, width, outputs);
-        default: product_tile<scalar, 4, columns, fetch>(x, w, bias, y, width, outputs);
-    }
-    for (; m + 4 <= rows; m += 4) product_tile<scalar, 4, columns, Fetch::none>(x + m * width, w, bias, y + m * outputs, width, outputs);
-    switch (rows - m) {
-        case 3: return product_tile<scalar, 3, columns, Fetch::none>(x + m * width, w, bias, y + m * outputs, width, outputs);
-        case 2: return product_tile<scalar, 2, columns, Fetch::none>(x + m * width, w, bias, y + m * outputs, width, outputs);
-        case 1: return product_tile<scalar, 1, columns, Fetch::none>(x + m * width, w, bias, y + m * outputs, width, outputs);
-    }
-}
-
-template <typename scalar>
-LF_INLINE void few_rows(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t rows, int64_t width, int64_t outputs, int64_t begin,
-                        int64_t end) {
-    constexpr int64_t tile = 4, short_run = 24576, cached_inputs = 8192;  // bytes
-    int64_t n = begin, inputs = rows * width * sizeof(scalar);
-    bool row_by_row = rows == 1 || (rows == 2 && inputs <= cached_inputs);
-    bool are_short = tile * width * int64_t(sizeof(scalar)) <= short_run;
-    for (; !row_by_row && n + tile <= end; n += tile) {
-        const scalar *addends = bias ? bias + n : nullptr;
-        if (rows > 4) product_columns<scalar, tile, Fetch::in_step>(x, w + n * width, addends, y + n, rows, width, outputs);
-        else if (are_short) product_columns<scalar, tile, Fetch::in_order>(x, w + n * width, addends, y + n, rows, width, outputs);
-        else product_columns<scalar, tile, Fetch::none>(x, w + n * width, addends, y + n, rows, width, outputs);
-    }
-    for (; n < end; ++n) product_columns<scalar, 1, Fetch::none>(x, w + n * width, bias ? bias + n : nullptr, y + n, rows, width, outputs);
-}
-
-#define LF_FEW_ROWS_KERNEL(name, scalar)                                                                                                     \
-    LF_SIMD void few_rows_##name(const scalar *x, const scalar *w, const scalar *bias, scalar *y, int64_t rows, int64_t width, int64_t outputs, \
-                                 int64_t begin, int64_t end) {                                                                               \
-        few_rows<scalar>(x, w, bias, y, rows, width, outputs, begin, end);                                                                   \
-    }
-LF_FEW_ROWS_KERNEL(f32, float)
-LF_FEW_ROWS_KERNEL(bf16, c10::BFloat16)
-
 }  // namespace
-
-bool has_few_rows(const at::Tensor &x, const at::Tensor &w) {
-    if (!x.is_cpu() || x.scalar_type() != w.scalar_type() || !x.is_contiguous() || !w.is_contiguous()) return false;
-    int64_t limit = x.scalar_type() == at::kFloat ? 16 : x.scalar_type() == at::kBFloat16 ? 8 : 0;
-    return x.size(0) > 0 && x.size(0) <= limit;
-}
-
-at::Tensor product_of_few_rows(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
-    int64_t rows = x.size(0), width = x.size(1), outputs = w.size(0);
-    count_operations(2.0 * double(rows) * double(width) * double(outputs));
-    auto y = at::empty({rows, outputs}, x.options());
-    at::Tensor addend;
-    if (bias) addend = bias->to(x.scalar_type()).contiguous();
-    auto run = [&](auto kernel, auto zero) {
-        using scalar = decltype(zero);
-        const scalar *bias_data = bias ? elements<scalar>(addend) : nullptr;
-        int64_t grain = std::max<int64_t>(16, 16384 / std::max<int64_t>(1, width));
-        parallel_for(outputs, grain, [&](int64_t begin, int64_t end) {
-            kernel(elements<scalar>(x), elements<scalar>(w), bias_data, mutable_elements<scalar>(y), rows, width, outputs, begin, end);
-        });
-    };
-    if (x.scalar_type() == at::kFloat) run(few_rows_f32, 0.0f);
-    else run(few_rows_bf16, c10::BFloat16());
-    return y;
-}
-
 }  // namespace lf
 
 using namespace lf;
