@@ -65,8 +65,10 @@ package struct GGUFTokenizer {
     // MARK: Kinds
 
     private func byteLevel() throws(UserError) -> JSONValue {
-        let name = value("pre")?.string ?? "default"
-        guard let steps = PreTokenizerName.steps(of: name) else {
+        guard let name = value("pre")?.string, name != "default" else {
+            throw unreadable("does not say how its tokenizer cuts text into words (tokenizer.ggml.pre).")
+        }
+        guard let cutting = WordCutting.named(name) else {
             throw unreadable(
                 "cuts text into words as \"\(name)\" does (tokenizer.ggml.pre), which is not read.")
         }
@@ -83,8 +85,8 @@ package struct GGUFTokenizer {
         ]
         return [
             "version": "1.0", "truncation": .null, "padding": .null, "added_tokens": .array(added()),
-            "normalizer": steps.normalizer, "pre_tokenizer": steps.preTokenizer,
-            "post_processor": ends(default: steps.beginsTexts).map {
+            "normalizer": cutting.normalizer, "pre_tokenizer": cutting.preTokenizer,
+            "post_processor": ends(default: cutting.beginsTexts).map {
                 ["type": "Sequence", "processors": [byteLevel, $0]]
             } ?? byteLevel,
             "decoder": [
@@ -93,7 +95,7 @@ package struct GGUFTokenizer {
             "model": [
                 "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
                 "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
-                "ignore_merges": .bool(steps.ignoresMerges), "vocab": .object(vocabulary()),
+                "ignore_merges": .bool(cutting.ignoresMerges), "vocab": .object(vocabulary()),
                 "merges": .array(merges),
             ],
         ]
@@ -214,41 +216,5 @@ package struct GGUFTokenizer {
             config["chat_template"] = template
         }
         return .object(config)
-    }
-}
-
-extension PreTokenizerName {
-    /// How text is normalized and cut into words under a name, as tokenizer.json says it, and whether the beginning-of-text token comes first
-    /// where the file does not say (llama.cpp `llama-vocab.cpp`); nil for names that are not read.
-    static func steps(
-        of name: String
-    ) -> (normalizer: JSONValue, preTokenizer: JSONValue, ignoresMerges: Bool, beginsTexts: Bool)? {
-        func byteLevel(_ cutsWords: Bool) -> JSONValue {
-            [
-                "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
-                "use_regex": .bool(cutsWords),
-            ]
-        }
-        func split(_ pattern: String) -> JSONValue {
-            [
-                "type": "Sequence",
-                "pretokenizers": [
-                    [
-                        "type": "Split", "pattern": ["Regex": .string(pattern)], "behavior": "Isolated",
-                        "invert": false,
-                    ], byteLevel(false),
-                ],
-            ]
-        }
-        switch name {
-        case "gpt-2", "phi-2", "olmo": return (.null, byteLevel(true), false, false)
-        case "smollm", "starcoder", "refact", "command-r":
-            let digits: JSONValue = ["type": "Digits", "individual_digits": true]
-            return (.null, ["type": "Sequence", "pretokenizers": [digits, byteLevel(true)]], false, false)
-        case "llama-bpe", "llama3", "llama-v3", "falcon3": return (.null, split(threeDigits), true, true)
-        case "dbrx": return (.null, split(threeDigits), false, false)
-        case "qwen2", "deepseek-r1-qwen": return (["type": "NFC"], split(oneDigit), false, false)
-        default: return nil
-        }
     }
 }

@@ -20,39 +20,29 @@ package enum PreTokenizerName {
         return names[digest.joined()]
     }
 
-    /// The name of a published tokenizer that cuts text as this one does, which has other tokens.
+    /// The name of a published tokenizer that cuts text as this one does, which has other tokens; nil where there is none.
+    ///
+    /// Of several the one that normalizes and merges alike comes first.
     ///
     /// - Parameter file: The content of tokenizer.json.
     package static func derived(from file: JSONValue) -> String? {
-        var steps: [String] = []
+        var steps: [WordCut] = []
         for step in JSONValue.steps(of: file["pre_tokenizer"]) {
-            switch step["type"]?.string {
-            case "ByteLevel": if step["use_regex"]?.bool != false { steps.append("words") }
-            case "Digits": steps.append(step["individual_digits"]?.bool == true ? "digit" : "digits")
-            case "Split":
-                // What is not matched is left out, or nothing is.
-                let isInverted = step["invert"]?.bool == true
-                guard step["behavior"]?.string == (isInverted ? "Removed" : "Isolated"),
-                    let pattern = step["pattern"]?["Regex"]?.string
-                else { return nil }
-                steps.append(pattern)
-            default: return nil
-            }
+            guard let cut = WordCut(step) else { return nil }
+            steps.append(cut)
         }
+        let alike = WordCutting.all.filter { $0.steps == steps }
         let isWhole = file["model"]?["ignore_merges"]?.bool == true
-        switch steps {
-        case ["words"]: return "gpt-2"
-        case ["digit", "words"]: return "smollm"
-        case [threeDigits]: return isWhole ? "llama-bpe" : "dbrx"
-        case [oneDigit]: return "qwen2"
-        default: return nil
-        }
+        let composes = JSONValue.steps(of: file["normalizer"]).contains { $0["type"]?.string == "NFC" }
+        // No model's name is known as widely as Qwen's, and llama.cpp normalizes nothing.
+        let isQwen = alike.contains { $0.names.contains("qwen2") }
+        let merging = alike.filter { $0.ignoresMerges == isWhole }
+        let same = merging.first { !isQwen && $0.composes == composes }
+        return (same ?? merging.first ?? alike.first)?.names.first
     }
 
-    static let threeDigits =
-        #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-    static let oneDigit =
-        #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+    /// Whether llama.cpp takes words that are tokens whole under a name; nil for a name that is not read.
+    static func ignoresMerges(_ name: String) -> Bool? { WordCutting.named(name)?.ignoresMerges }
 
     /// Digests of published tokenizers' ids, and llama.cpp's names.
     private static let names: [String: String] = {

@@ -79,6 +79,14 @@ package struct TokenizerMetadata {
             warnings.append(
                 "llama.cpp puts no space in front of a text, as this tokenizer does: write it into prompts.")
         }
+        let isWhole = model["ignore_merges"]?.bool == true
+        if known == nil, let whole = PreTokenizerName.ignoresMerges(name), whole != isWhole {
+            warnings.append(
+                whole
+                    ? "llama.cpp takes a word that is a token whole, this tokenizer merges it: rare words may become other tokens."
+                    : "llama.cpp merges a word that is a token, this tokenizer takes it whole: rare words may become other tokens."
+            )
+        }
         add("model", .string("gpt2"))
         add("pre", .string(name))
         addTokens(count) { _ in nil }

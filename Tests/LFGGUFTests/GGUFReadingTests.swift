@@ -428,9 +428,15 @@ import Testing
             ),
             (
                 [
-                    ("tokenizer.ggml.model", .string("gpt2")), ("tokenizer.ggml.pre", .string("tekken")),
+                    ("tokenizer.ggml.model", .string("gpt2")), ("tokenizer.ggml.pre", .string("viking")),
                     ("tokenizer.ggml.tokens", .strings(["a"])),
-                ], "as \"tekken\" does"
+                ], "as \"viking\" does"
+            ),
+            (
+                [
+                    ("tokenizer.ggml.model", .string("gpt2")),
+                    ("tokenizer.ggml.tokens", .strings(["a"])),
+                ], "does not say how its tokenizer cuts text"
             ),
         ]
         for (metadata, words) in cases {

@@ -126,6 +126,22 @@ import Testing
             with: #""behavior": "\#(behavior)", "invert": \#(isInverted)"#)
     }
 
+    /// llama.cpp normalizes nothing, but who reads the file again does.
+    @Test func normalizersTellNamesApart() throws {
+        func name(_ normalizer: String, _ preTokenizer: String, ignoresMerges: Bool = false) throws -> String?
+        {
+            let text =
+                #"{"normalizer": \#(normalizer), "pre_tokenizer": \#(preTokenizer), "model": {"ignore_merges": \#(ignoresMerges)}}"#
+            return PreTokenizerName.derived(from: try JSONValue.parse(text, source: "tokenizer.json"))
+        }
+        let bytes = #"{"type": "ByteLevel"}"#
+        #expect(try name(#"{"type": "NFC"}"#, bytes) == "olmo")
+        #expect(try name(#"{"type": "Sequence", "normalizers": []}"#, bytes) == "gpt-2")
+        // Nobody else merges so: the nearest name is taken.
+        #expect(try name("null", bytes, ignoresMerges: true) == "gpt-2")
+        #expect(try name("null", #"{"type": "Punctuation", "behavior": "Isolated"}"#) == nil)
+    }
+
     /// A made-up list of ids has no name.
     @Test func unknownIDsHaveNoName() {
         #expect(PreTokenizerName.published(for: [1, 2, 3]) == nil)
