@@ -97,7 +97,7 @@ public final class LanguageModel {
         measuresUnread: Bool = false
     ) throws(TorchError) -> Output {
         let pass = Pass(stream, computeDType: computeDType, cached: cached)
-        var x = try parts.embedding(stream, noise: noise)
+        var x = try parts.embedding(stream, noise: noise, computeDType: computeDType)
         // Sums over many blocks leave float16's range.
         if x.dtype == .float16 { x = try x.to(.float32) }
         var routerLogits: [Tensor] = []

@@ -100,6 +100,32 @@ import Testing
         #expect(try workplace.json("narrow/config.json")["dtype"] == "float16")
     }
 
+    /// Files of fewer bits widen without loss, embeddings that are scaled before the first norm too.
+    @Test(
+        arguments: ["tiny_llama", "tiny_gemma2", "fam_granite", "fam_mixtral", "fam_phi3"],
+        ["bfloat16", "float16"])
+    func narrowModelsWiden(_ name: String, _ dtype: String) throws {
+        let workplace = try Workplace()
+        let model = "\(Workplace.fixtures)/models/\(name)"
+        let plain: [String: String?] = ["adapter_name_or_path": nil, "template": "default"]
+        try export(
+            plain.with(["model_name_or_path": model, "infer_dtype": dtype, "export_dir": "half"]),
+            in: workplace)
+        try export(
+            plain.with(["model_name_or_path": "half", "infer_dtype": "float32", "export_gguf": "f16"]),
+            in: workplace)
+        let half = try workplace.tensors("half/model.safetensors")
+        for (name, data) in try workplace.tensors("merged/model.safetensors") {
+            let bits = try #require(half[name]).withUnsafeBytes { bytes in
+                (0..<bytes.count / 2).map { bytes.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self) }
+            }
+            let expected = bits.map {
+                dtype == "bfloat16" ? Float(bitPattern: UInt32($0) << 16) : Float(Float16(bitPattern: $0))
+            }
+            #expect(floats(data) == expected, "\(name)")
+        }
+    }
+
     @Test func aTrainedModelIsExportedWithoutAdapters() throws {
         let workplace = try Workplace()
         let training = shortRun.with(["finetuning_type": "freeze", "freeze_trainable_layers": "1"])

@@ -50,10 +50,15 @@ package final class TokenEmbedding {
         self.projection = projection
     }
 
-    /// - Parameter noise: Added to the tokens' rows.
+    /// - Parameters:
+    ///   - noise: Added to the tokens' rows.
+    ///   - computeDType: What products run in: rows that files hold in fewer bits widen to float32 before anything rounds them again.
     /// - Returns: `[T', hidden]`.
-    func callAsFunction(_ stream: DeviceStream, noise: EmbeddingNoise?) throws(TorchError) -> Tensor {
+    func callAsFunction(
+        _ stream: DeviceStream, noise: EmbeddingNoise?, computeDType: DType
+    ) throws(TorchError) -> Tensor {
         var x = try table(stream.inputIDs)
+        if computeDType == .float32, x.dtype == .bfloat16 || x.dtype == .float16 { x = try x.to(.float32) }
         func scaled() throws(TorchError) -> Tensor {
             scale == 1 ? x : try x * Tensor.scalar(scale, x.dtype).item()
         }
