@@ -169,6 +169,15 @@ let package = Package(
         .target(
             name: "LFTestSupport", dependencies: ["LFJSON", crypto], path: "Tests/LFTestSupport",
             swiftSettings: swiftSettings),
+        // A device of libtorch's that is not the CPU, for tests alone.
+        .target(
+            name: "CStandIn", path: "Tests/CStandIn",
+            cxxSettings: [
+                .unsafeFlags([
+                    "-I\(libtorch)/include", "-I\(libtorch)/include/torch/csrc/api/include", "-O2", "-fPIC",
+                    "-w",
+                ])
+            ]),
         tests("LFDiagnosticsTests", ["LFDiagnostics", logging]),
         tests("LFJSONTests", ["LFJSON", "LFDiagnostics"]),
         tests("LFConfigTests", ["LFConfig", "LFDiagnostics"]),
@@ -219,7 +228,8 @@ let package = Package(
         tests(
             "LFParityTests",
             [
-                "LFWorkflows", "LFLauncher", "LFTrainer", "LFGeneration", "LFModels", "LFModelConfig",
+                "CStandIn", "LFWorkflows", "LFLauncher", "LFTrainer", "LFGeneration", "LFModels",
+                "LFModelConfig",
                 "LFCheckpoint",
                 "LFTorch",
                 "LFData", "LFStream",
@@ -240,7 +250,7 @@ if Context.environment["LF_WITHOUT_TORCH"] != nil {
             if case .byNameItem(let name, _) = $0 { names.contains(name) } else { false }
         }
     }
-    var above: Set = ["CTorch"]
+    var above: Set = ["CTorch", "CStandIn"]
     while let next = package.targets.first(where: { !above.contains($0.name) && needs($0, above) }) {
         above.insert(next.name)
     }

@@ -83,7 +83,7 @@ inline std::vector<at::Tensor> list(const lf_tensor_t *tensors, size_t count) {
 
 at::ScalarType scalar_type(lf_dtype dtype);
 lf_dtype dtype_of(at::ScalarType type);
-inline at::Device device(lf_device_type type) { return at::Device(type == LF_CUDA ? at::kCUDA : at::kCPU); }
+at::Device device(lf_device_type type);
 
 /// `x·wᵀ`, `x [M, K]`, `w [N, K]` of one type, strides free: the routed matrix product. Records nothing.
 at::Tensor product(const at::Tensor &x, const at::Tensor &w);

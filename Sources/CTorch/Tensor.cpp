@@ -2,11 +2,12 @@
 #include "Internal.hpp"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/core/GeneratorForPrivateuseone.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <cstdlib>
 #include <malloc.h>
 #include <torch/csrc/api/include/torch/version.h>
@@ -54,6 +55,15 @@ lf_dtype dtype_of(at::ScalarType type) {
         case at::kFloat8_e4m3fn: return LF_FLOAT8;
         default: return LF_BOOL;
     }
+}
+
+at::Device device(lf_device_type type) {
+    switch (type) {
+        case LF_CPU: return at::Device(at::kCPU);
+        case LF_CUDA: return at::Device(at::kCUDA);
+        case LF_STAND_IN: return at::Device(at::kPrivateUse1, 0);
+    }
+    throw std::runtime_error("unknown device");
 }
 
 static at::TensorOptions options(lf_dtype dtype, lf_device_type type) {
@@ -116,10 +126,10 @@ int lf_threads(void) { return at::get_num_threads(); }
 bool lf_cuda_available(void) { return at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0; }
 int lf_cuda_device_count(void) { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
 
-bool lf_free_memory(lf_device_type device, int64_t *bytes) {
-    if (device != LF_CUDA || !lf_cuda_available()) return false;
+bool lf_free_memory(lf_device_type type, int64_t *bytes) {
+    if (type == LF_CPU || (type == LF_CUDA && !lf_cuda_available())) return false;
     try {
-        *bytes = static_cast<int64_t>(c10::getDeviceAllocator(c10::DeviceType::CUDA)->getMemoryInfo(0).first);
+        *bytes = static_cast<int64_t>(c10::getDeviceAllocator(device(type).type())->getMemoryInfo(0).first);
         return true;
     } catch (const std::exception &) {
         return false;
@@ -136,14 +146,25 @@ bool lf_grad_mode_set(bool enabled) {
 
 lf_status lf_synchronize(lf_device_type type) {
     return guarded([&] {
-        if (type == LF_CUDA) at::detail::getCUDAHooks().deviceSynchronize(at::detail::getCUDAHooks().getCurrentDevice());
+        if (type == LF_CPU) return;
+        c10::impl::VirtualGuardImpl guard(device(type).type());
+        guard.synchronizeDevice(guard.getDevice().index());
     });
 }
 
 // --- random streams
 
-lf_status lf_generator_create(uint64_t seed, lf_generator_t *out) {
-    return guarded([&] { *out = new lf_generator{at::make_generator<at::CPUGeneratorImpl>(seed)}; });
+lf_status lf_generator_create(uint64_t seed, lf_device_type type, lf_generator_t *out) {
+    return guarded([&] {
+        if (type == LF_CPU) {
+            *out = new lf_generator{at::make_generator<at::CPUGeneratorImpl>(seed)};
+            return;
+        }
+        at::globalContext().lazyInitDevice(device(type).type());
+        auto generator = at::globalContext().getAcceleratorHooksInterface(device(type).type()).getNewGenerator(0);
+        generator.set_current_seed(seed);
+        *out = new lf_generator{std::move(generator)};
+    });
 }
 void lf_generator_free(lf_generator_t generator) { delete generator; }
 
@@ -174,9 +195,10 @@ lf_status lf_fill_normal(lf_tensor_t tensor, double mean, double deviation, lf_g
 lf_status lf_dropout_mask(lf_tensor_t like, double p, lf_generator_t generator, lf_tensor_t *out) {
     return returning(out, [&] {
         WithoutGrad scope;
-        auto mask = at::empty(like->value.sizes(), like->value.options().device(at::kCPU));
+        // Drawn where the generator is; where that is not the device, the mask goes over without the host's waiting.
+        auto mask = at::empty(like->value.sizes(), like->value.options().device(generator->value.device()));
         mask.bernoulli_(1 - p, generator->value).div_(1 - p);
-        return mask.to(like->value.device());
+        return mask.to(like->value.device(), /*non_blocking=*/mask.is_cpu());
     });
 }
 lf_status lf_multinomial(lf_tensor_t probabilities, lf_generator_t generator, lf_tensor_t *out) {
@@ -233,7 +255,9 @@ int64_t lf_dim(lf_tensor_t tensor, int64_t dim) {
 }
 int64_t lf_numel(lf_tensor_t tensor) { return tensor->value.numel(); }
 lf_dtype lf_dtype_of(lf_tensor_t tensor) { return dtype_of(tensor->value.scalar_type()); }
-lf_device_type lf_device_of(lf_tensor_t tensor) { return tensor->value.is_cuda() ? LF_CUDA : LF_CPU; }
+lf_device_type lf_device_of(lf_tensor_t tensor) {
+    return tensor->value.is_cuda() ? LF_CUDA : tensor->value.is_privateuseone() ? LF_STAND_IN : LF_CPU;
+}
 bool lf_is_contiguous(lf_tensor_t tensor) { return tensor->value.is_contiguous(); }
 
 lf_status lf_item(lf_tensor_t tensor, double *out) {
@@ -243,7 +267,8 @@ lf_status lf_to_dtype(lf_tensor_t tensor, lf_dtype dtype, lf_tensor_t *out) {
     return returning(out, [&] { return tensor->value.to(scalar_type(dtype)); });
 }
 lf_status lf_to_device(lf_tensor_t tensor, lf_device_type type, lf_tensor_t *out) {
-    return returning(out, [&] { return tensor->value.to(device(type)); });
+    // What goes to the device is taken from the host at once and arrives in the order of operations: nobody needs to wait for it.
+    return returning(out, [&] { return tensor->value.to(device(type), /*non_blocking=*/tensor->value.is_cpu()); });
 }
 lf_status lf_contiguous(lf_tensor_t tensor, lf_tensor_t *out) {
     return returning(out, [&] { return tensor->value.contiguous(); });

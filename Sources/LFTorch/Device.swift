@@ -4,8 +4,16 @@ internal import CTorch
 public enum Device: String, Sendable {
     case cpu
     case cuda
+    /// What tests register with libtorch to see what a run asks of a device that is not the CPU; no run chooses it.
+    case standIn = "stand-in"
 
     public static var hasCUDA: Bool { lf_cuda_available() }
+
+    /// Whether runs of this task compute on the stand-in, which tests alone have.
+    @TaskLocal package static var usesStandIn = false
+
+    /// Where a run computes that was not told to use the CPU.
+    package static var fastest: Device { usesStandIn ? .standIn : hasCUDA ? .cuda : .cpu }
 
     /// Waits until everything asked of the device is done.
     public func synchronize() throws(TorchError) { try check("synchronize", lf_synchronize(raw)) }
@@ -16,8 +24,14 @@ public enum Device: String, Sendable {
         return lf_free_memory(raw, &bytes) ? Int(bytes) : nil
     }
 
-    var raw: lf_device_type { self == .cuda ? LF_CUDA : LF_CPU }
-    init(_ raw: lf_device_type) { self = raw == LF_CUDA ? .cuda : .cpu }
+    var raw: lf_device_type {
+        switch self {
+        case .cpu: LF_CPU
+        case .cuda: LF_CUDA
+        case .standIn: LF_STAND_IN
+        }
+    }
+    init(_ raw: lf_device_type) { self = raw == LF_CUDA ? .cuda : raw == LF_STAND_IN ? .standIn : .cpu }
 }
 
 /// Settings of the process that all tensors share.

@@ -1,14 +1,15 @@
 internal import CTorch
 
-/// One of libtorch's CPU random streams: the same seed gives PyTorch's numbers.
+/// One of libtorch's random streams: the same seed gives PyTorch's numbers on the same kind of device.
 ///
 /// Not `Sendable`: drawing changes it.
 public final class Generator {
     let handle: lf_generator_t
 
-    public init(seed: UInt64) throws(TorchError) {
+    /// - Parameter device: Whose numbers these are; a device's own fill its tensors without the host.
+    public init(seed: UInt64, on device: Device = .cpu) throws(TorchError) {
         var raw: lf_generator_t?
-        try check("generator", lf_generator_create(seed, &raw))
+        try check("generator", lf_generator_create(seed, device.raw, &raw))
         guard let raw else { preconditionFailure("a successful creation yields a handle") }
         handle = raw
     }

@@ -110,6 +110,14 @@ extension Trainer {
                 try part(generator, name, at: old.globalStep)
                 continue
             }
+            let (found, wanted) = (stream.tensor.count, try generator.state().count)
+            guard found == wanted else {
+                throw UserError(
+                    .failedRun,
+                    "The random stream \"\(name)\" of the checkpoint has \(found) bytes, this device's has \(wanted).",
+                    at: checkpoint.path,
+                    remedy: "Resume on the kind of device that the run began on (use_cpu: true for a CPU).")
+            }
             try generator.restore(stream.tensor)
         }
         if let scores = objective.referenceScores, try !scores.restore(saved.referenceScores) {

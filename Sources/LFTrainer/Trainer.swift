@@ -461,7 +461,8 @@ public final class Trainer {
             tokens: trainSet.mostTokens(
                 inBatchOf: arguments.perDeviceTrainBatchSize,
                 sharesPrefixes: objective.collator.sharesPrefixes),
-            available: model.device == .cpu ? FreeMemory.bytes.map { $0 / world.processesOnHost } : nil)
+            available: model.device == .cpu
+                ? FreeMemory.bytes.map { $0 / world.processesOnHost } : model.device.freeMemory)
         model.recomputedLayers = memory.recomputedLayers(of: model)
         if model.recomputedLayers > 0 {
             logger.info(

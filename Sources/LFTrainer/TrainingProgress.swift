@@ -84,10 +84,31 @@ struct MetricAverages {
     }
 
     private mutating func settle() throws(TorchError) {
-        for metric in pending.joined() {
-            add(metric.name, sum: try metric.value.item() * metric.weight, weight: metric.weight)
+        let metrics = Array(pending.joined())
+        for (metric, value) in zip(metrics, try Self.values(of: metrics)) {
+            add(metric.name, sum: value * metric.weight, weight: metric.weight)
         }
         pending = [[]]
+    }
+
+    /// What metrics measured. A device is waited for once, not for each.
+    private static func values(of metrics: [Metric]) throws(TorchError) -> [Double] {
+        guard metrics.count > 1, metrics.contains(where: { $0.value.device != .cpu }) else {
+            return try metrics.map { (metric) throws(TorchError) in try metric.value.item() }
+        }
+        var values = Array(repeating: 0.0, count: metrics.count)
+        var waiting: [(index: Int, value: Tensor)] = []
+        for (index, metric) in metrics.enumerated() {
+            if metric.value.device == .cpu {
+                values[index] = try metric.value.item()
+            } else {
+                waiting.append((index, try metric.value.detached().to(.float32)))
+            }
+        }
+        for (entry, value) in zip(waiting, try Tensor.stacked(waiting.map(\.value)).doubles()) {
+            values[entry.index] = value
+        }
+        return values
     }
 
     private mutating func add(_ name: String, sum: Double, weight: Double) {

@@ -21,8 +21,8 @@ struct ComputePlan {
             widening = []
             return
         }
-        device = Device.hasCUDA && !config.training.useCPU ? .cuda : .cpu
-        if config.training.profile, config.training.doTrain, device == .cuda {
+        device = config.training.useCPU ? .cpu : .fastest
+        if config.training.profile, config.training.doTrain, device != .cpu {
             throw UserError(
                 .configuration,
                 "profile measures what the CPU does; a GPU works on while the CPU goes ahead of it.",
@@ -42,7 +42,7 @@ struct ComputePlan {
             case .float16, .auto:
                 // Half precision without being asked for it only where the device is made for it; a model that
                 // talks reads every weight for every token, which half the bytes halve on any device.
-                let isSuited = device == .cuda || config.use == .chat || config.use == .api
+                let isSuited = device != .cpu || config.use == .chat || config.use == .api
                 dtype = isSuited && model.declaredDType == "bfloat16" ? .bfloat16 : .float32
             }
         }

@@ -24,7 +24,7 @@ struct PreparedModel {
     let plan: ComputePlan
     /// Whether embedding and head hold rows that the base model's files lack.
     let hasNewTokens: Bool
-    /// What dropout draws from; adapters have been drawn from it.
+    /// What dropout draws from: on the CPU the stream that adapters have been drawn from, elsewhere one of the device's own.
     let generator: Generator
 }
 
@@ -128,7 +128,10 @@ struct ModelLoader {
         }
         return PreparedModel(
             model: model, trainable: trainable, adapter: adapter, valueHead: valueHead, plan: plan,
-            hasNewTokens: hasNewTokens, generator: generator)
+            hasNewTokens: hasNewTokens,
+            generator: try plan.device == .cpu
+                ? generator
+                : Generator(seed: UInt64(bitPattern: Int64(config.training.seed)), on: plan.device))
     }
 
     /// The policy that training is held against: `ref_model`, else the model without adapters, else another copy of it

@@ -25,7 +25,8 @@ typedef enum {
     LF_FLOAT8
 } lf_dtype;
 
-typedef enum { LF_CPU, LF_CUDA } lf_device_type;
+/// LF_STAND_IN: a device that tests register with libtorch (PrivateUse1).
+typedef enum { LF_CPU, LF_CUDA, LF_STAND_IN } lf_device_type;
 
 /// This thread's last failure; valid until its next.
 const char *lf_last_error(void);
@@ -153,7 +154,7 @@ lf_status lf_process_group_barrier(lf_process_group_t group);
 
 // --- random streams --------------------------------------------------------------------------------------------------
 
-lf_status lf_generator_create(uint64_t seed, lf_generator_t *out);
+lf_status lf_generator_create(uint64_t seed, lf_device_type device, lf_generator_t *out);
 void lf_generator_free(lf_generator_t generator);
 lf_status lf_generator_seed(lf_generator_t generator, uint64_t seed);
 /// The stream's state as a byte tensor `[n]`, fit for lf_generator_set_state.
