@@ -82,6 +82,9 @@ at::Tensor block_attention(const at::Tensor &q, const at::Tensor &k, const at::T
 /// Causal attention by libtorch's fused CPU kernel. Queries, keys and values of one width; no window, cap, sinks or slopes.
 at::Tensor fused_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, double scale);
 
+/// Off the CPU: all segments by a few kernels, whatever their number; scores in float32, or float64 for float64. No cap or sinks.
+at::Tensor batched_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments, const AttentionOptions &options);
+
 /// All scores of a segment at once, by libtorch's operations: for all options, types and devices.
 at::Tensor written_out_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const lf_segments &segments,
                                  const AttentionOptions &options);
