@@ -105,6 +105,52 @@ import Testing
         #expect(outcome.problems.count { $0.hasPrefix("Process \(rank) was killed by signal 9") } == 1)
     }
 
+    /// The disk is full for one process, which has a share of the checkpoint or writes all of it: all end, one sentence says why, and no
+    /// checkpoint is left half-written.
+    ///
+    /// Files of that process may grow to 8 KiB; its part of the optimizer's state is larger.
+    @Test(arguments: [(0, 0), (1, 3)])
+    func aFullDiskOfOneEndsAll(_ rank: Int, _ zeroStage: Int) throws {
+        let workplace = try Workplace()
+        let mark = UUID().uuidString
+        let limited = Mutex<pid_t?>(nil)
+        let settings = Self.settings.with([
+            "finetuning_type": "full", "max_steps": "3000", "save_steps": "30", "save_total_limit": nil,
+            "deepspeed": "{zero_optimization: {stage: \(zeroStage)}}",
+        ])
+        let outcome = try workplace.train(
+            settings, environment: Self.two.merging(["LF_TEST": mark]) { $1 },
+            stop: .init(signal: 0) {
+                guard workplace.exists("out/checkpoint-30/manifest.json"),
+                    let process = Self.process(of: rank, mark),
+                    (try? Self.limitFiles(of: process, bytes: 8192)) == 0
+                else { return false }
+                limited.withLock { $0 = process }
+                return true
+            })
+        #expect(limited.withLock { $0 } != nil)
+        #expect(Self.process(of: 0, mark) == nil && Self.process(of: 1, mark) == nil)
+        #expect(outcome.status != 0 && outcome.status != nil, "\(outcome.log)")
+        #expect(outcome.problems.count == 1, "\(outcome.errors)")
+        let problem = outcome.problems.first ?? ""
+        #expect(problem.contains("could not be written"), "\(problem)")
+        #expect(problem.hasPrefix("Process 1 ") == (rank == 1), "\(problem)")
+        let kept = workplace.tree("out").filter { $0.hasPrefix("checkpoint-") }
+        let whole = kept.filter { $0.hasSuffix("/manifest.json") }
+        #expect(
+            !whole.isEmpty && Set(kept.compactMap { $0.split(separator: "/").first }).count == whole.count)
+    }
+
+    /// Sets how large files a process may write from now on; returns the status of util-linux's `prlimit`.
+    private static func limitFiles(of process: pid_t, bytes: Int) throws -> Int32 {
+        let tool = Process()
+        tool.executableURL = URL(fileURLWithPath: "/usr/bin/prlimit")
+        tool.arguments = ["--pid", "\(process)", "--fsize=\(bytes)"]
+        try tool.run()
+        tool.waitUntilExit()
+        return tool.terminationStatus
+    }
+
     /// The launcher itself dies: its processes hold the end of a pipe, and follow it.
     @Test func theDeathOfTheLauncherEndsAll() throws {
         let workplace = try Workplace()
