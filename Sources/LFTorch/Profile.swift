@@ -14,7 +14,11 @@ package enum StepPhase: String, CaseIterable, Sendable {
     case backward
     /// Blocks computed again in the backward pass.
     case recomputation
-    /// Gradients of several processes, their norm and their scaling.
+    /// For other processes that have more to compute.
+    case waiting
+    /// Sending and adding up what the processes have computed, and fetching what others keep.
+    case exchange
+    /// The norm of gradients and their scaling.
     case clipping
     case optimizer
 }

@@ -35,13 +35,21 @@ struct GradientExchange {
         let loss =
             losses.isEmpty ? try Tensor.scalar(0, on: device) : try Tensor.stacked(losses).sum()
         let holders = try Tensor(isOwn).to(device)
-        try communicator.sum([loss] + (isOwn.isEmpty ? [] : [holders]))
+        // The first exchange after the backward pass: the fastest process waits here for the slowest.
+        try profiled(.waiting) { try communicator.sum([loss] + (isOwn.isEmpty ? [] : [holders])) }
         let learned = zip(common.indices, try holders.floats()).filter { $0.1 > 0 }.map(\.0)
-        guard let owners else {
-            try communicator.sum(learned.map { try gradient(of: parameters[$0]) })
-            return loss
+        try profiled(.exchange) {
+            guard let owners else {
+                return try communicator.sum(learned.map { try gradient(of: parameters[$0]) })
+            }
+            try handOver(learned[...], parameters, to: common.map { owners[$0] })
         }
-        var rest = learned[...]
+        return loss
+    }
+
+    /// Sends gradients to their owners in buckets and frees those of other owners.
+    private func handOver(_ learned: ArraySlice<Int>, _ parameters: [Tensor], to owners: [Int]) throws {
+        var rest = learned
         while !rest.isEmpty {
             var bytes = 0
             let bucket = rest.prefix { index in
@@ -50,12 +58,11 @@ struct GradientExchange {
             }
             rest = rest.dropFirst(bucket.count)
             try communicator.reduce(
-                bucket.map { try gradient(of: parameters[$0]) }, to: bucket.map { owners[common[$0]] })
-            for index in bucket where owners[common[index]] != communicator.rank {
+                bucket.map { try gradient(of: parameters[$0]) }, to: bucket.map { owners[$0] })
+            for index in bucket where owners[index] != communicator.rank {
                 try parameters[index].setGrad(nil)
             }
         }
-        return loss
     }
 
     /// The gradient of a weight that some process has one for; zeros where it is not this one.

@@ -39,8 +39,10 @@ final class ShardedOptimizer: Optimizer {
         }
         // Weights that their owners alone keep are fetched when they are needed.
         let common = parameters.indices.filter { parameters[$0].parameter.owner == nil }
-        try communicator.broadcast(
-            common.map { parameters[$0].tensor }, from: common.map { owners[$0] })
+        try profiled(.exchange) { () throws(TorchError) in
+            try communicator.broadcast(
+                common.map { parameters[$0].tensor }, from: common.map { owners[$0] })
+        }
     }
 
     func state() -> [(name: String, tensor: Tensor)] { own.state() }

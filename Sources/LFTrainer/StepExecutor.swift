@@ -74,23 +74,29 @@ final class DataParallelExecutor: StepExecutor {
     ) throws -> StepOutcome {
         var outcome = StepOutcome()
         var updates = updates
-        // All processes make the same number of updates; only a step may have nothing to learn here and something elsewhere.
-        let plans = try communicator.sum([updates.isEmpty ? 0 : 1, stopIsRequested ? 1 : 0])
-        outcome.stopIsRequested = plans[1] > 0
-        outcome.isEmpty = plans[0] == 0
+        // All processes make the same number of updates; only a step may have nothing to learn here and something elsewhere. So what they
+        // say of the first update travels with what they say of the step.
+        let plans = try communicator.gathered(
+            [updates.isEmpty ? 0 : 1, stopIsRequested ? 1 : 0] + (updates.first?.extent ?? Update.noExtent))
+        outcome.stopIsRequested = plans.contains { $0[1] > 0 }
+        outcome.isEmpty = plans.allSatisfy { $0[0] == 0 }
         if updates.isEmpty, !outcome.isEmpty { updates = [Update(batches: [], divisor: 0)] }
-        for update in updates {
-            try apply(update, share: 1 / Double(updates.count), learningRate, &outcome)
+        for (index, update) in updates.enumerated() {
+            let extents =
+                try index == 0
+                ? plans.map { Array($0.dropFirst(2)) } : communicator.gathered(update.extent)
+            try apply(update, of: extents, share: 1 / Double(updates.count), learningRate, &outcome)
         }
         return outcome
     }
 
-    /// - Parameter share: What the update counts in the step's loss.
+    /// - Parameters:
+    ///   - all: The update's extent in each process.
+    ///   - share: What the update counts in the step's loss.
     private func apply(
-        _ update: Update, share: Double, _ learningRate: Double, _ outcome: inout StepOutcome
+        _ update: Update, of all: [[Double]], share: Double, _ learningRate: Double,
+        _ outcome: inout StepOutcome
     ) throws {
-        let tokens = update.batches.reduce(0) { $0 + $1.stream.sequenceTokenCount }
-        let all = try communicator.gathered([update.divisor, Double(tokens), Double(update.batches.count)])
         let divisor = all.reduce(0) { $0 + $1[0] }
         outcome.tokenCount += Int(all.reduce(0) { $0 + $1[1] })
         let mostBatches = Int(all.map { $0[2] }.max() ?? 0)
@@ -134,4 +140,15 @@ final class DataParallelExecutor: StepExecutor {
         guard let scaler else { return loss }
         return try loss * scaler.scale
     }
+}
+
+extension Update {
+    /// What other processes must know of it: its divisor, tokens and batches.
+    fileprivate var extent: [Double] {
+        let tokens = batches.reduce(0) { $0 + $1.stream.sequenceTokenCount }
+        return [divisor, Double(tokens), Double(batches.count)]
+    }
+
+    /// The same where there is none.
+    fileprivate static let noExtent = [0.0, 0, 0]
 }

@@ -88,11 +88,13 @@ public final class WeightSharing: Communicator {
     private func attend(_ own: Int64) throws(TorchError) {
         guard isActive else { return }
         do throws(TorchError) {
-            while true {
-                let codes = try base.gathered(Tensor([own])).int64s()
-                guard let chosen = codes.first(where: { $0 > 0 }) else { return }
-                try serve(chosen, isOwn: chosen == own)
-                if chosen == own { return }
+            try profiled(.exchange) { () throws(TorchError) in
+                while true {
+                    let codes = try base.gathered(Tensor([own])).int64s()
+                    guard let chosen = codes.first(where: { $0 > 0 }) else { return }
+                    try serve(chosen, isOwn: chosen == own)
+                    if chosen == own { return }
+                }
             }
         } catch {
             // Within a backward pass libtorch would hide its kind.
