@@ -63,6 +63,10 @@ public protocol Objective: AnyObject {
     /// How many times the configured accumulation a step's examples are.
     var bufferedUpdates: Int { get }
 
+    /// Whether the loss of a step depends on which of its examples share a batch, beyond a mean over batches of one size. Else several
+    /// processes may deal them as suits their speed.
+    var dependsOnBatches: Bool { get }
+
     /// What one step does with its examples: by default one update with the loss of those that are learnable. An objective
     /// that learns from its own answers writes them here.
     ///
@@ -108,6 +112,8 @@ extension Objective {
     public var learnable: LearnableExamples { .withToken }
 
     public var bufferedUpdates: Int { 1 }
+
+    public var dependsOnBatches: Bool { true }
 
     public var frozenModels: [LanguageModel] { [] }
 

@@ -29,6 +29,9 @@ public final class PreferenceObjective: Objective {
 
     public var referenceScores: ReferenceScores? { scores }
 
+    /// KTO-pair's distance and BCO's baseline are means of a batch.
+    public var dependsOnBatches: Bool { settings.loss == .ktoPair || settings.bcoWeight > 1e-6 }
+
     /// Every batch of the step counts the same.
     public func lossDivisor(of batches: [TokenStream]) -> Double { Double(max(1, batches.count)) }
 

@@ -18,6 +18,8 @@ public final class RewardObjective: Objective {
         self.dropoutGenerator = dropoutGenerator
     }
 
+    public let dependsOnBatches = false
+
     /// Every batch of the step counts the same.
     public func lossDivisor(of batches: [TokenStream]) -> Double { Double(max(1, batches.count)) }
 

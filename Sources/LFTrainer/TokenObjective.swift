@@ -45,6 +45,9 @@ public final class TokenObjective: Objective {
 
     public var frozenModels: [LanguageModel] { reference.models }
 
+    /// The balance of routers is one of a batch.
+    public var dependsOnBatches: Bool { routerLoss != nil }
+
     /// All labelled tokens of the step, so that every token counts the same.
     public func lossDivisor(of batches: [TokenStream]) -> Double {
         Double(max(1, batches.reduce(0) { $0 + $1.labelCount }))

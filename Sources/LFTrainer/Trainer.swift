@@ -119,7 +119,7 @@ public final class Trainer {
             streamed = try StreamedSteps(
                 stream, at: position, accumulation: plan.accumulation,
                 batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast,
-                share: dataShare)
+                share: dataShare, cost: exampleCost)
         }
 
         announce(plan, resumes: checkpoint != nil)
@@ -245,11 +245,19 @@ public final class Trainer {
         return ListedSteps(
             examples, order: try epochOrder(epoch, count: examples.count), plan: plan,
             batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast,
-            firstStep: firstStep, share: dataShare)
+            firstStep: firstStep, share: dataShare, cost: exampleCost)
     }
 
     /// Which of the batches are this process's.
     var dataShare: DataShare { DataShare(rank: communicator.rank, size: communicator.size) }
+
+    /// What an example costs to compute, where any of several processes may learn from it; one without anything to learn stays where
+    /// the data have it, for a batch's mean is over the others.
+    private var exampleCost: ((Example) -> Double?)? {
+        guard communicator.size > 1, !objective.dependsOnBatches else { return nil }
+        let (learnable, hiddenSize) = (objective.learnable, model.config.hiddenSize)
+        return { learnable.contains($0) ? $0.computingCost(hiddenSize: hiddenSize) : nil }
+    }
 
     private func epochOrder(_ epoch: Int, count: Int) throws -> EpochOrder {
         guard shuffles else { return EpochOrder(count: count) }

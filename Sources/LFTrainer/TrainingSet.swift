@@ -80,10 +80,11 @@ package struct DataShare {
         return rows + (0..<missing).map { start[$0 % start.count] }
     }
 
-    /// This process's batches of a round: `batchSize` after those of the processes before it.
-    package func batch(ofRound round: Int, _ rows: [Int], batchSize: Int) -> ArraySlice<Int> {
-        let start = (round * size + rank) * batchSize
-        return rows[min(start, rows.count)..<min(start + batchSize, rows.count)]
+    /// The rows of some rounds, for all processes: `batchSize` for each, one after the other.
+    package func rows(ofRounds rounds: Range<Int>, _ rows: [Int], batchSize: Int) -> ArraySlice<Int> {
+        let round = size * batchSize
+        return rows[
+            min(rounds.lowerBound * round, rows.count)..<min(rounds.upperBound * round, rows.count)]
     }
 }
 
@@ -94,29 +95,33 @@ final class ListedSteps: StepSource {
     private let plan: TrainingPlan
     private let batchSize: Int
     private let share: DataShare
+    private let cost: ((Example) -> Double?)?
     private var step: Int
 
+    /// - Parameter cost: What an example costs to compute, where any process may learn from it (`DataShare.batches`).
     init(
         _ examples: [Example], order: EpochOrder, plan: TrainingPlan, batchSize: Int, dropsLast: Bool,
-        firstStep: Int, share: DataShare
+        firstStep: Int, share: DataShare, cost: ((Example) -> Double?)? = nil
     ) {
         self.examples = examples
         self.plan = plan
         self.batchSize = batchSize
         self.share = share
+        self.cost = cost
         rows = share.filled(order.rows, batchSize: batchSize, dropsLast: dropsLast)
         step = firstStep
     }
 
     func next() -> TrainingStep? {
         guard step < plan.stepsPerEpoch else { return nil }
-        let batches = plan.batches(ofStep: step)
+        let rounds = plan.batches(ofStep: step)
         step += 1
+        let batches = share.batches(
+            ofStep: share.rows(ofRounds: rounds, rows, batchSize: batchSize), batchSize: batchSize,
+            cost: cost.map { cost in { (row: Int) in cost(self.examples[row]) } })
         return TrainingStep(
-            batches: batches.map { round in
-                share.batch(ofRound: round, rows, batchSize: batchSize).map { examples[$0] }
-            },
-            batchesDone: batches.upperBound, endsEpoch: step == plan.stepsPerEpoch)
+            batches: batches.map { batch in batch.map { examples[$0] } },
+            batchesDone: rounds.upperBound, endsEpoch: step == plan.stepsPerEpoch)
     }
 }
 
@@ -134,14 +139,16 @@ final class StreamedSteps: StepSource {
     private let batchSize: Int
     private let dropsLast: Bool
     private let share: DataShare
+    private let cost: ((Example) -> Double?)?
     private var batches: Int
     /// Tokens of all examples that were handed out.
     private(set) var tokenCount = 0
 
+    /// - Parameter cost: What an example costs to compute, where any process may learn from it (`DataShare.batches`).
     /// - Throws: A `UserError` when the data cannot be read up to the position.
     init(
         _ stream: ExampleStream, at position: Position, accumulation: Int, batchSize: Int, dropsLast: Bool,
-        share: DataShare
+        share: DataShare, cost: ((Example) -> Double?)? = nil
     ) throws {
         cursor = try stream.cursor(at: position.stream)
         batches = position.batches
@@ -149,6 +156,7 @@ final class StreamedSteps: StepSource {
         self.batchSize = batchSize
         self.dropsLast = dropsLast
         self.share = share
+        self.cost = cost
     }
 
     var position: Position { Position(stream: cursor.position, batches: batches) }
@@ -158,20 +166,21 @@ final class StreamedSteps: StepSource {
 
     /// The next step. What is left at the end of a pass makes a step of its own; several processes fill it up with its own examples.
     func next() throws -> TrainingStep? {
-        var step: [[Example]] = []
+        var examples: [Example] = []
         let roundSize = batchSize * share.size
-        while step.count < accumulation {
+        for _ in 0..<accumulation {
             var round: [Example] = []
             while round.count < roundSize, let example = try cursor.next() { round.append(example) }
             let isWhole = round.count == roundSize
             if isWhole || !round.isEmpty && !dropsLast {
                 let rows = share.filled(
                     Array(round.indices), batchSize: batchSize, dropsLast: false)
-                step.append(share.batch(ofRound: 0, rows, batchSize: batchSize).map { round[$0] })
+                examples += rows.map { round[$0] }
             }
             guard isWhole else { break }
         }
-        guard !step.isEmpty else { return nil }
+        guard !examples.isEmpty else { return nil }
+        let step = share.batches(ofStep: examples, batchSize: batchSize, cost: cost)
         batches += step.count
         for batch in step { tokenCount += batch.reduce(0) { $0 + $1.tokenCount } }
         return TrainingStep(batches: step, batchesDone: batches, endsEpoch: false)
