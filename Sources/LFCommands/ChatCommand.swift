@@ -16,7 +16,7 @@ let chatUsage = """
       default_system         the system text; by default the template's
       do_sample, temperature, top_p, top_k, num_beams, max_new_tokens, repetition_penalty, …
                              how answers are generated; `train --help` explains them
-      infer_dtype            float32 or bfloat16; by default the checkpoint's own
+      infer_dtype            float32, bfloat16 or float16; by default the checkpoint's own
     """
 
 /// Talks with a model, one line a turn (upstream `run_chat`).

@@ -18,7 +18,7 @@ let evaluationUsage = """
       seed                   what their order is drawn by; 42
       batch_size             questions that are answered side by side; 4
       save_dir               a new folder for results.json (all answers) and results.log (the percentages)
-      infer_dtype            float32 or bfloat16; by default float32 on a CPU
+      infer_dtype            float32, bfloat16 or float16; by default float32 on a CPU
     """
 
 /// Scores a model on a benchmark (upstream `run_eval`).

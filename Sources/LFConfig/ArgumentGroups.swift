@@ -164,6 +164,8 @@ extension TrainingArguments {
         overwriteOutputDir = arguments.bool("overwrite_output_dir")
         doTrain = arguments.bool("do_train")
         doEval = arguments.bool("do_eval")
+        fullEvaluationDType =
+            arguments.bool("bf16_full_eval") ? .bfloat16 : arguments.bool("fp16_full_eval") ? .float16 : nil
         doPredict = arguments.bool("do_predict")
         evalStrategy = arguments.choice("eval_strategy", default: .no)
         perDeviceTrainBatchSize = arguments.int("per_device_train_batch_size")

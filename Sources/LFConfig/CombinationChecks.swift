@@ -37,7 +37,7 @@ func checkCombinations(_ arguments: inout ArgumentValues, for use: Configuration
         case .chat: [modelRule, adapterRule] + modelFileRules + chatRules
         case .api: [modelRule, adapterRule] + modelFileRules + serverRules
         case .evaluation:
-            [modelRule, adapterRule, halfPrecisionRule] + modelFileRules + benchmarkRules
+            [modelRule, adapterRule] + modelFileRules + benchmarkRules
         }
     for rule in rules where rule.names.allSatisfy(arguments.isUsable) && rule.isBroken(arguments) {
         arguments.report(rule.problem(arguments), at: rule.names, remedy: rule.remedy)
@@ -100,11 +100,6 @@ private let adapterRule = CombinationRule(
     remedy: "Use `finetuning_type: lora`, or remove the adapter."
 ) { !$0.isNull("adapter_name_or_path") && $0.string("finetuning_type") != "lora" }
 
-private let halfPrecisionRule = CombinationRule(
-    "infer_dtype", message: "`infer_dtype: float16` is not supported yet for computing.",
-    remedy: "Use bfloat16, or float32; `export` writes float16."
-) { $0.string("infer_dtype") == "float16" }
-
 private let exportRules: [CombinationRule] = [
     CombinationRule(
         "export_dir", message: "Please specify `export_dir` to save model.",
@@ -138,8 +133,7 @@ private let chatRules: [CombinationRule] = [
     CombinationRule(
         "stage", naming: { "A model of `stage: \($0.string("stage"))` does not support `chat`." },
         remedy: "Remove `stage`, or set `stage: sft`."
-    ) { $0.string("stage") != "sft" },
-    halfPrecisionRule,
+    ) { $0.string("stage") != "sft" }
 ]
 
 private let serverRules: [CombinationRule] = [
@@ -152,11 +146,10 @@ private let serverRules: [CombinationRule] = [
         message: "`lora_modules` does not work with `stage: rm`: a value head belongs to one adapter.",
         remedy: "Name the reward model's adapter as `adapter_name_or_path`."
     ) { !$0.isNull("lora_modules") && $0.string("stage") == "rm" },
-    halfPrecisionRule,
 ]
 
 private let modelAndDataRules: [CombinationRule] = [
-    modelRule, halfPrecisionRule,
+    modelRule,
     CombinationRule(
         "infer_backend",
         message: "vLLM/SGLang backend is only available for API, CLI and Web.",
@@ -359,6 +352,10 @@ private let evaluationRules: [CombinationRule] = [
     CombinationRule(
         "fp16", "bf16", message: "`fp16` and `bf16` are both set.", remedy: "Keep one of them."
     ) { $0.bool("fp16") && ($0.bool("bf16") || $0.bool("pure_bf16")) },
+    CombinationRule(
+        "fp16_full_eval", "bf16_full_eval", message: "`fp16_full_eval` and `bf16_full_eval` are both set.",
+        remedy: "Keep one of them."
+    ) { $0.bool("fp16_full_eval") && $0.bool("bf16_full_eval") },
     CombinationRule(
         "report_to",
         message: "`report_to: trackio` is not supported: Trackio keeps runs in a database of its own.",

@@ -61,6 +61,9 @@ private let otherRules: [IdleRule] = [
     ) { TrackerName.named(in: $0).contains(.swanlab) ? nil : "use_swanlab is not set" },
     .unless("stage", is: ["sft"], ["compute_accuracy"]),
     .whenSet("do_train", ["infer_dtype"]),
+    IdleRule(["bf16_full_eval", "fp16_full_eval"]) {
+        $0.bool("do_eval") || $0.bool("do_predict") ? nil : "neither do_eval nor do_predict is set"
+    },
     .unlessSet("do_train", ["profile"]),
     .unless("eval_strategy", is: ["steps"], ["eval_steps"]),
     .unless("save_strategy", is: ["steps"], ["save_steps"]),

@@ -105,6 +105,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var dataSeed: Int?
     public var bf16 = false
     public var fp16 = false
+    /// What evaluations and predictions that no training follows hold weights in (`bf16_full_eval`, `fp16_full_eval`).
+    public var fullEvaluationDType: ModelArguments.ComputeDType?
     /// How losses are scaled where `fp16` computes in float16.
     public var lossScaling = LossScaling()
     /// Whether `fp16` computes in float16 on a CPU too, where it would train in float32: for tests (`LLAMAFACTORY_FLOAT16_ON_CPU`).

@@ -5,7 +5,7 @@ public import LFTorch
 public final class LanguageModel {
     public let config: ModelConfig
     /// The type that matrix products run in.
-    public let computeDType: DType
+    public private(set) var computeDType: DType
     public let device: Device
     /// All weights in module order; shared ones once.
     public private(set) var parameters: [Parameter]
@@ -298,6 +298,16 @@ public final class LanguageModel {
     public func separateHead() {
         guard sharesHead, let own = head.keepOwnWeight(named: config.headName) else { return }
         parameters.append(own)
+    }
+
+    /// Holds all weights in another type from now on, adapters included, and computes in it. The model is not trained any more.
+    package func convert(to dtype: DType) throws(TorchError) {
+        for parameter in parameters { try parameter.convert(to: dtype) }
+        for (_, layer) in linears {
+            for (_, parameter) in layer.adapter?.parameters ?? [] { try parameter.convert(to: dtype) }
+        }
+        computeDType = dtype
+        frozenHeadMean = nil
     }
 
     /// Lets go of what only the choice of trained weights needed: loaded tensors of other types than those in use.

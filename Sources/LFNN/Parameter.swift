@@ -147,6 +147,20 @@ public final class Parameter {
         isTrainable = false
     }
 
+    /// Holds the value in another type from now on; it is not trained any more.
+    package func convert(to dtype: DType) throws(TorchError) {
+        let dtype = ownDType ?? dtype
+        let isHere = isHere
+        func converted(_ tensor: Tensor) throws(TorchError) -> Tensor {
+            let plain = try tensor.detached()
+            guard plain.dtype != dtype else { return plain }
+            return isHere ? try plain.to(dtype) : try Self.outline(of: plain, in: dtype)
+        }
+        (loaded, isTrainable) = (nil, false)
+        current = try converted(current)
+        original = try original.map { (tensor) throws(TorchError) in try converted(tensor) }
+    }
+
     /// Makes the trained value the only one.
     public func keepTrained() { (control, original) = (nil, nil) }
 
@@ -185,7 +199,8 @@ public final class Parameter {
     public func lend(_ value: Tensor?) { lent = value }
 
     /// Zeros of the same shape and type that take no memory.
-    private static func outline(of tensor: Tensor) throws(TorchError) -> Tensor {
-        try Tensor.zeros(tensor.shape.map { _ in 1 }, tensor.dtype, on: tensor.device).expanded(tensor.shape)
+    private static func outline(of tensor: Tensor, in dtype: DType? = nil) throws(TorchError) -> Tensor {
+        try Tensor.zeros(tensor.shape.map { _ in 1 }, dtype ?? tensor.dtype, on: tensor.device)
+            .expanded(tensor.shape)
     }
 }

@@ -8,7 +8,7 @@ import LFNN
 import LFOptimizers
 public import LFReport
 import LFStream
-import LFTorch
+package import LFTorch
 import Logging
 
 /// The training loop: steps, schedule, logging, evaluation, checkpoints and exact resume.
@@ -164,6 +164,12 @@ public final class Trainer {
         }
         guard communicator.size > 1, arguments.zeroStage ?? 0 > 0 else { return try make(trainable.entries) }
         return try ShardedOptimizer(trainable.entries, over: communicator, make)
+    }
+
+    /// Has evaluations and predictions hold all weights in another type from now on and compute in it; nothing is trained any more.
+    package func convertModel(to dtype: DType) throws {
+        try model.convert(to: dtype)
+        for entry in trainable.entries { try entry.parameter.convert(to: dtype) }
     }
 
     private func warnOfLeftOut() throws {

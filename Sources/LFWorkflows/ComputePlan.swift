@@ -39,7 +39,8 @@ struct ComputePlan {
             switch config.training.doTrain ? .auto : config.model.inferDType {
             case .bfloat16: dtype = .bfloat16
             case .float32: dtype = .float32
-            case .float16, .auto:
+            case .float16: dtype = .float16
+            case .auto:
                 // Half precision without being asked for it only where the device is made for it; a model that
                 // talks reads every weight for every token, which half the bytes halve on any device.
                 let isSuited = device != .cpu || config.use == .chat || config.use == .api

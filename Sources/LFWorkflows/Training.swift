@@ -284,6 +284,11 @@ private struct TrainingRun {
                 return TrainingResult(state: trainer.state, isInterrupted: true)
             }
         }
+        if config.training.doEval || config.training.doPredict,
+            let dtype = config.training.fullEvaluationDType
+        {
+            try trainer.convertModel(to: dtype == .bfloat16 ? .bfloat16 : .float16)
+        }
         if config.training.doEval {
             try closing.saveEvaluation(trainer.evaluate())
         }

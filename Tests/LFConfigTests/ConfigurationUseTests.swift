@@ -91,7 +91,6 @@ struct ConfigurationUseTests {
         expect(chat + ["export_dir=\"\""], .export, "export_dir must not be empty.")
         expect(export + ["adapter_name_or_path=a", "finetuning_type=full"], .export, "Adapter is only valid")
         expect(chat + ["stage=rm"], .chat, "does not support `chat`")
-        expect(chat + ["infer_dtype=float16"], .chat, "float16")
         expect(chat + ["stage=dpo"], .api, "does not support `api`")
         #expect(problems(chat + ["stage=rm"], for: .api) == [])
         expect(chat, .evaluation, "Please provide `task`.")
@@ -100,7 +99,6 @@ struct ConfigurationUseTests {
         }
         for seed in ["-1", "4294967296"] { expect(eval + ["seed=\(seed)"], .evaluation, "seed") }
         expect(eval + ["stage=rm"], .evaluation, "does not support `eval`")
-        expect(eval + ["infer_dtype=float16"], .evaluation, "float16")
         expect(eval + ["infer_backend=vllm"], .evaluation, "only available for API, CLI and Web")
         expect(
             eval + ["adapter_name_or_path=a", "finetuning_type=full"], .evaluation, "Adapter is only valid")
@@ -110,7 +108,9 @@ struct ConfigurationUseTests {
             #expect(problems(chat + ["infer_backend=\(backend)"], for: .api) == [])
             expect(minimal("infer_backend=\(backend)"), .training, "only available for API, CLI and Web")
         }
-        expect(minimal("infer_dtype=float16"), .training, "float16")
+        #expect(problems(chat + ["infer_dtype=float16"], for: .chat) == [])
+        #expect(problems(eval + ["infer_dtype=float16"], for: .evaluation) == [])
+        expect(minimal("fp16_full_eval=true", "bf16_full_eval=true"), .training, "are both set")
         expect(minimal("stage=ppo", "reward_model=r", "temperature=0"), .training, "temperature")
     }
 

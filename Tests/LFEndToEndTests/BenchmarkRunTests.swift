@@ -95,7 +95,6 @@ import Testing
             (["temperature": "0.5"], 64, "`temperature` belongs to the command `chat`."),
             (["output_dir": "o"], 64, "`output_dir` belongs to the command `train`."),
             (["infer_backend": "vllm"], 64, "only available for API, CLI and Web"),
-            (["infer_dtype": "float16"], 64, "float16"),
         ] as [([String: String?], Int32, String)] {
             let outcome = try workplace.run("eval", Self.settings.with(changes))
             #expect(outcome.status == status, "\(outcome.log)")

@@ -33,6 +33,55 @@ import Testing
         #expect(found["eval_accuracy"]?.double != nil)
     }
 
+    /// Weights of half the size: the original's losses of the same configurations, which round in other places.
+    @Test(
+        arguments: [
+            ("bf16_full_eval", "true", 7.699844837188721), ("fp16_full_eval", "true", 7.699100971221924),
+            ("infer_dtype", "float16", 7.699100971221924),
+        ])
+    func narrowWeightsGiveUpstreamsLoss(_ name: String, _ value: String, _ expected: Double) throws {
+        let workplace = try Workplace()
+        let settings = Self.settings.with(["adapter_name_or_path": "adapters/lora_init"])
+        let wide = try results(settings.with(["output_dir": "wide"]), in: workplace)["eval_loss"]?.double
+        let found = try results(settings.with([name: value]), in: workplace)["eval_loss"]
+        expect(found, expected, within: 3e-4)
+        #expect(found?.double != wide, "the weights were not narrowed")
+    }
+
+    /// A training's weights are narrowed once it is over: its files and its own evaluations are those of any training, and what is
+    /// measured afterwards is what a run of its own measures with the files.
+    @Test(arguments: ["lora", "full"]) func aTrainingsWeightsAreNarrowedBehindIt(_ kind: String) throws {
+        let workplace = try Workplace()
+        let training = shortRun.with([
+            "do_eval": "true", "eval_dataset": "harbor_small", "eval_strategy": "steps", "eval_steps": "3",
+            "finetuning_type": kind, "per_device_eval_batch_size": "2",
+        ])
+        for (name, folder) in [(nil, "wide"), ("bf16_full_eval", "narrow")] as [(String?, String)] {
+            let outcome = try workplace.train(
+                training.with(["output_dir": folder]).with(name.map { [$0: "true"] } ?? [:]))
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        let file = kind == "lora" ? "adapter_model.safetensors" : "model.safetensors"
+        #expect(try workplace.bytes("narrow/" + file) == workplace.bytes("wide/" + file))
+        func log(_ folder: String) throws -> [JSONValue] {
+            try workplace.json(folder + "/trainer_state.json")["log_history"]?.array ?? []
+        }
+        let during = try log("wide").compactMap { $0["eval_loss"]?.double }
+        #expect(try log("narrow").compactMap { $0["eval_loss"]?.double } == during && during.count == 1)
+        let own = Self.settings.with([
+            "finetuning_type": kind, "output_dir": "own", "bf16_full_eval": "true",
+            kind == "lora" ? "adapter_name_or_path" : "model_name_or_path": "wide",
+        ])
+        let expected = try results(own, in: workplace)["eval_loss"]?.double
+        let found = try workplace.json("narrow/eval_results.json")["eval_loss"]?.double
+        // A run of its own merges the adapter first, and rounds once.
+        let bound = kind == "lora" ? 2e-5 : 0
+        #expect(
+            abs((found ?? .nan) / (expected ?? .nan) - 1) <= bound,
+            "\(found ?? .nan), not \(expected ?? .nan)")
+        #expect(found != during[0])
+    }
+
     /// The loss is upstream's, which counts the first token of a text too; the perplexity is of those that something predicts.
     @Test func perplexityOfPackedTextsIsUpstreams() throws {
         let found = try results(

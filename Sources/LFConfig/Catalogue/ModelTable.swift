@@ -32,7 +32,7 @@ extension ArgumentCatalogue {
         offload_folder | string | offload | no effect | Where weights go that fit neither GPU nor memory. They are mapped from the checkpoint, so none need to go anywhere.
         use_kv_cache | bool | true | no effect | Keep keys and values while generating. They are always kept: the answers are the same and come sooner.
         use_v1_kernels | bool? | false | no effect | Upstream's faster kernels for some processors. They compute the same.
-        infer_dtype | choice auto float16 bfloat16 float32 | auto | yes | Data type of a model that is only run, and of an exported one; `auto` takes the checkpoint's. `float16` is for `export` only.
+        infer_dtype | choice auto float16 bfloat16 float32 | auto | yes | Data type of a model that is only run, and of an exported one; `auto` takes the checkpoint's.
         hf_hub_token | string? | - | yes | Token for downloads from the Hugging Face hub; without it `HF_TOKEN`.
         ms_hub_token | string? | - | yes | Token for downloads from the ModelScope hub; without it `MODELSCOPE_API_TOKEN`.
         om_hub_token | string? | - | no effect | Token for the Modelers hub. Nothing is downloaded or uploaded.

@@ -45,8 +45,8 @@ extension ArgumentCatalogue {
         ## Precision and memory
         bf16 | bool | false | yes | Compute in bfloat16 with float32 trainable weights.
         fp16 | bool | false | yes | Compute in float16 with float32 trainable weights and scaled losses. On a CPU this trains in float32, as upstream does.
-        bf16_full_eval | bool | false | no: Use `bf16: true`. | Evaluate with bfloat16 weights.
-        fp16_full_eval | bool | false | no: Use `bf16: true`. | Evaluate with float16 weights.
+        bf16_full_eval | bool | false | yes | The evaluation and prediction behind the training, or without one, hold all weights in bfloat16 and compute in it.
+        fp16_full_eval | bool | false | yes | The same in float16.
         tf32 | bool? | - / false | no | TensorFloat-32 on NVIDIA GPUs.
         fp8 | bool | false | no: Use `bf16: true`. | Compute in 8-bit floating point.
         fp8_backend | string | auto | no | Library for 8-bit floating point.
