@@ -62,13 +62,16 @@ extension DataShare {
     ///
     /// accelerate deals batches in the order of the data. A step then takes as long as its slowest process. A step's loss and gradients are
     /// sums over its examples, so where no loss looks at a batch as a whole, examples change places until all processes have about as
-    /// much to compute. They keep the order of the data within a process.
+    /// much to compute. They keep the order of the data within a process. Neighbours in a batch that begin alike cost less than alone:
+    /// where parting them would cost more than it evens out, they stay.
     ///
     /// - Parameters:
     ///   - items: Of all processes, in the order of the data: `batchSize` of process 0, as many of process 1, and so on, round after round.
+    ///   - shared: How much less the second costs behind the first in a batch.
     ///   - cost: What one costs to compute; nil where the order of the data must stay, be it as a whole or because of one of them.
     package func batches<Items: RandomAccessCollection>(
-        ofStep items: Items, batchSize: Int, cost: ((Items.Element) -> Double?)?
+        ofStep items: Items, batchSize: Int, shared: ((Items.Element, Items.Element) -> Double)? = nil,
+        cost: ((Items.Element) -> Double?)?
     ) -> [[Items.Element]] {
         let items = Array(items)
         let round = batchSize * size
@@ -86,9 +89,15 @@ extension DataShare {
         let byProcess = (0..<size).map { process in
             items.indices.filter { $0 % round / batchSize == process }
         }
-        func highest(_ deal: [[Int]]) -> Double {
-            deal.map { places in places.reduce(0) { $0 + costs[$1] } }.max() ?? 0
+        func load(_ places: [Int]) -> Double {
+            let alone = places.reduce(0) { $0 + costs[$1] }
+            guard let shared else { return alone }
+            return zip(places, places.dropFirst()).enumerated().reduce(alone) { load, pair in
+                let (first, second) = pair.element
+                return (pair.offset + 1) % batchSize == 0 ? load : load - shared(items[first], items[second])
+            }
         }
+        func highest(_ deal: [[Int]]) -> Double { deal.map(load).max() ?? 0 }
         let level = levelDeal(costs, among: size)
         guard highest(byProcess) > Self.levelEnough * highest(level) else { return dealt }
         return starts.indices.map { index in
@@ -97,11 +106,28 @@ extension DataShare {
     }
 }
 
+/// What examples cost to compute, in tokens.
+struct ExampleCosts {
+    /// Of one by itself; nil where it must stay with its batch.
+    let alone: (Example) -> Double?
+    /// How much less the second costs behind the first in a batch; nil where nothing is shared.
+    let shared: ((Example, Example) -> Double)?
+}
+
 extension Example {
     /// About what it costs to compute, in tokens: attention, whose share grows with the length, counts as much more.
     ///
     /// A block of width `h` multiplies about `12 h²` numbers for a token, and `n h` more where the token sees `n / 2` others.
     package func computingCost(hiddenSize: Int) -> Double {
         Double(computedTokenCount) * (1 + Double(longestSequence) / Double(12 * hiddenSize))
+    }
+
+    /// Tokens that this example's first sequence and another's begin with in common, where a batch computes them once.
+    package func sharedBeginning(with other: Example) -> Int {
+        guard let own = sequences.first?.inputIDs, let others = other.sequences.first?.inputIDs else {
+            return 0
+        }
+        let count = zip(own, others).prefix { $0 == $1 }.count
+        return count < Collator.tileRows ? 0 : count
     }
 }

@@ -119,7 +119,7 @@ public final class Trainer {
             streamed = try StreamedSteps(
                 stream, at: position, accumulation: plan.accumulation,
                 batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast,
-                share: dataShare, cost: exampleCost)
+                share: dataShare, costs: exampleCosts)
         }
 
         announce(plan, resumes: checkpoint != nil)
@@ -251,18 +251,20 @@ public final class Trainer {
         return ListedSteps(
             examples, order: try epochOrder(epoch, count: examples.count), plan: plan,
             batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast,
-            firstStep: firstStep, share: dataShare, cost: exampleCost)
+            firstStep: firstStep, share: dataShare, costs: exampleCosts)
     }
 
     /// Which of the batches are this process's.
     var dataShare: DataShare { DataShare(rank: communicator.rank, size: communicator.size) }
 
-    /// What an example costs to compute, where any of several processes may learn from it; one without anything to learn stays where
+    /// What examples cost to compute, where any of several processes may learn from them; one without anything to learn stays where
     /// the data have it, for a batch's mean is over the others.
-    private var exampleCost: ((Example) -> Double?)? {
+    private var exampleCosts: ExampleCosts? {
         guard communicator.size > 1, !objective.dependsOnBatches else { return nil }
         let (learnable, hiddenSize) = (objective.learnable, model.config.hiddenSize)
-        return { learnable.contains($0) ? $0.computingCost(hiddenSize: hiddenSize) : nil }
+        return ExampleCosts(
+            alone: { learnable.contains($0) ? $0.computingCost(hiddenSize: hiddenSize) : nil },
+            shared: objective.collator.sharesPrefixes ? { Double($0.sharedBeginning(with: $1)) } : nil)
     }
 
     private func epochOrder(_ epoch: Int, count: Int) throws -> EpochOrder {

@@ -95,19 +95,19 @@ final class ListedSteps: StepSource {
     private let plan: TrainingPlan
     private let batchSize: Int
     private let share: DataShare
-    private let cost: ((Example) -> Double?)?
+    private let costs: ExampleCosts?
     private var step: Int
 
-    /// - Parameter cost: What an example costs to compute, where any process may learn from it (`DataShare.batches`).
+    /// - Parameter costs: What examples cost to compute, where any process may learn from them (`DataShare.batches`).
     init(
         _ examples: [Example], order: EpochOrder, plan: TrainingPlan, batchSize: Int, dropsLast: Bool,
-        firstStep: Int, share: DataShare, cost: ((Example) -> Double?)? = nil
+        firstStep: Int, share: DataShare, costs: ExampleCosts? = nil
     ) {
         self.examples = examples
         self.plan = plan
         self.batchSize = batchSize
         self.share = share
-        self.cost = cost
+        self.costs = costs
         rows = share.filled(order.rows, batchSize: batchSize, dropsLast: dropsLast)
         step = firstStep
     }
@@ -117,11 +117,10 @@ final class ListedSteps: StepSource {
         let rounds = plan.batches(ofStep: step)
         step += 1
         let batches = share.batches(
-            ofStep: share.rows(ofRounds: rounds, rows, batchSize: batchSize), batchSize: batchSize,
-            cost: cost.map { cost in { (row: Int) in cost(self.examples[row]) } })
+            ofStep: share.rows(ofRounds: rounds, rows, batchSize: batchSize).map { examples[$0] },
+            batchSize: batchSize, shared: costs?.shared, cost: costs?.alone)
         return TrainingStep(
-            batches: batches.map { batch in batch.map { examples[$0] } },
-            batchesDone: rounds.upperBound, endsEpoch: step == plan.stepsPerEpoch)
+            batches: batches, batchesDone: rounds.upperBound, endsEpoch: step == plan.stepsPerEpoch)
     }
 }
 
@@ -139,16 +138,16 @@ final class StreamedSteps: StepSource {
     private let batchSize: Int
     private let dropsLast: Bool
     private let share: DataShare
-    private let cost: ((Example) -> Double?)?
+    private let costs: ExampleCosts?
     private var batches: Int
     /// Tokens of all examples that were handed out.
     private(set) var tokenCount = 0
 
-    /// - Parameter cost: What an example costs to compute, where any process may learn from it (`DataShare.batches`).
+    /// - Parameter costs: What examples cost to compute, where any process may learn from them (`DataShare.batches`).
     /// - Throws: A `UserError` when the data cannot be read up to the position.
     init(
         _ stream: ExampleStream, at position: Position, accumulation: Int, batchSize: Int, dropsLast: Bool,
-        share: DataShare, cost: ((Example) -> Double?)? = nil
+        share: DataShare, costs: ExampleCosts? = nil
     ) throws {
         cursor = try stream.cursor(at: position.stream)
         batches = position.batches
@@ -156,7 +155,7 @@ final class StreamedSteps: StepSource {
         self.batchSize = batchSize
         self.dropsLast = dropsLast
         self.share = share
-        self.cost = cost
+        self.costs = costs
     }
 
     var position: Position { Position(stream: cursor.position, batches: batches) }
@@ -180,7 +179,8 @@ final class StreamedSteps: StepSource {
             guard isWhole else { break }
         }
         guard !examples.isEmpty else { return nil }
-        let step = share.batches(ofStep: examples, batchSize: batchSize, cost: cost)
+        let step = share.batches(
+            ofStep: examples, batchSize: batchSize, shared: costs?.shared, cost: costs?.alone)
         batches += step.count
         for batch in step { tokenCount += batch.reduce(0) { $0 + $1.tokenCount } }
         return TrainingStep(batches: step, batchesDone: batches, endsEpoch: false)

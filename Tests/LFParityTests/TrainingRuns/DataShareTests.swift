@@ -46,6 +46,20 @@ import Testing
         #expect(levelDeal([7, 7, 1, 8, 5, 4], among: 2) == [[0, 4, 5], [1, 2, 3]])
     }
 
+    /// Those that a batch computes in part together are not parted for less than that.
+    @Test func examplesThatBeginAlikeStayTogether() {
+        // Behind the 10 the 9 costs 2: 12 against 11, where parting them would give 15 and 15.
+        let costs = [10.0, 9, 6, 5]
+        for (rank, expected) in [[10.0, 9], [6, 5]].enumerated() {
+            let together = DataShare(rank: rank, size: 2)
+                .batches(
+                    ofStep: costs, batchSize: 2, shared: { $0 == 10 && $1 == 9 ? 7 : 0 }, cost: { $0 })
+            #expect(together == [expected])
+            let apart = DataShare(rank: rank, size: 2).batches(ofStep: costs, batchSize: 2) { $0 }
+            #expect(apart == [rank == 0 ? [10, 5] : [9, 6]])
+        }
+    }
+
     /// Whatever the costs: every example has one process, each process as many, and none has more than before.
     @Test func everyExampleIsDealtOnce() {
         var state: UInt64 = 7
