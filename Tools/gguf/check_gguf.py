@@ -10,7 +10,7 @@ tensor.
 --read starts this program from each file and compares its weights with gguf-py's.
 --text measures the perplexity of the text's tokens with the weights that each file stands for, by this program, and compares it with the folder's own: f32
 must give the same, q8_0 less than 1 % and q4_k_m less than 5 % more or less. --prompts compares greedy answers to a file of prompts, one per line, between
-llama.cpp on the f32 file and this program (their text is encoded again for it: choose a template and tokenizer that make the same ids of it); an empty answer shows nothing, so it counts as a difference. The exit status is 1 where something differs.
+llama.cpp on the f32 file and this program (their text is encoded again for it: choose a template and tokenizer that make the same ids of it); an empty answer shows nothing, so it counts as a difference. Drawn weights (make_models.py) leave tokens almost equally likely, so that rounding decides: compare the answers of trained models. The exit status is 1 where something differs.
 
 The converter is llama.cpp's convert_hf_to_gguf.py in a checkout of that project, run with this Python, which then needs torch and transformers too. A
 model that llama.cpp's converter does not know the tokenizer of is refused by it; --tokenizer-anyway lets it take the name that our file has, and read
@@ -246,6 +246,8 @@ base.TextModel.get_vocab_base_pre = lambda self, tokenizer: name
 if not os.path.exists(os.path.join(sys.argv[3], "tokenizer.model")):
     other = "_set_vocab_llama_hf" if name == "default" else "_set_vocab_gpt2"
     base.TextModel._set_vocab_sentencepiece = lambda self, *_: getattr(self, other)()
+    from conversion import phi
+    phi.Phi3MiniModel.set_vocab = lambda self: getattr(self, other)()
 sys.argv = [converter] + sys.argv[3:]
 runpy.run_path(converter, run_name="__main__")
 """
