@@ -137,7 +137,7 @@ struct RMSNorm : Function<RMSNorm> {
         } else {
             auto wide_x = x.to(scales.scalar_type()), wide_dy = dy.to(scales.scalar_type()), scale = scales.unsqueeze(-1);
             auto normed = wide_x * scale, weighted = wide_dy * w;
-            if (context->needs_input_grad(0)) dx = (scale * (weighted - normed * (weighted * normed).mean(-1, true))).to(x.scalar_type());
+            if (context->needs_input_grad(0)) dx = (scale * at::addcmul(weighted, normed, (weighted * normed).mean(-1, true), -1)).to(x.scalar_type());
             if (context->needs_input_grad(1)) dw = (wide_dy * normed).reshape({-1, x.size(-1)}).sum(0);
         }
         if (dw.defined()) dw = dw.to(weight_type);
@@ -194,10 +194,10 @@ at::Tensor rotated(const at::Tensor &input, const at::Tensor &cos, const at::Ten
         else run(interleaved ? rotate_pairs_bf16 : rotate_bf16, elements<c10::BFloat16>(x), mutable_elements<c10::BFloat16>(y));
         return y;
     }
-    auto c = cos.unsqueeze(1), s = sin.unsqueeze(1) * sign;
+    auto c = cos.unsqueeze(1), s = sin.unsqueeze(1);
     auto pairs = interleaved ? x.narrow(-1, 0, 2 * half).unflatten(-1, {half, 2}).transpose(-1, -2) : x.narrow(-1, 0, 2 * half).unflatten(-1, {2, half});
     auto a = pairs.select(-2, 0), b = pairs.select(-2, 1);
-    auto both = at::stack({a * c - b * s, b * c + a * s}, interleaved ? -1 : -2);
+    auto both = at::stack({at::addcmul(a * c, b, s, -sign), at::addcmul(b * c, a, s, sign)}, interleaved ? -1 : -2);
     auto turned = both.flatten(-2).to(x.scalar_type());
     return width == 2 * half ? turned : at::cat({turned, x.narrow(-1, 2 * half, width - 2 * half)}, -1);
 }

@@ -57,7 +57,20 @@ lf_dtype dtype_of(at::ScalarType type) {
     }
 }
 
+/// From the first use of a device that adds in any order on, its sums are formed in one order: a resumed run then repeats the one that never stopped.
+/// What has no such kernel is said by libtorch, and runs.
+static void order_sums() {
+    static const bool is_done = [] {
+        setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+        at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+        at::globalContext().setDeterministicFillUninitializedMemory(false);
+        return true;
+    }();
+    (void)is_done;
+}
+
 at::Device device(lf_device_type type) {
+    if (type != LF_CPU) order_sums();
     switch (type) {
         case LF_CPU: return at::Device(at::kCPU);
         case LF_CUDA: return at::Device(at::kCUDA);
