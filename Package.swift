@@ -198,7 +198,7 @@ let package = Package(
         tests("LFGGUFTests", ["LFGGUF", "LFTokenizer", "LFJSON", "LFDiagnostics", crypto]),
         tests("LFTextMetricsTests", ["LFTextMetrics", "LFJSON", "LFDiagnostics"]),
         tests("LFReportTests", ["LFTestSupport", "LFReport", "LFConfig", "LFJSON", "LFDiagnostics"]),
-        tests("LFTorchTests", ["LFTorch", "LFLauncher", "LFDiagnostics"]),
+        tests("LFTorchTests", ["CStandIn", "LFTorch", "LFLauncher", "LFDiagnostics"]),
         tests(
             "LFNNTests", ["LFNN", "LFModelConfig", "LFTorch", "LFStream", "LFCheckpoint", "LFDiagnostics"]),
         tests("LFCheckpointTests", ["LFCheckpoint", "LFTorch", "LFJSON", "LFDiagnostics"]),

@@ -166,8 +166,8 @@ class HostCall {
     void count() {
         count_launch(schema.overload_name().empty() ? name : name + "." + schema.overload_name());
         if (waiting.count(name) > 0 || selects_by_mask) count_wait(name);
-        // A GPU sorts what `index_put_` accumulates.
-        if (unordered.count(name) > 0) count_unordered(name);
+        // A GPU sorts what `index_put_` accumulates, and what these add where it is asked to.
+        if (unordered.count(name) > 0 && !at::globalContext().deterministicAlgorithms()) count_unordered(name);
     }
 
     void hand_out(const c10::AliasInfo *alias, c10::IValue &value) {

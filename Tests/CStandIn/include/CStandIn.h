@@ -24,6 +24,9 @@ typedef struct {
     int64_t peak_bytes;       // the most memory that tensors took at once
 } stand_in_counts;
 
+/// Taken by whoever counts and by whoever would be counted with it: the counts are the process's. From one thread, not twice.
+void stand_in_lock(void);
+void stand_in_unlock(void);
 /// What has happened since the last reset.
 stand_in_counts stand_in_read(void);
 void stand_in_reset(void);

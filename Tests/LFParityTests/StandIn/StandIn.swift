@@ -28,6 +28,8 @@ struct StandInUse {
 
     /// What happens in `body`.
     static func of(_ body: () throws -> Void) rethrows -> StandInUse {
+        stand_in_lock()
+        defer { stand_in_unlock() }
         reset()
         try body()
         return read()

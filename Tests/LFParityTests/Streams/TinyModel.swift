@@ -36,19 +36,27 @@ struct TinyModel: Sendable, CustomTestStringConvertible {
         ]
     }()
 
-    func make() throws -> (model: LanguageModel, trainable: TrainableWeights) {
+    func make(
+        on device: Device = .cpu, _ dtype: DType = .float64
+    ) throws -> (
+        model: LanguageModel, trainable: TrainableWeights
+    ) {
         let model = try LanguageModel(
             ModelConfig(config, path: "config.json"),
             weights: FreshWeights(Generator(seed: 11), deviation: 0.3),
-            storedDType: .float64, computeDType: .float64, on: .cpu)
-        guard trainsAdapter else { return (model, try model.trainAll(dtype: .float64)) }
+            storedDType: dtype, computeDType: dtype, on: device)
+        let trainedDType = dtype == .float64 ? dtype : .float32
+        guard trainsAdapter else { return (model, try model.trainAll(dtype: trainedDType)) }
         let setup = LoRAAdapterConfig(
             r: 3, loraAlpha: 6, targetModules: model.allLinearNames, baseModelNameOrPath: nil)
-        let trainable = try model.addLoRA(setup, generator: Generator(seed: 12), dtype: .float64)
+        let trainable = try model.addLoRA(setup, generator: Generator(seed: 12), dtype: trainedDType)
         // A trained adapter: one that is still zero would hide half of the gradients.
         let generator = try Generator(seed: 13)
         for entry in trainable.entries {
-            try entry.parameter.tensor.fillNormalInPlace(mean: 0, deviation: 0.2, generator)
+            let tensor = entry.parameter.tensor
+            let values = try Tensor.zeros(tensor.shape, tensor.dtype)
+            try values.fillNormalInPlace(mean: 0, deviation: 0.2, generator)
+            try withoutGrad { try tensor.copyInPlace(values) }
         }
         return (model, trainable)
     }
