@@ -14,11 +14,12 @@ import time
 WARM_UP = 2
 TOLERANCE = 2e-3
 GOAL = 1.7
+PARTS = ["", "0", "1"]
 JOBS = {"dpo": "DPO, LoRA", "pt": "pre-training, packed, full"}
 
 
-def write_config(folder, work, job, name, batch, options):
-    """A training of `batch` examples per process and step; `name` tells runs apart."""
+def write_config(folder, work, job, name, batch, options, part="", profile=False):
+    """A training of `batch` examples per process and step; `name` tells runs apart, `part` whose examples they are."""
     config = {
         "model_name_or_path": str(work / "model"),
         "do_train": True,
@@ -36,34 +37,36 @@ def write_config(folder, work, job, name, batch, options):
         "lr_scheduler_type": "constant",
         "max_steps": options.steps,
         "use_cpu": True,
+        "profile": profile,
     }
     if options.zero:
         config["deepspeed"] = {"zero_optimization": {"stage": options.zero}}
     if job == "dpo":
         config |= {
-            "stage": "dpo", "finetuning_type": "lora", "lora_rank": 8, "lora_target": "all", "dataset": "pairs",
+            "stage": "dpo", "finetuning_type": "lora", "lora_rank": 8, "lora_target": "all", "dataset": "pairs" + part,
             "template": "llama3",
         }
     else:
-        config |= {"stage": "pt", "finetuning_type": "full", "packing": True, "dataset": "texts"}
+        config |= {"stage": "pt", "finetuning_type": "full", "packing": True, "dataset": "texts" + part}
     path = folder / f"{name}.yaml"
     path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items()))
     return path
 
 
-def write_data(folder, work):
-    """The pairs, and their answers as texts to pack."""
+def write_data(folder, work, batch):
+    """The pairs, and their answers as texts to pack; both as a whole and as each of two processes gets them, batch by batch."""
     pairs = json.loads((work / "data/pairs.json").read_text())
-    (folder / "pairs.json").write_text(json.dumps(pairs))
-    texts = [{"text": pair["instruction"] + " " + pair[kind]} for pair in pairs for kind in ("chosen", "rejected")]
-    (folder / "texts.json").write_text(json.dumps(texts * 4))
+    texts = [{"text": pair["instruction"] + " " + pair[kind]} for pair in pairs for kind in ("chosen", "rejected")] * 4
     columns = {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"}
-    (folder / "dataset_info.json").write_text(
-        json.dumps({
-            "pairs": {"file_name": "pairs.json", "ranking": True, "columns": columns},
-            "texts": {"file_name": "texts.json", "columns": {"prompt": "text"}},
-        })
-    )
+    entries = {}
+    for part in PARTS:
+        rows = pairs if part == "" else [pair for i, pair in enumerate(pairs) if i // batch % 2 == int(part)]
+        (folder / f"pairs{part}.json").write_text(json.dumps(rows))
+        entries["pairs" + part] = {"file_name": f"pairs{part}.json", "ranking": True, "columns": columns}
+        # Blocks of packed texts are equally long, whichever texts they are made of.
+        (folder / f"texts{part}.json").write_text(json.dumps(texts))
+        entries["texts" + part] = {"file_name": f"texts{part}.json", "columns": {"prompt": "text"}}
+    (folder / "dataset_info.json").write_text(json.dumps(entries))
 
 
 class Run:
@@ -112,7 +115,8 @@ def measure(job, folder, work, options):
         "two": lambda: [Run(options.binary, write_config(folder, work, job, "two", share, options), 2)],
         # Two processes that know nothing of one another, with the share of one: what is left is the machine's own limit.
         "apart": lambda: [
-            Run(options.binary, write_config(folder, work, job, f"apart{index}", share, options), 1) for index in (0, 1)
+            Run(options.binary, write_config(folder, work, job, f"apart{part}", share, options, part), 1)
+            for part in PARTS[1:]
         ],
     }
     times = {arm: [] for arm in arms}
@@ -120,27 +124,36 @@ def measure(job, folder, work, options):
         for arm in list(arms) if number % 2 == 0 else list(arms)[::-1]:
             runs = arms[arm]()
             each = [run.steps(options.steps) for run in runs]
-            # Of two that run beside one another a step is over when both are.
-            times[arm].append([max(step) for step in zip(*each)])
+            # Two that know nothing of one another do not wait for one another either: over all steps both have the same work.
+            times[arm].append([statistics.mean(step) for step in zip(*each)])
             print(f"  {job} {arm:6} {statistics.median(times[arm][-1]):8.3f} s/step", flush=True)
     differences = [abs(a - b) for a, b in zip(losses(folder, "one"), losses(folder, "two"), strict=True)]
     if not all(difference <= TOLERANCE for difference in differences):
         sys.exit(f"scaling: the losses of {job} differ by {max(differences):.1e}, allowed are {TOLERANCE:.0e}")
-    return times
+    profile = Run(options.binary, write_config(folder, work, job, "profile", share, options, profile=True), 2)
+    profile.steps(options.steps)
+    return times, json.loads((folder / "profile/profile_trace.json").read_text())
 
 
-def median(rounds):
-    """The median over steps of each step's median over rounds."""
-    return statistics.median(statistics.median(step) for step in zip(*rounds))
+def mean(rounds):
+    """The mean over steps of each step's median over rounds: steps of different length count as they are."""
+    return statistics.mean(statistics.median(step) for step in zip(*rounds))
 
 
-def report(job, times):
-    one, two, apart = (median(times[arm]) for arm in ("one", "two", "apart"))
+def phase_seconds(trace, phase):
+    """Seconds of a step that process 0 spent in a phase."""
+    return sum(part["seconds"] for part in trace["otherData"]["phases"].get(phase, {}).values())
+
+
+def report(job, times, trace):
+    one, two, apart = (mean(times[arm]) for arm in ("one", "two", "apart"))
     print(f"\n{JOBS[job]}")
     print(f"  one process, the whole batch       {one:8.3f} s/step")
     print(f"  two processes, half of it each     {two:8.3f} s/step: {one / two:.2f}x (goal {GOAL}x)")
     print(f"  two that do not talk, half each    {apart:8.3f} s/step: {one / apart:.2f}x is the machine's limit")
-    print(f"  communication                      {two - apart:8.3f} s/step: {100 * (two / apart - 1):.1f} % of a step\n")
+    print(f"  waiting and communication          {two - apart:8.3f} s/step: {100 * (1 - apart / two):.1f} % of a step")
+    waiting, exchange = (phase_seconds(trace, phase) for phase in ("waiting", "exchange"))
+    print(f"    process 0 waited {waiting:.3f} s a step for the other one, and exchanged for {exchange:.3f} s\n")
 
 
 def main():
@@ -169,11 +182,11 @@ def main():
     results = {}
     with tempfile.TemporaryDirectory(prefix="scaling-") as name:
         folder = pathlib.Path(name)
-        write_data(folder, work)
+        write_data(folder, work, options.batch)
         for job in JOBS if options.job == "both" else [options.job]:
             results[job] = measure(job, folder, work, options)
-    for job, times in results.items():
-        report(job, times)
+    for job, (times, trace) in results.items():
+        report(job, times, trace)
 
 
 if __name__ == "__main__":
