@@ -19,6 +19,9 @@ package final class GenerationEngine {
     let prefixes: PrefixCache
     /// Whether layers keep states, which stand for whole texts.
     private let needsStates: Bool
+    /// Whether next tokens of greedy answers are guessed and computed ahead. A state cannot go back, and elsewhere than in the products of few
+    /// rows a sum may depend on how many rows there are.
+    let guesses: Bool
     /// What was done so far.
     package internal(set) var counters = EngineCounters()
 
@@ -27,7 +30,7 @@ package final class GenerationEngine {
     /// Requests whose prompts are computed in part, in the order in which they were admitted.
     private var beginning: [LiveRequest] = []
     /// Requests whose answers are written.
-    private var writing: [LiveRequest] = []
+    var writing: [LiveRequest] = []
     private var automata: GrammarAutomata?
     /// What happened between two steps.
     private var pending: [GenerationEvent] = []
@@ -42,6 +45,7 @@ package final class GenerationEngine {
         let memory = CacheMemory(model, limits.room)
         cache = try KeyValueCache(layers: model.config.layerCount, capacity: memory.blocks)
         needsStates = model.caches.contains(.state)
+        guesses = limits.guessesTokens && !needsStates && model.device == .cpu && model.multipliesFewRows
         automata = tokenizer.map { GrammarAutomata($0, vocabSize: model.config.vocabSize) }
         let prefixes = PrefixCache(
             cache, needsStates: needsStates, capacity: memory.keptBlocks, stateBytes: memory.stateBytes)
@@ -173,22 +177,6 @@ package final class GenerationEngine {
             writing.removeAll { $0.isDone }
             writing = writing.groupedByAdapter { $0.request.adapter }
             return events
-        }
-    }
-
-    /// The scores of the next tokens of all answers that are being written.
-    private func decode() throws -> Tensor? {
-        guard !writing.isEmpty else { return nil }
-        var tokens: [Int32] = [], sequences: [KeyValueCache.Sequence] = []
-        for live in writing { live.lastTokens(&tokens, &sequences) }
-        let pieces = tokens.indices.map { tokens[$0...$0] }
-        // A pass that fails has changed sequences' blocks all the same.
-        defer {
-            var rest = sequences[...]
-            for live in writing { live.take(&rest) }
-        }
-        return try model.adapters.choice.choosing(writing.map { ($0.request.adapter, $0.width) }) {
-            try model.logits(model.extend(&sequences, by: pieces, cache))
         }
     }
 
@@ -351,6 +339,7 @@ package final class GenerationEngine {
         var reason: GeneratedSequence.FinishReason?
         live.rows[index].result.ids.append(token.id)
         live.rows[index].seen?.insert(token.id)
+        if live.compareWithGuess(index, cache) { counters.rightTokens += 1 }
         if let logProb = token.logProb { live.rows[index].result.logProbs?.append(logProb) }
         live.rows[index].result.alternatives?.append(token.alternatives)
         if live.rows[index].result.ids.count >= live.limit { reason = .length }
@@ -370,6 +359,7 @@ package final class GenerationEngine {
     private func finish(
         _ live: LiveRequest, _ index: Int, _ reason: GeneratedSequence.FinishReason
     ) -> GenerationEvent {
+        if live.rows[index].ahead != nil { live.dropUnread(index, cache) }
         var row = live.rows.remove(at: index)
         row.result.finishReason = reason
         row.result.closingText = row.text?.finish() ?? ""
@@ -537,6 +527,11 @@ package struct EngineCounters: Sendable, Equatable {
     /// Tokens of prompts that the cache knew.
     package var reusedPromptTokens = 0
     package var generatedTokens = 0
+    /// Passes that continued answers; a step whose tokens were all guessed before takes none.
+    package var decodingPasses = 0
+    /// Tokens that were guessed (`EngineLimits.guessesTokens`), and those that came.
+    package var guessedTokens = 0
+    package var rightTokens = 0
 
     package init() {}
 }

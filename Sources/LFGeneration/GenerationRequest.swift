@@ -150,6 +150,9 @@ package struct EngineLimits: Sendable {
     package var textLength: Int?
     /// Whether prompts go on from what the cache holds of others.
     package var reusesPrefixes = true
+    /// Whether the next tokens of greedy answers are guessed from what followed the last ones earlier in the text, and computed in one pass
+    /// (transformers' `prompt_lookup_num_tokens`). It changes no answer.
+    package var guessesTokens = true
 
     package init() {}
 }

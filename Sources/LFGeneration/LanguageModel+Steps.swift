@@ -27,6 +27,35 @@ extension LanguageModel {
         return try hiddenStates(batch, cached: pass).selecting(batch.lastRows)
     }
 
+    /// Adds tokens to sequences, each token computed as it would be in a pass of its own: the hidden states, `[T, hidden]`.
+    ///
+    /// - Parameter tokens: At least one for each sequence, which the cache holds the beginning of; one where layers keep states.
+    func extend(
+        _ sequences: inout [KeyValueCache.Sequence], byTokensOf tokens: [ArraySlice<Int32>],
+        _ cache: KeyValueCache
+    ) throws(TorchError) -> Tensor {
+        var stream = TokenStream()
+        for (piece, sequence) in zip(tokens, sequences) {
+            for (place, token) in zip(Int32(sequence.length)..., piece) {
+                let row = stream.tokenCount
+                stream.inputIDs.append(token)
+                stream.positions.append(place)
+                stream.segments.append(TokenStream.Segment(range: row..<row + 1, sequences: [row]))
+                stream.lastRows.append(Int32(row))
+            }
+        }
+        stream.sequenceCount = stream.tokenCount
+        let pass = try CachedForward(
+            adding: tokens.map(\.count), to: &sequences, in: cache, byToken: true)
+        return try hiddenStates(DeviceStream(stream, on: device), cached: pass)
+    }
+
+    /// Whether products of up to 8 rows form the sums of a row as they do for it alone: those of float32 and bfloat16 on a CPU do; experts'
+    /// depend on how many rows an expert gets.
+    var multipliesFewRows: Bool {
+        (computeDType == .float32 || computeDType == .bfloat16) && !parameters.contains { $0.role == .expert }
+    }
+
     private func addition(
         to sequences: inout [KeyValueCache.Sequence], of tokens: [ArraySlice<Int32>], _ cache: KeyValueCache
     ) throws(TorchError) -> (stream: TokenStream, pass: CachedForward) {

@@ -52,6 +52,12 @@ final class LiveRequest {
         var text: AnswerText?
         /// Where the answer stands in its grammar.
         var matcher: GrammarMatcher?
+        /// What the tokens so far say of the next ones; nil until that is asked for.
+        var lookup: PromptLookup?
+        /// Tokens that the pass computes behind the last one.
+        var guess: [Int32] = []
+        /// What a pass has computed for tokens behind the last one that it was asked for.
+        var ahead: ScoresAhead?
     }
 
     let id: RequestID
@@ -118,21 +124,23 @@ final class LiveRequest {
         prompt = KeyValueCache.Sequence()
     }
 
-    /// The last token of each of its sequences, and what the cache holds before it.
-    func lastTokens(_ tokens: inout [Int32], _ sequences: inout [KeyValueCache.Sequence]) {
-        for row in rows {
-            tokens.append(row.result.ids[row.result.ids.count - 1])
+    /// What a pass adds to each of its sequences whose next scores are not known: the last token, and those that were guessed.
+    func nextPieces(_ pieces: inout [ArraySlice<Int32>], _ sequences: inout [KeyValueCache.Sequence]) {
+        for row in rows where row.ahead == nil {
+            pieces.append(row.result.ids.suffix(1) + row.guess)
             sequences.append(row.sequence)
         }
         for beam in search?.beams ?? [] {
-            tokens.append(beam.ids[beam.ids.count - 1])
+            pieces.append(beam.ids.suffix(1))
             sequences.append(beam.cached)
         }
     }
 
-    /// Takes its sequences back after those tokens were computed.
+    /// Takes those sequences back after the pass.
     func take(_ sequences: inout ArraySlice<KeyValueCache.Sequence>) {
-        for index in rows.indices { rows[index].sequence = sequences.removeFirst() }
+        for index in rows.indices where rows[index].ahead == nil {
+            rows[index].sequence = sequences.removeFirst()
+        }
         for index in search?.beams.indices ?? 0..<0 { search?.beams[index].cached = sequences.removeFirst() }
     }
 

@@ -10,7 +10,7 @@ public struct CachedForward {
     package enum View {
         /// Nothing: their sequences begin in this stream.
         case nothing
-        /// Each token is alone in its segment and sees these blocks, in which it lies itself.
+        /// Each token is alone in its segment and sees these blocks, in which it lies itself, perhaps behind others of the pass.
         case blocks(VisibleTokens)
         /// Segments continue what the cache holds.
         case prefixes(CachedPrefixes)
@@ -19,7 +19,7 @@ public struct CachedForward {
     public let store: KeyValueStore
     /// Where each token of the stream is stored, `[T]`.
     public let slots: [Int64]
-    /// How long each token's sequence is with it and all that this pass adds to it, `[T]`.
+    /// How long each token's sequence is with it and all that this pass adds to it, or with it alone where each token is alone, `[T]`.
     public let sequenceLengths: [Int]
     /// The states of the pass's sequences, in the order of their segments.
     public let states: [LayerStates]
@@ -31,11 +31,15 @@ public struct CachedForward {
     }
 
     /// A pass that adds `counts[i]` tokens, at least one, to sequence i.
+    ///
+    /// - Parameter byToken: Whether each token of a sequence that the cache holds is computed as it would be in a pass of its own; states
+    ///   cannot be.
     public init(
-        adding counts: [Int], to sequences: inout [KeyValueCache.Sequence], in cache: KeyValueCache
+        adding counts: [Int], to sequences: inout [KeyValueCache.Sequence], in cache: KeyValueCache,
+        byToken: Bool = false
     ) throws(TorchError) {
         let begins = sequences.allSatisfy { $0.length == 0 }
-        let goesByToken = !begins && counts.allSatisfy { $0 == 1 }
+        let goesByToken = !begins && (byToken || counts.allSatisfy { $0 == 1 })
         let prefixes = begins || goesByToken ? nil : CachedPrefixes(sequences, counts, cache)
         var slots: [Int64] = []
         var sequenceLengths: [Int] = []
@@ -43,10 +47,16 @@ public struct CachedForward {
         for (index, count) in counts.enumerated() {
             slots += try cache.append(count, to: &sequences[index])
             let length = sequences[index].length
-            sequenceLengths += Array(repeating: length, count: count)
-            guard goesByToken else { continue }
-            visible.lengths.append(Int64(length))
-            visible.starts.append(Int64(visible.blocks.count))
+            guard goesByToken else {
+                sequenceLengths += Array(repeating: length, count: count)
+                continue
+            }
+            // The pass writes keys and values of all its tokens before they are read, and a token sees those up to itself.
+            for seen in length - count + 1...length {
+                sequenceLengths.append(seen)
+                visible.lengths.append(Int64(seen))
+                visible.starts.append(Int64(visible.blocks.count))
+            }
             visible.blocks += sequences[index].blocks
         }
         store = cache.store

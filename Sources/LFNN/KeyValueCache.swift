@@ -61,6 +61,15 @@ public final class KeyValueCache {
         return slots
     }
 
+    /// Has a sequence give up its tokens from place `length` on, which must have been appended to it alone. States stay what they are.
+    package func shorten(_ sequence: inout Sequence, to length: Int) {
+        guard length < sequence.length else { return }
+        let count = (length + KeyValueStore.blockSize - 1) / KeyValueStore.blockSize
+        for block in sequence.blocks[count...] { release(block) }
+        sequence.blocks.removeSubrange(count...)
+        sequence.length = length
+    }
+
     /// The slots of a sequence's tokens.
     func slots(of sequence: Sequence) -> [Int64] {
         let size = Int64(KeyValueStore.blockSize)

@@ -79,7 +79,16 @@ final class ServerMetrics: Sendable {
             add(
                 "llamafactory_generated_tokens_total", "counter", "Tokens of answers.",
                 counters.generatedTokens)
-            add("llamafactory_steps_total", "counter", "Passes of the engine.", counters.steps)
+            add("llamafactory_steps_total", "counter", "Steps of the engine.", counters.steps)
+            add(
+                "llamafactory_decoding_passes_total", "counter",
+                "Passes that continued answers; guessed tokens save some.", counters.decodingPasses)
+            add(
+                "llamafactory_guessed_tokens_total", "counter",
+                "Tokens of greedy answers that were guessed from the text.", counters.guessedTokens)
+            add(
+                "llamafactory_guessed_tokens_right_total", "counter", "Guessed tokens that came.",
+                counters.rightTokens)
         }
         let state = state.withLock { $0 }
         lines += [
