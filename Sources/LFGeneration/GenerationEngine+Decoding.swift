@@ -41,7 +41,7 @@ extension GenerationEngine {
 
     /// Guesses the next tokens of answers that are written alone or beside few others.
     private func guess() {
-        guard guesses else { return }
+        guard guesses, !model.addsLowRank else { return }
         let count = writing.reduce(0) { $0 + $1.width }
         guard count <= Self.mostGuessing else { return }
         var room = Self.mostRows - count

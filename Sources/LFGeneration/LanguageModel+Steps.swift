@@ -56,6 +56,9 @@ extension LanguageModel {
         (computeDType == .float32 || computeDType == .bfloat16) && !parameters.contains { $0.role == .expert }
     }
 
+    /// Whether adapters act beside the weights: their products' sums depend on how many rows there are.
+    var addsLowRank: Bool { adapters.isEnabled && linears.contains { $0.layer.adapter != nil } }
+
     private func addition(
         to sequences: inout [KeyValueCache.Sequence], of tokens: [ArraySlice<Int32>], _ cache: KeyValueCache
     ) throws(TorchError) -> (stream: TokenStream, pass: CachedForward) {

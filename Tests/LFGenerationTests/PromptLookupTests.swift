@@ -96,6 +96,17 @@ import Testing
         #expect(guessing.cacheUse.used == 0)
     }
 
+    /// The same in bfloat16, whose products of up to eight rows form each row's sums alike too.
+    @Test(arguments: ["llama_a", "gemma2_a", "phi3_c"])
+    func guessesChangeNoAnswerInBfloat16(_ name: String) throws {
+        let model = try GoldenModels.load(name, .bfloat16)
+        let plain = try engine(model, guesses: false), guessing = try engine(model, guesses: true)
+        for request in requests(model.config.vocabSize) {
+            #expect(try run(guessing, [request]) == run(plain, [request]))
+        }
+        #expect(guessing.counters.guessedTokens > 0)
+    }
+
     /// A chain that always goes round: the fourth token repeats what the prompt says, and from then on a pass brings 5 and then 8 tokens.
     @Test func aCopiedTextTakesAnEighthOfThePasses() throws {
         let size = 16
