@@ -96,6 +96,14 @@ public final class LanguageModel {
         _ stream: DeviceStream, noise: EmbeddingNoise? = nil, cached: CachedForward? = nil,
         measuresUnread: Bool = false
     ) throws(TorchError) -> Output {
+        try adapters.choice.reading(stream.readRows) { () throws(TorchError) in
+            try throughAllBlocks(stream, noise: noise, cached: cached, measuresUnread: measuresUnread)
+        }
+    }
+
+    private func throughAllBlocks(
+        _ stream: DeviceStream, noise: EmbeddingNoise?, cached: CachedForward?, measuresUnread: Bool
+    ) throws(TorchError) -> Output {
         let pass = Pass(stream, computeDType: computeDType, cached: cached)
         var x = try parts.embedding(stream, noise: noise, computeDType: computeDType)
         // Sums over many blocks leave float16's range.

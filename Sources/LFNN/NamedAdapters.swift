@@ -10,23 +10,32 @@ package final class AdapterChoice {
 
     /// The adapters that there are.
     package private(set) var names: Set<String> = []
-    /// Those of a pass's rows, and those of its read rows, one of each piece.
-    private var runs: [Run] = [], readRuns: [Run] = []
+    /// Those of a pass's rows.
+    private var runs: [Run] = []
+    /// The rows of it that leave the last block, where these are few.
+    private var readRows: ReadRows?
 
     package init() {}
 
     package func add(_ name: String) { names.insert(name) }
 
-    /// Runs `body`, whose passes have as many rows as these pieces together, in their order, or, where they read few rows, one row of each.
+    /// Runs `body`, whose passes have as many rows as these pieces together, in their order.
     ///
     /// Where all have the same adapter, passes may have any number of rows.
     package func choosing<R, E: Error>(
         _ pieces: [(adapter: String?, count: Int)], _ body: () throws(E) -> R
     ) throws(E) -> R {
-        let previous = (runs, readRuns)
-        defer { (runs, readRuns) = previous }
+        let previous = runs
+        defer { runs = previous }
         runs = Self.runs(pieces)
-        readRuns = Self.runs(pieces.map { ($0.adapter, 1) })
+        return try body()
+    }
+
+    /// Runs `body`, a pass whose last block computes these rows alone; all where they are nil.
+    package func reading<R, E: Error>(_ rows: ReadRows?, _ body: () throws(E) -> R) throws(E) -> R {
+        let previous = readRows
+        defer { readRows = previous }
+        readRows = rows
         return try body()
     }
 
@@ -49,10 +58,32 @@ package final class AdapterChoice {
     func runs(of count: Int) throws(TorchError) -> [Run] {
         if runs.count <= 1 { return runs.map { Run(adapter: $0.adapter, rows: 0..<count) } }
         if let last = runs.last, last.rows.upperBound <= count { return runs }
-        if let last = readRuns.last, last.rows.upperBound == count { return readRuns }
+        if let readRows, readRows.count == count { return readRows.runs(of: runs) }
         throw TorchError(
             kind: .invalidArgument, operation: "named adapters",
             message: "\(count) rows of \(runs.last?.rows.upperBound ?? 0) that have different adapters")
+    }
+}
+
+extension ReadRows {
+    /// The adapters of these rows, given those of the stream's; what only fills the stream up has none.
+    fileprivate func runs(of adapters: [AdapterChoice.Run]) -> [AdapterChoice.Run] {
+        var result: [AdapterChoice.Run] = []
+        var start = 0, first = 0
+        for rows in runs {
+            while first < adapters.count, adapters[first].rows.upperBound <= rows.lowerBound { first += 1 }
+            for run in adapters[first...].prefix(while: { $0.rows.lowerBound < rows.upperBound }) {
+                let common = run.rows.clamped(to: rows)
+                let place = start + common.lowerBound - rows.lowerBound
+                if let last = result.last, last.adapter == run.adapter, last.rows.upperBound == place {
+                    result[result.count - 1].rows = last.rows.lowerBound..<place + common.count
+                } else {
+                    result.append(.init(adapter: run.adapter, rows: place..<place + common.count))
+                }
+            }
+            start += rows.count
+        }
+        return result
     }
 }
 

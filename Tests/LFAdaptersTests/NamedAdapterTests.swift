@@ -3,6 +3,7 @@ import LFCheckpoint
 import LFDiagnostics
 import LFModels
 import LFNN
+import LFStream
 import LFTorch
 import Testing
 
@@ -76,11 +77,7 @@ import Testing
         }
         let x = try Self.normal([6, 6], generator)
         let mixed = try control.choice.choosing([("a", 2), (nil, 1), ("b", 3)]) {
-            // A pass that reads few rows has one of each piece.
-            let part = try Tensor.concatenated([x.slice(1..<3), x.slice(5..<6)])
-            let (narrow, all) = (try output(part), try output(x))
-            let same = try Tensor.concatenated([all.slice(1..<3), all.slice(5..<6)])
-            #expect(try (narrow - same).abs().max().item() < 1e-5)
+            let all = try output(x)
             // Fewer rows than were chosen for are an error, not a guess.
             #expect(throws: TorchError.self) { try output(x.slice(0..<4)) }
             #expect(throws: TorchError.self) { try named.adapted(base) }
@@ -92,6 +89,44 @@ import Testing
         let matrix = try control.choice.choosing([("b", 1)]) { try named.adapted(base) }
         #expect(try (linear(x, matrix) - uniform).abs().max().item() < 1e-4)
         #expect(try (output(x) - base.product(x, bias: nil)).abs().max().item() == 0)
+    }
+
+    /// Where the last block computes few rows, each has the adapter of its piece: one row of each, so many that their number is a round one,
+    /// which takes more rows of the last pieces or of what fills the stream up, and none.
+    @Test(arguments: [[2, 1, 3], Array(repeating: 6, count: 65), Array(repeating: 6, count: 64) + [64], [9]])
+    func readRowsHaveTheAdapterOfTheirPiece(_ lengths: [Int]) throws {
+        let generator = try Generator(seed: 5)
+        let base = DenseWeight(Self.parameter(try Self.normal([4, 6], generator)))
+        let control = AdapterSwitch()
+        let named = NamedAdapters(control: control)
+        let names: [String?] = ["a", nil, "b"]
+        for name in names.compactMap({ $0 }) {
+            let (a, b) = (try Self.normal([2, 6], generator), try Self.normal([4, 2], generator))
+            named.add(name, try .init(a: a, b: b, scale: 1, magnitude: nil, of: base))
+        }
+        var stream = TokenStream()
+        for length in lengths {
+            let range = stream.tokenCount..<stream.tokenCount + length
+            stream.inputIDs += Array(repeating: 0, count: length)
+            stream.positions += (0..<Int32(length))
+            stream.segments.append(.init(range: range, sequences: [stream.sequenceCount]))
+            stream.lastRows.append(Int32(range.upperBound - 1))
+            stream.sequenceCount += 1
+        }
+        let batch = try DeviceStream(stream, on: .cpu).readingLastRows()
+        let read = try #require(batch.readRows)
+        let pieces = lengths.enumerated().map { (names[$0 * names.count / lengths.count], $1) }
+        let x = try Self.normal([batch.inputIDs.dim(0), 6], generator)
+        let (all, some) = try withoutGrad {
+            try control.choice.choosing(pieces) {
+                try control.choice.reading(read) {
+                    (try named.output(x, of: base, bias: nil), try named.output(read(x), of: base, bias: nil))
+                }
+            }
+        }
+        #expect(try some.dim(0) == read.count && (read(all) - some).abs().max().item() < 1e-5)
+        let mixed = try (all - withoutGrad { try base.product(x, bias: nil) }).abs().max().item()
+        #expect(mixed > 0.1)
     }
 
     @Test func whatCannotActBesideOthersIsRefused() throws {

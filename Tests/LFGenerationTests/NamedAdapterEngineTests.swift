@@ -108,6 +108,25 @@ import Testing
         #expect(Set(answers).count == 4)
     }
 
+    /// More short prompts in one pass than have a row count of their own: their last rows are filled up to a round number.
+    @Test func manyShortPromptsTakeOnePass() throws {
+        let model = try model("llama_a")
+        var options = GenerationOptions()
+        options.maxNewTokens = 2
+        options.returnsLogProbs = true
+        let requests = (0..<75).map { index in
+            GenerationRequest(
+                (0..<6).map { Int32(3 + (index * 5 + $0 * (index % 7 + 1)) % 60) }, options: options,
+                random: .seed(0), adapter: Self.names[index % 4])
+        }
+        var limits = EngineLimits()
+        limits.reusesPrefixes = false
+        let alone = try requests.flatMap { try run(GenerationEngine(model, limits: limits), [$0]) }
+        let engine = try GenerationEngine(model, limits: limits)
+        expectEqual(try run(engine, requests), alone)
+        #expect(engine.counters.steps == 2)
+    }
+
     /// An adapter beside others writes what a model writes that it was merged into.
     @Test func aNamedAdapterActsAsAMergedOne() throws {
         let mixed = try GenerationEngine(model("llama_a"))
