@@ -22,8 +22,12 @@ extension TokenStream {
     package var sequenceKeys: [SequenceKey] {
         var tokens: [[Int32]] = Array(repeating: [], count: sequenceCount)
         for segment in segments {
+            // A sequence that begins another ends within a segment.
             for sequence in segment.sequences {
-                tokens[sequence] += inputIDs[segment.range]
+                let range = segment.range, last = Int(lastRows[sequence])
+                tokens[sequence] +=
+                    inputIDs[
+                        range.lowerBound..<(range.contains(last) ? last + 1 : range.upperBound)]
             }
         }
         var targets: [[Target]] = Array(repeating: [], count: sequenceCount)

@@ -6,7 +6,7 @@ import LFStream
 package import LFTorch
 
 /// The sums of log-probabilities that an objective's frozen reference gives sequences, each computed once: the reference runs in the first epoch, and
-/// in the first evaluation, alone.
+/// in the first evaluation, alone. Only where RoPE scaling has turned a batch's positions by its longest sequence is it asked each time.
 public final class ReferenceScores {
     private let policy: LanguageModel
     private let reference: ReferencePolicy
@@ -39,6 +39,8 @@ public final class ReferenceScores {
         case .itself: return try computed(batch)
         case .adaptersOff, .model: break
         }
+        // Where positions depend on the longest sequence of a batch, what it gives is no other batch's.
+        if isTraining, batch.longestSequence > stableLength { return try computed(batch) }
         guard !isTraining else {
             return try training.sums(of: batch.host, like: like) { () throws(TorchError) in
                 try computed(batch)
@@ -51,6 +53,9 @@ public final class ReferenceScores {
         if evaluatedCount <= limit { evaluated[key] = try sums.doubles() }
         return sums
     }
+
+    /// Up to which length of a sequence its sum does not depend on its neighbours' lengths.
+    private var stableLength: Int { (reference.models.first ?? policy).stableLength }
 
     private func computed(_ batch: DeviceStream) throws(TorchError) -> Tensor {
         let sums = try reference.evaluate(policy: policy) { (reference) throws(TorchError) in

@@ -6,7 +6,8 @@ import LFTorch
 /// The log-probabilities that a frozen reference gives the sequences of the training set: computed in the first epoch, looked up in all others.
 ///
 /// What an epoch computes counts from the next one on, in all processes; so it does not depend on when a checkpoint is written, and a run that goes
-/// on from one, which holds all of it, ends with the same bits.
+/// on from one, which holds all of it, ends with the same bits. Where an epoch computes a sequence several times, its neighbours may round it
+/// otherwise: the smallest sum counts, in whatever order and process they come.
 final class SequenceScores {
     /// Sums of log-probabilities in nats, float64 that hold what was computed exactly.
     private var known: [SequenceKey: Double] = [:]
@@ -41,13 +42,18 @@ final class SequenceScores {
         return sums
     }
 
+    private static func add(_ sum: Double, of key: SequenceKey, to sums: inout [SequenceKey: Double]) {
+        if let old = sums[key], old.isTotallyOrdered(belowOrEqualTo: sum) { return }
+        sums[key] = sum
+    }
+
     /// Reads what was computed, all at once: a device is seldom waited for.
     private func settle() throws(TorchError) {
         guard !pending.isEmpty else { return }
         let values = try Tensor.concatenated(
             pending.map { (batch) throws(TorchError) in try batch.sums.to(.float64) }
         ).doubles()
-        for (key, value) in zip(pending.flatMap(\.keys), values) { fresh[key] = value }
+        for (key, value) in zip(pending.flatMap(\.keys), values) { Self.add(value, of: key, to: &fresh) }
         pending = []
         if known.count + fresh.count > limit { forgetAll() }
     }
@@ -67,7 +73,7 @@ final class SequenceScores {
         if known.count > limit { forgetAll() }
     }
 
-    /// What all processes have computed in this epoch; where several have the same sequence, the first one's counts.
+    /// What all processes have computed in this epoch.
     private func freshOfAll(_ communicator: any Communicator) throws(TorchError) -> [SequenceKey: Double] {
         guard communicator.size > 1 else { return fresh }
         let words = fresh.sorted { $0.key < $1.key }.flatMap {
@@ -81,7 +87,7 @@ final class SequenceScores {
             }
             for start in stride(from: 0, to: words.count, by: 3) {
                 let key = SequenceKey(low: words[start], high: words[start + 1])
-                if merged[key] == nil { merged[key] = Double(bitPattern: words[start + 2]) }
+                Self.add(Double(bitPattern: words[start + 2]), of: key, to: &merged)
             }
         }
         return merged

@@ -1,5 +1,6 @@
 import LFConfig
 import LFData
+import LFJSON
 import LFModels
 import LFNN
 import LFStream
@@ -105,6 +106,71 @@ import Testing
         #expect(objective.referenceScores?.knownCount == 0)
     }
 
+    /// RoPE scaling turns the positions of a batch by its longest sequence: what the reference gives there is kept for no other batch.
+    @Test func lengthsThatTurnPositionsAreAskedAgain() throws {
+        var tiny = TinyModel.all[0]
+        tiny.config["max_position_embeddings"] = 20
+        tiny.config["rope_scaling"] = ["rope_type": "dynamic", "factor": 2.0]
+        let (model, _) = try tiny.make()
+        let reference = try frozen(tiny)
+        #expect(reference.stableLength == 20)
+        let scores = ReferenceScores(policy: model, reference: .model(reference))
+        let like = try Tensor.zeros([1], .float64)
+        func sums(_ scores: ReferenceScores, _ rows: [Int]) throws -> [Double] {
+            try #require(
+                try scores.sums(of: stream(rows, isFeedback: false), like: like, isTraining: true)
+            ).doubles()
+        }
+        // Beside the 23 tokens of the last one the others' positions are others.
+        let (short, mixed) = ([0, 1, 3], [0, 4])
+        #expect((short + [4]).map { Self.examples[$0].longestSequence } == [13, 17, 20, 23])
+        _ = try (sums(scores, short), sums(scores, mixed))
+        try scores.endEpoch(over: SingleProcess())
+        #expect(scores.knownCount == 6)
+        for rows in [mixed, [4], [0, 1]] {
+            let fresh = ReferenceScores(policy: model, reference: .model(reference))
+            for (one, other) in zip(try sums(scores, rows), try sums(fresh, rows)) {
+                #expect(isClose(one, other, absolute: 1e-9, relative: 1e-9))
+            }
+        }
+        #expect(try abs(sums(scores, mixed)[0] - sums(scores, [0])[0]) > 1e-6)
+    }
+
+    /// A sequence that an epoch computes several times, each a little otherwise, has one sum in the next: the same in whatever order they come,
+    /// and on whichever side of a checkpoint.
+    @Test func repeatedSequencesHaveOneSum() throws {
+        let tiny = TinyModel.all[0]
+        let (model, _) = try tiny.make()
+        let reference = try frozen(tiny)
+        let like = try Tensor.zeros([1], .float64)
+        let norm = try #require(reference.parameters.first { $0.name == "model.norm.weight" }).tensor
+        let plain = try norm.cloned()
+        let alone = SingleProcess()
+        func ask(_ scores: ReferenceScores, scale: Double) throws -> [Double] {
+            try norm.copyInPlace(plain * scale)
+            let sums = try scores.sums(of: stream([0, 1], isFeedback: false), like: like, isTraining: true)
+            try norm.copyInPlace(plain)
+            return try #require(sums).doubles()
+        }
+        func make() -> ReferenceScores { ReferenceScores(policy: model, reference: .model(reference)) }
+        var known: [[Double]] = []
+        for scales in [[1, 1.1, 0.9], [0.9, 1, 1.1], [1.1, 0.9, 1]] {
+            for saved in 0...3 {
+                var scores = make()
+                for (index, scale) in scales.enumerated() {
+                    _ = try ask(scores, scale: scale)
+                    guard index + 1 == saved else { continue }
+                    let next = make()
+                    #expect(try next.restore(scores.tensors(over: alone)))
+                    scores = next
+                }
+                try scores.endEpoch(over: alone)
+                known.append(try ask(scores, scale: 5))
+            }
+        }
+        #expect(Set(known).count == 1)
+    }
+
     /// What a checkpoint holds is taken up by the same reference alone; of too large a set nothing is kept.
     @Test func checkpointsHoldWhatIsKnown() throws {
         let tiny = TinyModel.all[0]
@@ -161,16 +227,28 @@ import Testing
         #expect(shared == apart && Set(shared).count == 12)
         let last = Collator().stream(of: [Self.examples[5]]).sequenceKeys
         #expect(last == [shared[5], shared[11]])
-        var sequence = sequence(9, prompt: 3, seed: 1)
+        // One that ends within another, and its longer and shorter neighbours.
+        let long = sequence(40, prompt: 3, seed: 1)
+        func beginning(_ count: Int) -> Example {
+            .supervised([
+                LabeledSequence(
+                    inputIDs: Array(long.inputIDs[..<count]), labels: Array(long.labels[..<count]))
+            ])
+        }
+        let nested = [20, 40, 7, 39].map(beginning)
+        #expect(Collator().stream(of: nested).tokenCount == 40)
+        let own = nested.map { Collator().stream(of: [$0]).sequenceKeys[0] }
+        #expect(Collator().stream(of: nested).sequenceKeys == own && Set(own).count == 4)
+        var single = sequence(9, prompt: 3, seed: 1)
         func key() -> SequenceKey {
-            Collator().stream(of: [.supervised([sequence])]).sequenceKeys[0]
+            Collator().stream(of: [.supervised([single])]).sequenceKeys[0]
         }
         var keys = [key()]
-        sequence.labels[4] = ignoreIndex
+        single.labels[4] = ignoreIndex
         keys.append(key())
-        sequence.inputIDs[8] += 1
+        single.inputIDs[8] += 1
         keys.append(key())
-        sequence.labels[8] += 1
+        single.labels[8] += 1
         keys.append(key())
         #expect(Set(keys).count == 4)
     }
