@@ -29,12 +29,7 @@ final class EmbeddingJob: Sendable {
     /// - Returns: Whether some are left.
     func advance(_ model: LanguageModel) -> Bool {
         guard let count = state.withLock({ $0.vectors?.count }) else { return false }
-        var tokens = 0
-        let fitting = texts[count...].prefix { text in
-            tokens += text.count
-            return tokens <= Self.tokensPerPass
-        }
-        let pass = texts[count...].prefix(max(1, fitting.count))
+        let pass = texts[count...].onePass(limit: Self.tokensPerPass, stableLength: model.stableLength)
         do {
             let vectors = try model.meanHiddenStates(of: Array(pass), adapter: adapter)
             guard vectors.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {

@@ -73,12 +73,7 @@ final class ScoreService: Sendable {
         var rest = texts[...]
         while !rest.isEmpty {
             if state.withLock({ $0.isStopped }) { throw APIError.stopping }
-            var tokens = 0
-            let fitting = rest.prefix { text in
-                tokens += text.count
-                return tokens <= Self.tokensPerPass
-            }
-            let pass = rest.prefix(max(1, fitting.count))
+            let pass = rest.onePass(limit: Self.tokensPerPass, stableLength: model.stableLength)
             scores += try model.scores(of: Array(pass))
             rest = rest.dropFirst(pass.count)
         }

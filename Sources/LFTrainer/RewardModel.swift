@@ -35,6 +35,9 @@ public final class RewardModel: AnswerScoring {
 
     public var frozenModels: [LanguageModel] { adapters == nil ? [model] : [] }
 
+    /// Up to which length of a text its score does not depend on its neighbours' lengths.
+    package var stableLength: Int { model.stableLength }
+
     /// The head on the last token of each text.
     ///
     /// - Parameter texts: Prompts with their answers; token ids, at least one each.

@@ -12,6 +12,23 @@ import Testing
         }
     }
 
+    /// Texts whose length turns the positions of their neighbours stand alone; too long a text does, too.
+    @Test func passesHoldTextsThatDoNotChangeOneAnother() {
+        func passes(_ lengths: [Int], limit: Int, stableLength: Int = .max) -> [Int] {
+            var rest = lengths.map { Array(repeating: Int32(0), count: $0) }[...]
+            var counts: [Int] = []
+            while !rest.isEmpty {
+                counts.append(rest.onePass(limit: limit, stableLength: stableLength).count)
+                rest = rest.dropFirst(counts[counts.count - 1])
+            }
+            return counts
+        }
+        #expect(passes([3, 3, 4, 1, 12, 2], limit: 10) == [3, 1, 1, 1])
+        #expect(passes([3, 6, 2, 2, 7, 7, 1], limit: 10, stableLength: 5) == [1, 1, 2, 1, 1, 1])
+        #expect(passes([5, 5, 5], limit: 10, stableLength: 5) == [2, 1])
+        #expect(passes([], limit: 10) == [])
+    }
+
     /// The vectors of transformers, whatever the form of the input.
     @Test func vectorsAreThoseOfTransformers() async throws {
         let recorded = try JSONValue.read(
