@@ -2,6 +2,7 @@
 #include "Internal.hpp"
 #include "Lanes.hpp"
 #include "Parallel.hpp"
+#include "Profile.hpp"
 
 #include <algorithm>
 
@@ -90,6 +91,7 @@ void update_rows(const std::vector<Update> &updates, const at::Tensor &x, const 
     for (const auto &update : updates) {
         for (int64_t row = update.begin; row < update.end; ++row) rows.emplace_back(row, &update);
         rank = std::max(rank, update.a.size(0));
+        count_operations(2.0 * double(update.end - update.begin) * double(update.a.size(0)) * double(width + outputs));
     }
     cost = rank * (width + outputs);
     parallel_for(rows.size(), std::max<int64_t>(1, 65536 / std::max<int64_t>(1, cost)), [&](int64_t begin, int64_t end) {

@@ -40,6 +40,18 @@ import Testing
         #expect(operations(adapted) == 2 * base + 3 * down + 3 * up)
     }
 
+    /// Rows with adapters of their own: groups of few rows and of many.
+    @Test func updatesOfRowsAreCounted() throws {
+        let (x, y) = (try random([40, 8], 1), try random([40, 10], 2))
+        let groups = [(0..<3, 2), (3..<4, 5), (4..<24, 3)]
+        let updates = try groups.map { rows, rank in
+            LowRankRows(rows: rows, a: try random([rank, 8], 3), b: try random([rank, 10], 4), scale: 1)
+        }
+        try y.addInPlace(updates, of: x)
+        let recording = try recorded { try Profile.scope("updates") { try y.addInPlace(updates, of: x) } }
+        #expect(operations(recording) == groups.reduce(0) { $0 + 2.0 * Double($1.0.count * $1.1 * 18) })
+    }
+
     /// Attention counts each pair of a query and a key that it sees: two products forward, five backward.
     @Test(arguments: [nil, 3]) func attentionCountsWhatIsSeen(_ window: Int?) throws {
         // A prefix of 5 tokens, and 4 and 3 that continue it; then a sequence of its own.
