@@ -36,6 +36,8 @@ public func generationBenchmark(
     model.settle()
     var limits = EngineLimits()
     limits.reusesPrefixes = false
+    // What guesses save depends on the text; a step is measured, not a text.
+    limits.guessesTokens = false
     let engine = try GenerationEngine(model, limits: limits)
     func run(_ count: Int) throws -> (answers: [GeneratedSequence], seconds: Double) {
         var options = GenerationOptions()
