@@ -39,7 +39,7 @@ struct AdapterExport {
         let bypassed = modules.filter(\.isBypassed)
         if let first = bypassed.first {
             logger.warning(
-                "\(bypassed.count) routers' adapters, \(first.name)'s for one, are left out: the model multiplies past them."
+                "The adapters of \(bypassed.count) routers (\(first.name) is the first) are left out: this model computes its routing without them, so they change nothing."
             )
         }
         let alpha = files.config.scaling * Double(files.config.r)
