@@ -173,6 +173,7 @@ let package = Package(
         .target(
             name: "CStandIn", path: "Tests/CStandIn",
             cxxSettings: [
+                .headerSearchPath("../../Sources/CTorch/include"),
                 .unsafeFlags([
                     "-I\(libtorch)/include", "-I\(libtorch)/include/torch/csrc/api/include", "-O2", "-fPIC",
                     "-w",

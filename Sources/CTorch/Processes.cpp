@@ -1,6 +1,6 @@
-// Several processes that train together: c10d's groups over Gloo, out of libtorch.
+// Several processes that train together: c10d's groups over Gloo, out of libtorch, for the CPU's tensors; for a device's, `DeviceGroup`.
 #define USE_C10D_GLOO 1
-#include "Store.hpp"
+#include "DeviceGroup.hpp"
 
 #include <functional>
 #include <netdb.h>
@@ -11,8 +11,11 @@
 #include <unistd.h>
 
 struct lf_process_group {
+    /// Of the CPU's tensors.
     c10::intrusive_ptr<c10d::ProcessGroup> value;
     c10::intrusive_ptr<c10d::ProcessGroupGloo> connections;
+    /// Where the process computes on a device.
+    std::unique_ptr<lf::DeviceGroup> devices;
     std::shared_ptr<lf::Watch> watch;
     /// Whether an exchange has begun and not come to its end.
     bool is_unfinished = false;
@@ -32,6 +35,7 @@ struct lf_process_group {
             static auto contexts() { return &Gloo::contexts_; }
         };
         for (auto &context : (*connections).*Gloo::contexts()) context->closeConnections();
+        if (devices) devices->abort();
     }
 };
 
@@ -127,7 +131,7 @@ c10::intrusive_ptr<c10d::ProcessGroupGloo> connected_gloo(
 }
 
 /// Waits for an exchange, as long as all who take part are there.
-void attend(const c10::intrusive_ptr<c10d::Work> &work, Watch &watch) {
+void attend_gloo(const c10::intrusive_ptr<c10d::Work> &work, Watch &watch) {
     auto end = std::make_shared<std::promise<void>>();
     auto has_ended = end->get_future();
     work->getFuture()->addCallback([end](c10::ivalue::Future &) { end->set_value(); });
@@ -146,23 +150,42 @@ template <typename Body> lf_status exchanging(lf_process_group_t group, Body &&b
     });
 }
 
+/// An exchange that has begun: Gloo's work, or a mark behind what the device does.
+struct Begun {
+    c10::intrusive_ptr<c10d::Work> work;
+    std::optional<c10::Event> mark;
+
+    void attend(lf_process_group &group) {
+        if (mark) return group.devices->attend(*mark, *group.watch);
+        attend_gloo(work, *group.watch);
+    }
+};
+
+/// Begins an exchange where a tensor lies: `gloo()` with the CPU's processes, `device(group)` with the devices.
+template <typename Gloo, typename Device>
+Begun begin(lf_process_group &group, const at::Tensor &tensor, Gloo gloo, Device device) {
+    if (tensor.is_cpu()) return {gloo(), {}};
+    TORCH_CHECK(group.devices, "this process has said that it computes on the CPU, and exchanges a tensor on ", tensor.device());
+    device(*group.devices);
+    return {{}, group.devices->mark()};
+}
+
 /// Tensors of one type that travel in one flat message.
 struct Message {
     std::vector<at::Tensor> flat;
     std::vector<at::Tensor> parts;
-    c10::intrusive_ptr<c10d::Work> work;
+    Begun begun;
 };
 
 /// Carries tensors of one type in messages of about `bucket_bytes`, all in flight at once, and copies what has arrived back into them.
 void carry(
-    const std::vector<at::Tensor> &tensors,
-    const std::function<c10::intrusive_ptr<c10d::Work>(std::vector<at::Tensor> &)> &start,
+    const std::vector<at::Tensor> &tensors, const std::function<Begun(std::vector<at::Tensor> &)> &start,
     std::vector<Message> &messages) {
     auto send = [&](std::vector<at::Tensor> parts) {
         std::vector<at::Tensor> rows;
         for (const auto &part : parts) rows.push_back(part.reshape({-1}));
         Message message{{rows.size() == 1 && parts[0].is_contiguous() ? rows[0] : at::cat(rows)}, std::move(parts), {}};
-        message.work = start(message.flat);
+        message.begun = start(message.flat);
         messages.push_back(std::move(message));
     };
     std::vector<at::Tensor> waiting;
@@ -179,10 +202,10 @@ void carry(
 }
 
 /// Waits for messages; what has arrived goes back into the tensors where `takes`.
-void settle(std::vector<Message> &messages, Watch &watch, const std::function<bool(size_t)> &takes) {
+void settle(lf_process_group &group, std::vector<Message> &messages, const std::function<bool(size_t)> &takes) {
     for (size_t index = 0; index < messages.size(); ++index) {
         auto &message = messages[index];
-        attend(message.work, watch);
+        message.begun.attend(group);
         if (!takes(index)) continue;
         int64_t start = 0;
         for (auto &part : message.parts) {
@@ -193,9 +216,10 @@ void settle(std::vector<Message> &messages, Watch &watch, const std::function<bo
     }
 }
 
-/// Tensors that can share messages: of one type and, where each has a process of its own, of one process.
+/// Tensors that can share messages: of one type, in one place and, where each has a process of its own, of one process.
 struct Kind {
     at::ScalarType type;
+    at::Device device;
     int root;
     std::vector<at::Tensor> tensors;
 };
@@ -207,9 +231,11 @@ std::vector<Kind> kinds_of(const lf_tensor_t *tensors, const int32_t *roots, siz
         auto plain = all[index].detach();
         auto type = plain.scalar_type();
         int root = roots ? roots[index] : 0;
-        auto place = std::find_if(
-            kinds.begin(), kinds.end(), [&](auto &kind) { return kind.type == type && kind.root == root; });
-        if (place == kinds.end()) place = kinds.insert(kinds.end(), {type, root, {}});
+        auto device = plain.device();
+        auto place = std::find_if(kinds.begin(), kinds.end(), [&](auto &kind) {
+            return kind.type == type && kind.device == device && kind.root == root;
+        });
+        if (place == kinds.end()) place = kinds.insert(kinds.end(), {type, device, root, {}});
         place->tensors.push_back(plain);
     }
     return kinds;
@@ -217,14 +243,14 @@ std::vector<Kind> kinds_of(const lf_tensor_t *tensors, const int32_t *roots, siz
 
 /// Sends all kinds and waits for them; `takes(root)` says whether what has arrived is wanted here.
 template <typename Start, typename Takes>
-void carry_kinds(const std::vector<Kind> &kinds, Watch &watch, Start start, Takes takes) {
+void carry_kinds(lf_process_group &group, const std::vector<Kind> &kinds, Start start, Takes takes) {
     std::vector<Message> messages;
     std::vector<int> roots;
     for (const auto &kind : kinds) {
         carry(kind.tensors, [&](std::vector<at::Tensor> &flat) { return start(flat, kind.root); }, messages);
         roots.resize(messages.size(), kind.root);
     }
-    settle(messages, watch, [&](size_t index) { return takes(roots[index]); });
+    settle(group, messages, [&](size_t index) { return takes(roots[index]); });
 }
 
 }  // namespace
@@ -239,7 +265,10 @@ lf_status lf_process_group_join(lf_store_t store, const lf_process_place *place,
         group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
         group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
         group->setGroupName("default");
-        *out = new lf_process_group{std::move(group), std::move(gloo), store->watch};
+        std::unique_ptr<DeviceGroup> devices;
+        if (place->device != LF_CPU)
+            devices = std::make_unique<DeviceGroup>(store->value, *place, device(place->device), *store->watch);
+        *out = new lf_process_group{std::move(group), std::move(gloo), std::move(devices), store->watch};
     });
 }
 
@@ -250,8 +279,12 @@ void lf_process_group_sever(lf_process_group_t group) { group->sever(); }
 lf_status lf_process_group_sum(lf_process_group_t group, const lf_tensor_t *tensors, size_t count) {
     return exchanging(group, [&] {
         carry_kinds(
-            kinds_of(tensors, nullptr, count), *group->watch,
-            [&](std::vector<at::Tensor> &flat, int) { return group->value->allreduce(flat); },
+            *group, kinds_of(tensors, nullptr, count),
+            [&](std::vector<at::Tensor> &flat, int) {
+                return begin(
+                    *group, flat[0], [&] { return group->value->allreduce(flat); },
+                    [&](DeviceGroup &devices) { devices.sum(flat[0]); });
+            },
             [](int) { return true; });
     });
 }
@@ -260,11 +293,13 @@ lf_status lf_process_group_reduce(
     lf_process_group_t group, const lf_tensor_t *tensors, const int32_t *roots, size_t count) {
     return exchanging(group, [&] {
         carry_kinds(
-            kinds_of(tensors, roots, count), *group->watch,
+            *group, kinds_of(tensors, roots, count),
             [&](std::vector<at::Tensor> &flat, int root) {
                 c10d::ReduceOptions options;
                 options.rootRank = root;
-                return group->value->reduce(flat, options);
+                return begin(
+                    *group, flat[0], [&] { return group->value->reduce(flat, options); },
+                    [&](DeviceGroup &devices) { devices.reduce(flat[0], root); });
             },
             [&](int root) { return root == group->value->getRank(); });
     });
@@ -274,11 +309,13 @@ lf_status lf_process_group_broadcast(
     lf_process_group_t group, const lf_tensor_t *tensors, const int32_t *roots, size_t count) {
     return exchanging(group, [&] {
         carry_kinds(
-            kinds_of(tensors, roots, count), *group->watch,
+            *group, kinds_of(tensors, roots, count),
             [&](std::vector<at::Tensor> &flat, int root) {
                 c10d::BroadcastOptions options;
                 options.rootRank = root;
-                return group->value->broadcast(flat, options);
+                return begin(
+                    *group, flat[0], [&] { return group->value->broadcast(flat, options); },
+                    [&](DeviceGroup &devices) { devices.broadcast(flat[0], root); });
             },
             // The sender's own may lie on a mapped file, which is never written.
             [&](int root) { return root != group->value->getRank(); });
@@ -292,11 +329,14 @@ lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, 
         sizes.insert(sizes.begin(), group->value->getSize());
         auto all = at::empty(sizes, own.options());
         auto flat = all.view({-1}), part = own.view({-1});
-        attend(group->value->_allgather_base(flat, part), *group->watch);
+        begin(
+            *group, part, [&] { return group->value->_allgather_base(flat, part); },
+            [&](DeviceGroup &devices) { devices.gather(flat, part); })
+            .attend(*group);
         *out = adopt(std::move(all));
     });
 }
 
 lf_status lf_process_group_barrier(lf_process_group_t group) {
-    return exchanging(group, [&] { attend(group->value->barrier(), *group->watch); });
+    return exchanging(group, [&] { attend_gloo(group->value->barrier(), *group->watch); });
 }

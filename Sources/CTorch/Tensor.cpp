@@ -5,6 +5,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <atomic>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -69,12 +70,16 @@ static void order_sums() {
     (void)is_done;
 }
 
+/// Of the process: its threads all compute on one GPU.
+static std::atomic<int> chosen_gpu{0};
+
 at::Device device(lf_device_type type) {
     if (type != LF_CPU) order_sums();
     switch (type) {
         case LF_CPU: return at::Device(at::kCPU);
-        case LF_CUDA: return at::Device(at::kCUDA);
-        case LF_STAND_IN: return at::Device(at::kPrivateUse1, 0);
+        case LF_CUDA: return at::Device(at::kCUDA, c10::DeviceIndex(chosen_gpu));
+        // In tests threads stand for processes.
+        case LF_STAND_IN: return c10::impl::VirtualGuardImpl(at::kPrivateUse1).getDevice();
     }
     throw std::runtime_error("unknown device");
 }
@@ -137,12 +142,30 @@ void lf_trim_memory(void) { malloc_trim(0); }
 void lf_set_threads(int count) { at::set_num_threads(count); }
 int lf_threads(void) { return at::get_num_threads(); }
 bool lf_cuda_available(void) { return at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0; }
-int lf_cuda_device_count(void) { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
+
+int lf_device_count(lf_device_type type) {
+    switch (type) {
+        case LF_CPU: return 1;
+        case LF_CUDA: return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+        case LF_STAND_IN: return c10::impl::VirtualGuardImpl(at::kPrivateUse1).deviceCount();
+    }
+    return 0;
+}
+
+lf_status lf_choose_device(lf_device_type type, int index) {
+    return guarded([&] {
+        if (type == LF_CPU) return;
+        if (type == LF_CUDA) chosen_gpu = index;
+        c10::impl::VirtualGuardImpl guard(device(type).type());
+        guard.setDevice(at::Device(guard.type(), c10::DeviceIndex(index)));
+    });
+}
 
 bool lf_free_memory(lf_device_type type, int64_t *bytes) {
     if (type == LF_CPU || (type == LF_CUDA && !lf_cuda_available())) return false;
     try {
-        *bytes = static_cast<int64_t>(c10::getDeviceAllocator(device(type).type())->getMemoryInfo(0).first);
+        auto place = device(type);
+        *bytes = static_cast<int64_t>(c10::getDeviceAllocator(place.type())->getMemoryInfo(place.index()).first);
         return true;
     } catch (const std::exception &) {
         return false;
@@ -161,7 +184,7 @@ lf_status lf_synchronize(lf_device_type type) {
     return guarded([&] {
         if (type == LF_CPU) return;
         c10::impl::VirtualGuardImpl guard(device(type).type());
-        guard.synchronizeDevice(guard.getDevice().index());
+        guard.synchronizeDevice(device(type).index());
     });
 }
 
@@ -174,7 +197,7 @@ lf_status lf_generator_create(uint64_t seed, lf_device_type type, lf_generator_t
             return;
         }
         at::globalContext().lazyInitDevice(device(type).type());
-        auto generator = at::globalContext().getAcceleratorHooksInterface(device(type).type()).getNewGenerator(0);
+        auto generator = at::globalContext().getAcceleratorHooksInterface(device(type).type()).getNewGenerator(device(type).index());
         generator.set_current_seed(seed);
         *out = new lf_generator{std::move(generator)};
     });

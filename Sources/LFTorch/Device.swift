@@ -15,6 +15,14 @@ public enum Device: String, Sendable {
     /// Where a run computes that was not told to use the CPU.
     package static var fastest: Device { usesStandIn ? .standIn : hasCUDA ? .cuda : .cpu }
 
+    /// How many there are of its kind.
+    package var count: Int { Int(lf_device_count(raw)) }
+
+    /// From now on this process computes on the `index`-th of its kind, counted from 0. Of stand-ins it is this thread that does.
+    package func choose(_ index: Int) throws(TorchError) {
+        try check("choose a device", lf_choose_device(raw, Int32(index)))
+    }
+
     /// Waits until everything asked of the device is done.
     public func synchronize() throws(TorchError) { try check("synchronize", lf_synchronize(raw)) }
 

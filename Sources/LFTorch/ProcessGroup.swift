@@ -18,6 +18,8 @@ public struct ProcessPlace: Sendable, Equatable {
     public var timeout: Double
     /// Seconds to wait until all have joined and are connected to one another.
     public var rendezvousTimeout: Double
+    /// Where this process computes. Tensors on a GPU travel between GPUs.
+    package var device = Device.cpu
     /// How long exchanges and barriers wait before something is said or done.
     package var waits = Waits()
 
@@ -59,12 +61,12 @@ public struct ProcessPlace: Sendable, Equatable {
             rank: Int32(rank), size: Int32(size), master_address: texts[0], master_port: Int32(masterPort),
             serves_store: servesStore, network_interface: texts[2], run_name: texts[1],
             timeout_seconds: timeout, rendezvous_seconds: rendezvousTimeout,
-            heartbeat_seconds: waits.heartbeat, silence_seconds: waits.silence)
+            heartbeat_seconds: waits.heartbeat, silence_seconds: waits.silence, device: device.raw)
         return try body(&plain)
     }
 }
 
-/// Processes that exchange tensors with one another: Gloo on the CPU, out of libtorch.
+/// Processes that exchange tensors with one another: the CPU's over Gloo, out of libtorch, those on GPUs over NCCL.
 ///
 /// All processes call the same functions in the same order. A process that is gone makes every exchange of the others throw, be it that its
 /// connections end or that it gives no more sign of life; where it has said why, the error of the others says so too.

@@ -24,7 +24,7 @@ struct Processes {
 
     /// Joins the other processes.
     ///
-    /// - Throws: `UserError` when one is missing, or the run would need a GPU for each.
+    /// - Throws: `UserError` when one is missing, or there are GPUs but not one for each.
     init(_ role: ProcessRole, _ config: ResolvedConfig) throws {
         self.role = role
         sharesFileSystem = config.training.sharesFileSystem
@@ -33,17 +33,13 @@ struct Processes {
             sharing = nil
             return
         }
-        if Device.hasCUDA, !config.training.useCPU {
-            throw UserError(
-                .configuration, "Training on several GPUs (\(role.size) processes) is not supported yet.",
-                remedy: "Set use_cpu: true, or start one process.")
-        }
         let limit = Double(config.training.ddpTimeout)
-        let place = ProcessPlace(
+        var place = ProcessPlace(
             rank: role.rank, size: role.size, masterAddress: role.masterAddress,
             masterPort: role.masterPort, servesStore: role.servesStore,
             networkInterface: role.networkInterface, runName: role.runName, timeout: limit,
             rendezvousTimeout: min(limit, Self.longestRendezvous))
+        if !config.training.useCPU { place.device = try Self.device(of: role) }
         let address = "\(role.masterAddress):\(role.masterPort)"
         let notice = DelayedNotice("Still waiting for rank 0 at \(address)")
         defer { notice.cancel() }
@@ -65,6 +61,20 @@ struct Processes {
                     "Check that all \(role.size) processes were started, and that MASTER_ADDR and MASTER_PORT name the machine of process 0 and a free port that the others reach."
             )
         }
+    }
+
+    /// The GPU of a process, of those that its machine has; the CPU where there is none.
+    private static func device(of role: ProcessRole) throws -> Device {
+        let device = Device.fastest
+        guard device != .cpu else { return .cpu }
+        guard role.localSize <= device.count, role.localRank < device.count else {
+            throw UserError(
+                .configuration,
+                "This machine has \(device.count) GPU\(device.count == 1 ? "" : "s") for \(role.localSize) processes.",
+                remedy: "Start at most \(device.count) here (NPROC_PER_NODE), or set use_cpu: true.")
+        }
+        try device.choose(role.localRank)
+        return device
     }
 
     /// Runs this process's part; where it fails, the others learn why.

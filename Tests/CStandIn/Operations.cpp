@@ -8,6 +8,7 @@
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/unfold_native.h>
 #include <ATen/ops/view_native.h>
+#include <c10/core/DeviceGuard.h>
 #include <set>
 #include <torch/library.h>
 
@@ -42,13 +43,15 @@ at::Tensor adopted(const at::Tensor &tensor) {
     return result;
 }
 
-at::Tensor empty(c10::IntArrayRef sizes, std::optional<at::ScalarType> type, std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>,
-                 std::optional<at::MemoryFormat> format) {
+at::Tensor empty(c10::IntArrayRef sizes, std::optional<at::ScalarType> type, std::optional<at::Layout>, std::optional<at::Device> place,
+                 std::optional<bool>, std::optional<at::MemoryFormat> format) {
+    c10::OptionalDeviceGuard scope(place);
     return make_empty(sizes, c10::dtype_or_default(type), format);
 }
 
 at::Tensor empty_strided(c10::IntArrayRef sizes, c10::IntArrayRef strides, std::optional<at::ScalarType> type, std::optional<at::Layout>,
-                         std::optional<at::Device>, std::optional<bool>) {
+                         std::optional<at::Device> place, std::optional<bool>) {
+    c10::OptionalDeviceGuard scope(place);
     return at::detail::empty_strided_generic(sizes, strides, &memory(), keys, c10::dtype_or_default(type));
 }
 
@@ -105,8 +108,10 @@ class HostCall {
 
     void run() {
         for (size_t i = 0; i < originals.size(); ++i) take(i);
-        TORCH_CHECK(!(reads_device && reads_host), "Expected all tensors to be on the same device, but found ", device(), " and cpu! (", name, ")");
+        TORCH_CHECK(!(reads_device && reads_host), "Expected all tensors to be on the same device, but found ", *place, " and cpu! (", name, ")");
         count();
+        // As a GPU's kernels, these run where their tensors lie.
+        c10::OptionalDeviceGuard scope(place);
         at::AutoDispatchBelowADInplaceOrView below;
         operation.callBoxed(&stack);
         for (auto &[target, computed] : fresh_outputs) {
@@ -125,11 +130,16 @@ class HostCall {
     size_t first;
     std::vector<c10::IValue> originals;
     std::vector<std::pair<at::Tensor, at::Tensor>> fresh_outputs;
+    /// Where the device's tensors lie.
+    std::optional<c10::Device> place;
     bool reads_device = false, reads_host = false, selects_by_mask = false;
 
     at::Tensor taken(const at::Tensor &tensor) {
-        if (is_here(tensor)) reads_device = true;
-        else if (tensor.defined() && tensor.dim() > 0) reads_host = true;  // single values may lie on the host
+        if (is_here(tensor)) {
+            reads_device = true;
+            if (!place) place = tensor.device();
+            TORCH_CHECK(*place == tensor.device(), "Expected all tensors to be on the same device, but found ", *place, " and ", tensor.device(), "! (", name, ")");
+        } else if (tensor.defined() && tensor.dim() > 0) reads_host = true;  // single values may lie on the host
         return on_host(tensor);
     }
 
@@ -156,6 +166,7 @@ class HostCall {
             }
             value = c10::IValue(std::move(list));
         } else if (value.isDevice()) {
+            if (!place && value.toDevice().type() == device_type) place = value.toDevice();
             value = c10::IValue(c10::Device(c10::kCPU));
         } else if (argument.name() == "generator") {
             TORCH_CHECK(value.isGenerator(), name, " draws from no generator that a run could restore");

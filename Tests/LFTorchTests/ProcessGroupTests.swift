@@ -10,7 +10,8 @@ import Testing
     /// Runs `body` as every member of a group and returns what each yielded, by rank.
     static func members<R: Sendable>(
         _ size: Int, timeout: Double = 20, joining present: Int? = nil,
-        waits: ProcessPlace.Waits = .init(), notices: @escaping @Sendable (String) -> Void = { _ in },
+        waits: ProcessPlace.Waits = .init(), device: Device = .cpu,
+        notices: @escaping @Sendable (String) -> Void = { _ in },
         _ body: @escaping @Sendable (ProcessGroup) throws -> R
     ) throws -> [Result<R, any Error>] {
         let port = try freePort()
@@ -24,6 +25,8 @@ import Testing
                         rank: rank, size: size, masterAddress: "127.0.0.1", masterPort: port,
                         timeout: timeout)
                     place.waits = waits
+                    place.device = device
+                    try device.choose(rank)
                     return try body(ProcessGroup(joining: place, notice: notices))
                 }
                 results.withLock { $0[rank] = result }

@@ -50,8 +50,11 @@ int lf_threads(void);
 /// How many threads take a share of this library's own loops: as many as libtorch's, or 1 where its threads cannot be shared.
 int lf_loop_threads(void);
 bool lf_cuda_available(void);
-int lf_cuda_device_count(void);
-/// The bytes of the first such device's memory that are free; false for the CPU and where the device does not say.
+/// How many devices of a type there are.
+int lf_device_count(lf_device_type type);
+/// From now on tensors that this process makes on such a device lie on its `index`-th, from 0; of a stand-in, those that this thread makes.
+lf_status lf_choose_device(lf_device_type type, int index);
+/// The bytes of the chosen device's memory that are free; false for the CPU and where the device does not say.
 bool lf_free_memory(lf_device_type device, int64_t *bytes);
 /// Whether float32 products on the CPU go to oneDNN rather than the BLAS that libtorch was built with.
 bool lf_routes_float32_matmul(void);
@@ -109,7 +112,28 @@ typedef struct {
     double rendezvous_seconds;      // until the store answers, and until the processes have connected to one another
     double heartbeat_seconds;       // between two signs of life
     double silence_seconds;         // without a sign of life until a process counts as gone
+    lf_device_type device;          // where the process computes: the chosen one of this type
 } lf_process_place;
+
+/// Names a group of devices, as `ncclUniqueId`.
+typedef struct { char bytes[128]; } lf_collective_id;
+
+/// What NCCL's functions of the same order do, by their binary interface: 0 is success, types and operations are NCCL's numbers.
+typedef struct {
+    const char *(*error_text)(int result);
+    int (*new_id)(lf_collective_id *id);
+    int (*join)(void **group, int size, lf_collective_id id, int rank);
+    int (*abort)(void *group);
+    int (*leave)(void *group);
+    int (*state)(void *group, int *result);
+    int (*sum)(const void *from, void *to, size_t count, int type, int operation, void *group, void *stream);
+    int (*reduce)(const void *from, void *to, size_t count, int type, int operation, int root, void *group, void *stream);
+    int (*broadcast)(const void *from, void *to, size_t count, int type, int root, void *group, void *stream);
+    int (*gather)(const void *from, void *to, size_t count, int type, void *group, void *stream);
+} lf_collectives;
+
+/// What serves LF_STAND_IN in the place of NCCL.
+void lf_collectives_for_tests(const lf_collectives *calls);
 
 /// What a process sees of the others.
 typedef struct {
@@ -133,8 +157,9 @@ lf_watch lf_store_watch(lf_store_t store);
 /// From now on this process gives no sign of life.
 void lf_store_fall_silent(lf_store_t store);
 
-/// Connects the processes with one another through their store, which must outlive the group. This, and every exchange, ends with an error
-/// as soon as a process is gone or tells of a failure (`lf_watch`).
+/// Connects the processes with one another through their store, which must outlive the group: over Gloo for the CPU's tensors and, where the
+/// place names a device, over NCCL for that one's. This, and every exchange, ends with an error as soon as a process is gone or tells of a
+/// failure (`lf_watch`). An exchange of the device's tensors returns when it is done there.
 lf_status lf_process_group_join(lf_store_t store, const lf_process_place *place, lf_process_group_t *out);
 void lf_process_group_free(lf_process_group_t group);
 /// Closes the connections, so that the exchanges of the others end.

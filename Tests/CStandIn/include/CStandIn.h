@@ -4,8 +4,10 @@
 /// - Operations run on libtorch's CPU kernels, on memory that lies elsewhere, and give the CPU's numbers.
 /// - Operations that mix devices, draw from a CPU's generator or draw without one are refused, as a GPU refuses them.
 /// - What costs time on a GPU is counted: operations, waits, and bytes that go over.
+/// - There are four of them, and a thread works on one, so that threads may stand for the processes of a run; they exchange tensors by functions
+///   that begin and end as NCCL's do.
 ///
-/// It shows nothing about a GPU's own kernels, their rounding or their times. The device is there once this library is linked.
+/// It shows nothing about a GPU's own kernels, their rounding or their times. The devices are there once this library is linked.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -404,18 +404,22 @@ import Testing
     }
 
     /// The same, each with a configuration of its own; returns by rank how those that failed did.
-    static func failures(of configs: [ResolvedConfig]) throws -> [Int: String] {
+    ///
+    /// - Parameter usesStandIn: Whether each computes on a stand-in of its own.
+    static func failures(of configs: [ResolvedConfig], usesStandIn: Bool = false) throws -> [Int: String] {
         let port = try freePort()
         let failures = Mutex<[Int: String]>([:])
         let done = DispatchSemaphore(value: 0)
         for (rank, config) in configs.enumerated() {
             let thread = Thread {
                 do {
-                    try runTraining(
-                        config, today: RecordedRun.day,
-                        as: ProcessRole(
-                            rank: rank, size: configs.count, localRank: rank, localSize: configs.count,
-                            masterPort: port, runName: configs[0].training.outputDir))
+                    _ = try Device.$usesStandIn.withValue(usesStandIn) {
+                        try runTraining(
+                            config, today: RecordedRun.day,
+                            as: ProcessRole(
+                                rank: rank, size: configs.count, localRank: rank, localSize: configs.count,
+                                masterPort: port, runName: configs[0].training.outputDir))
+                    }
                 } catch { failures.withLock { $0[rank] = "\(error)" } }
                 done.signal()
             }
