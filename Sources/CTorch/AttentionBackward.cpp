@@ -34,12 +34,15 @@ template <typename scalar> class Backward {
     const std::vector<int64_t> &range_counts, &tree_of, &place_of;
     const std::vector<std::vector<int64_t>> &viewers;
     const int64_t partial_count;
+    const int64_t learned;  // rows of queries that have a gradient, the first ones
     // Key-value heads are taken a few at a time where all would need too much memory.
     int64_t first_head = 0, head_count = 0;
     at::Tensor packages, partials;
     std::vector<uint8_t> is_touched;
 
     static constexpr int64_t memory = 256 << 20;
+
+    bool learns(int64_t block) const { return problem.layout.queries[block].start < learned; }
 
     QueryPackage<scalar> package(int64_t block, int64_t head) const {
         return QueryPackage<scalar>(static_cast<char *>(packages.mutable_data_ptr()) + (block * head_count + head - first_head) * QueryPackage<scalar>::size(sizes), sizes);
@@ -140,8 +143,10 @@ template <typename scalar> class Backward {
             Rows<scalar> keys(k + place, stride, key.count, sizes.d, at.keys), values(v + value_place, value_stride, key.count, sizes.e, at.values);
             Operands<scalar>::turned(k + place, stride, key.count, sizes.d, at.turned_keys);
             bool adds = false;
-            for (int64_t query : viewers[block])
+            for (int64_t query : viewers[block]) {
+                if (!learns(query)) continue;
                 for (int64_t h = 0; h < sizes.groups(); ++h, adds = true) add(range, key, query, kv_head * sizes.groups() + h, keys, values, at, adds);
+            }
             if (!adds) {
                 std::fill_n(at.key_sums, key.count * sizes.d, 0.0f);
                 std::fill_n(at.value_sums, key.count * sizes.e, 0.0f);
@@ -168,11 +173,11 @@ template <typename scalar> class Backward {
 
 public:
     Backward(const Problem &problem, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor &out, const at::Tensor &dy,
-             const at::Tensor &log_sums, at::Tensor &dq, at::Tensor &dk, at::Tensor &dv, at::Tensor &deltas)
+             const at::Tensor &log_sums, int64_t learned, at::Tensor &dq, at::Tensor &dk, at::Tensor &dv, at::Tensor &deltas)
         : problem(problem), sizes(q, k, v), q(elements<scalar>(q)), k(elements<scalar>(k)), v(elements<scalar>(v)), out(elements<scalar>(out)),
           dy(elements<scalar>(dy)), log_sums(elements<float>(log_sums)), dq(mutable_elements<scalar>(dq)), dk(mutable_elements<scalar>(dk)),
           dv(mutable_elements<scalar>(dv)), deltas(mutable_elements<float>(deltas)), plan(problem.backward_layout(sizes.kv_heads)), ranges(plan->ranges),
-          range_counts(plan->range_counts), tree_of(plan->tree_of), place_of(plan->place_of), viewers(plan->viewers), partial_count(plan->partial_count) {}
+          range_counts(plan->range_counts), tree_of(plan->tree_of), place_of(plan->place_of), viewers(plan->viewers), partial_count(plan->partial_count), learned(learned) {}
 
     void run() {
         int64_t blocks = problem.layout.queries.size(), groups = sizes.groups();
@@ -190,7 +195,8 @@ private:
         is_touched.assign(partial_count * head_count, 0);
         int64_t queries = problem.layout.queries.size() * head_count;
         parallel_for(queries, 4, [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i) prepare(i / head_count, first_head + i % head_count);
+            for (int64_t i = begin; i < end; ++i)
+                if (learns(i / head_count)) prepare(i / head_count, first_head + i % head_count);
         });
         std::vector<int64_t> costs;
         for (const auto &range : ranges) {
@@ -208,9 +214,10 @@ private:
 }  // namespace
 
 void attend_in_blocks_backward(const Problem &problem, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor &out,
-                               const at::Tensor &dy, const at::Tensor &log_sums, at::Tensor &dq, at::Tensor &dk, at::Tensor &dv, at::Tensor &deltas) {
-    if (q.scalar_type() == at::kFloat) Backward<float>(problem, q, k, v, out, dy, log_sums, dq, dk, dv, deltas).run();
-    else Backward<c10::BFloat16>(problem, q, k, v, out, dy, log_sums, dq, dk, dv, deltas).run();
+                               const at::Tensor &dy, const at::Tensor &log_sums, int64_t learned, at::Tensor &dq, at::Tensor &dk, at::Tensor &dv,
+                               at::Tensor &deltas) {
+    if (q.scalar_type() == at::kFloat) Backward<float>(problem, q, k, v, out, dy, log_sums, learned, dq, dk, dv, deltas).run();
+    else Backward<c10::BFloat16>(problem, q, k, v, out, dy, log_sums, learned, dq, dk, dv, deltas).run();
 }
 
 }  // namespace lf::attention

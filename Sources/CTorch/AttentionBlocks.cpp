@@ -3,9 +3,11 @@
 // Tiles are transposed, keys in rows and queries in columns: maxima, sums and factors per query then run along vectors, and no tile is turned between
 // products. bfloat16 is multiplied in pairs and summed in float32.
 #include "AttentionWork.hpp"
+#include "LearnedRows.hpp"
 #include "Profile.hpp"
 
 #include <cmath>
+#include <limits>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace lf {
@@ -17,14 +19,14 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-/// Tells a recording of `widths` products per query, key that it sees, and head; a product's operations are twice its width.
-void count_operations(const Problem &problem, const Sizes &sizes, int64_t widths) {
+/// Tells a recording of `widths` products per query, of the first `learned` ones, key that it sees, and head; a product's operations are twice its width.
+void count_operations(const Problem &problem, const Sizes &sizes, int64_t widths, int64_t learned = std::numeric_limits<int64_t>::max()) {
     if (!lf_profile_records()) return;
     double pairs = 0;
-    const auto &segments = problem.layout.segments;
-    for (size_t i = problem.layout.held; i < segments.size(); ++i) {
-        double before = double(segments[i].offset), length = double(segments[i].length), seen = before + length;
-        auto triangle = [](double side) { return side * (side + 1) / 2; };
+    auto triangle = [](double side) { return side * (side + 1) / 2; };
+    for (const auto &query : problem.layout.queries) {
+        if (query.start >= learned) continue;
+        double before = double(query.place), seen = before + double(query.count);
         pairs += triangle(seen) - triangle(before);
         // Beyond a window every further token sees one less of all.
         double window = double(problem.layout.window);
@@ -49,6 +51,7 @@ struct BlockAttention : Function<BlockAttention> {
         }
         context->save_for_backward({queries, keys, values, out, log_sums, sinks});
         context->saved_data["problem"] = c10::IValue::make_capsule(problem);
+        context->saved_data["learned"] = learned_rows(q.size(0));
         return out;
     }
 
@@ -58,13 +61,14 @@ struct BlockAttention : Function<BlockAttention> {
         const auto &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &log_sums = saved[4], &sinks = saved[5];
         auto dy = grads[0].to(q.scalar_type()).contiguous();
         auto dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v), deltas = at::empty_like(log_sums);
-        attend_in_blocks_backward(*problem, q, k, v, out, dy, log_sums, dq, dk, dv, deltas);
-        count_operations(*problem, Sizes(q, k, v), 3 * q.size(2) + 2 * v.size(2));
+        int64_t learned = context->saved_data["learned"].toInt();
+        attend_in_blocks_backward(*problem, q, k, v, out, dy, log_sums, learned, dq, dk, dv, deltas);
+        count_operations(*problem, Sizes(q, k, v), 3 * q.size(2) + 2 * v.size(2), learned);
         at::Tensor dsinks;
         if (problem->sinks.defined()) {
             // A sink is a key without a value: its score's gradient is its weight times what all weights' gradients have in common.
             auto weights = at::exp2(problem->sinks.unsqueeze(1) * M_LOG2E - log_sums);
-            dsinks = (weights * deltas).sum(1).neg().to(sinks.options());
+            dsinks = (weights * deltas).narrow(1, 0, learned).sum(1).neg().to(sinks.options());
         }
         return {dq, dk, dv, dsinks, at::Tensor()};
     }

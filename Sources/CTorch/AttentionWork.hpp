@@ -118,8 +118,8 @@ template <typename scalar> struct Rows {
 
 /// The share of every head's queries in all values: `out [tokens, heads, e]` and its softmax's logarithms `log_sums [heads, tokens]`, powers of two.
 void attend_in_blocks(const Problem &problem, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, at::Tensor &out, at::Tensor &log_sums);
-/// Gradients; `deltas [heads, tokens]` receives the products of `out` and its gradient.
+/// Gradients; `deltas [heads, tokens]` receives the products of `out` and its gradient. Queries from `learned` on have none.
 void attend_in_blocks_backward(const Problem &problem, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor &out,
-                               const at::Tensor &dy, const at::Tensor &log_sums, at::Tensor &dq, at::Tensor &dk, at::Tensor &dv, at::Tensor &deltas);
+                               const at::Tensor &dy, const at::Tensor &log_sums, int64_t learned, at::Tensor &dq, at::Tensor &dk, at::Tensor &dv, at::Tensor &deltas);
 
 }  // namespace lf::attention

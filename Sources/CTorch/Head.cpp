@@ -1,6 +1,8 @@
 // The language-model head as log-probabilities of chosen tokens: logits exist a chunk at a time.
 #include "Lanes.hpp"
 #include "Parallel.hpp"
+#include "Profile.hpp"
+
 #include <cmath>
 #include <cstring>
 #include <torch/csrc/autograd/custom_function.h>
@@ -183,10 +185,18 @@ at::Tensor chunk_logits(const at::Tensor &h, const at::Tensor &w, const Bias &bi
     return logits.contiguous();
 }
 
+/// Of the rows that a head scores, the first ones that have a gradient, and the last ones that fill their number up.
+struct Targets {
+    int64_t count, learned, filling;
+
+    /// Takes back from a recording what `products` with the whole head did for rows that nobody asked for.
+    void forget_filling(int products, const at::Tensor &w) const { count_operations(-2.0 * products * double(filling) * double(w.numel())); }
+};
+
 struct HeadLogProbs : Function<HeadLogProbs> {
     static variable_list forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &row_index,
                                  const at::Tensor &ids, const Bias &bias, Shaping shaping, bool wants_correct,
-                                 int64_t entropy_count, bool records) {
+                                 int64_t entropy_count, bool records, Targets targets) {
         bool trains_head = records && (w.requires_grad() || (bias && bias->requires_grad())), trains_input = records && h.requires_grad();
         auto selected = h.index_select(0, row_index);
         auto weight = w.scalar_type() == h.scalar_type() ? w : w.to(h.scalar_type());
@@ -197,11 +207,12 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         at::Tensor entropy = at::empty({entropy_count > 0 ? count : 0}, log_probs.options());
         // With a frozen head, d logp / dh = scale·(W[id] − softmax·W) is known already: its product replaces the backward's.
         bool folds_backward = trains_input && !trains_head;
-        at::Tensor folded = folds_backward ? at::empty_like(selected) : at::Tensor();
-        bool keeps = trains_head && shaping.softcap <= 0 && count * weight.size(0) * shaping.size(selected) <= kept_bytes;
+        at::Tensor folded = folds_backward ? at::empty_like(selected.narrow(0, 0, targets.learned)) : at::Tensor();
+        bool keeps = trains_head && shaping.softcap <= 0 && targets.learned * weight.size(0) * shaping.size(selected) <= kept_bytes;
         std::vector<at::Tensor> kept, kept_sums;
         for (int64_t begin = 0; begin < count; begin += step) {
             int64_t length = std::min(step, count - begin);
+            int64_t learned = std::clamp<int64_t>(targets.learned - begin, 0, length);
             auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
             at::Tensor slope;
             auto logits = chunk_logits(chunk, weight, bias, shaping, folds_backward ? &slope : nullptr);
@@ -213,14 +224,17 @@ struct HeadLogProbs : Function<HeadLogProbs> {
                 auto top = std::get<0>(logits.topk(std::min(entropy_count, logits.size(1)), -1, true, false)).to(wide);
                 entropy.narrow(0, begin, length).copy_(at::special_entr(top / top.sum(-1, true)).sum(-1));
             }
+            if (learned == 0) continue;
+            chosen = chosen.narrow(0, 0, learned), logits = logits.narrow(0, 0, learned), result.sums = result.sums.narrow(0, 0, learned);
             if (folds_backward) {
                 auto target = weight.index_select(0, chosen);
                 if (slope.defined()) {
+                    slope = slope.narrow(0, 0, learned);
                     logits.mul_(slope);
                     target = target * slope.gather(1, chosen.unsqueeze(1));
                 }
                 auto expected = fitted_product(logits, weight.t());
-                folded.narrow(0, begin, length)
+                folded.narrow(0, begin, learned)
                     .copy_((target - expected.div_(result.sums.to(expected.scalar_type()).unsqueeze(1))).mul_(shaping.scale));
             }
             if (keeps) {
@@ -228,6 +242,9 @@ struct HeadLogProbs : Function<HeadLogProbs> {
                 kept_sums.push_back(result.sums);
             }
         }
+        targets.forget_filling(folds_backward ? 2 : 1, weight);
+        context->saved_data["learned"] = targets.learned;
+        context->saved_data["filling"] = targets.learned == count ? targets.filling : int64_t(0);
         context->saved_data["rows"] = h.size(0);
         shaping.save(context);
         context->saved_data["folds"] = folds_backward;
@@ -250,15 +267,18 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         auto spread = [&](const at::Tensor &per_target, const at::Tensor &row_index) {
             return at::zeros({row_count, per_target.size(1)}, per_target.options()).index_add_(0, row_index, per_target);
         };
+        int64_t count = context->saved_data["learned"].toInt();
+        auto dlog_probs = grads[0].narrow(0, 0, count);
         if (context->saved_data["folds"].toBool()) {
-            auto per_target = saved[0] * grads[0].to(saved[0].scalar_type()).unsqueeze(1);
-            return {spread(per_target, saved[1]), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(),
-                    at::Tensor()};
+            auto per_target = saved[0] * dlog_probs.to(saved[0].scalar_type()).unsqueeze(1);
+            return {spread(per_target, saved[1].narrow(0, 0, count)), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(),
+                    at::Tensor(), at::Tensor()};
         }
-        const auto &selected = saved[0], &weight = saved[1], &row_index = saved[2], &ids = saved[3];
+        auto selected = saved[0].narrow(0, 0, count), row_index = saved[2].narrow(0, 0, count), ids = saved[3].narrow(0, 0, count);
+        const auto &weight = saved[1];
         Bias bias = saved[4].defined() ? Bias(saved[4]) : std::nullopt;
         auto shaping = Shaping::saved(context);
-        int64_t count = selected.size(0), step = rows_per_chunk(weight, shaping.size(selected));
+        int64_t step = rows_per_chunk(weight, shaping.size(selected));
         size_t chunks = static_cast<size_t>((count + step - 1) / step);
         bool kept = saved.size() > 5 && chunks > 0;
         at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor(), dweight, dbias;
@@ -269,13 +289,15 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
             at::Tensor slope, logits, sums;
             if (kept) {
-                logits = saved[5 + c].clone();
+                // Nobody reads them again: the graph goes with its backward pass.
+                logits = saved[5 + c];
                 sums = saved[5 + chunks + c];
             } else {
                 logits = chunk_logits(chunk, weight, bias, shaping, &slope);
                 sums = reduce(logits, chosen, false).sums;
+                count_operations(-2.0 * double(length) * double(weight.numel()));  // a second time
             }
-            auto grad = grads[0].narrow(0, begin, length);
+            auto grad = dlog_probs.narrow(0, begin, length);
             // d loss / d logits = grad · (onehot − softmax), in place of the exponentials.
             logits.mul_((-grad / sums).to(logits.scalar_type()).unsqueeze(1));
             logits.scatter_add_(1, chosen.unsqueeze(1), grad.to(logits.scalar_type()).unsqueeze(1));
@@ -284,14 +306,14 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             if (dselected.defined()) dselected.narrow(0, begin, length).copy_(fitted_product(logits, weight.t()));
             if (trains_bias) dbias.add_(logits.sum(0));
             if (!trains_weight) continue;
-            auto part = fitted_product(logits.t(), chunk.t());
-            if (dweight.defined()) dweight.add_(part);
-            else dweight = part;
+            auto turned = logits.to(chunk.scalar_type()).t();
+            dweight = dweight.defined() ? product_plus(turned, chunk.t(), std::move(dweight)) : product(turned, chunk.t());
         }
+        Targets{count, count, context->saved_data["filling"].toInt()}.forget_filling(int(dselected.defined()) + int(trains_weight), weight);
         if (trains_weight && !dweight.defined()) dweight = at::zeros_like(weight);
         if (trains_weight) dweight = dweight.to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt()));
         at::Tensor dh = dselected.defined() ? spread(dselected, row_index) : at::Tensor();
-        return {dh, dweight, at::Tensor(), at::Tensor(), dbias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+        return {dh, dweight, at::Tensor(), at::Tensor(), dbias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
     }
 };
 
@@ -361,7 +383,7 @@ struct HeadDivergence : Function<HeadDivergence> {
 using namespace lf;
 
 lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap,
-                            bool widens, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
+                            bool widens, int64_t learned, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
     return guarded([&] {
         const auto &row_index = rows->value, &chosen = ids->value;
         TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && row_index.dim() == 1 &&
@@ -375,12 +397,14 @@ lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_t
         }
         // A round number of rows on the CPU, for the same reason as in DeviceStream: few shapes, few compiled kernels.
         int64_t count = chosen.numel(), step = !chosen.is_cpu() || count < 64 ? 1 : count < 256 ? 16 : 64;
+        int64_t filling = (step - count % step) % step;
+        if (learned < 0 || learned > count) learned = count;
+        learned = std::min((learned + step - 1) / step * step, count + filling);
         auto rounded = [&](const at::Tensor &index) {
-            int64_t filling = (step - count % step) % step;
             return filling == 0 ? index.contiguous() : at::cat({index, at::zeros({filling}, index.options())});
         };
         auto result = HeadLogProbs::apply(h->value, w->value, rounded(row_index), rounded(chosen), optional(bias), Shaping{logit_scale, softcap, widens}, correct != nullptr,
-                                          entropy ? entropy_count : 0, c10::GradMode::is_enabled());
+                                          entropy ? entropy_count : 0, c10::GradMode::is_enabled(), Targets{count + filling, learned, filling});
         auto scored = [&](const at::Tensor &values) { return adopt(values.size(0) == count ? values : values.narrow(0, 0, count)); };
         *out = scored(result[0]);
         if (correct) *correct = scored(result[1]);

@@ -1,5 +1,6 @@
 // Matrix products: which library multiplies, and the linear layers with and without a low-rank adapter.
 #include "Internal.hpp"
+#include "LearnedRows.hpp"
 #include "LowRank.hpp"
 #include "Profile.hpp"
 
@@ -88,7 +89,7 @@ bool writes_in_place() {
 
 /// `result = beta · result + x·wᵀ`.
 void multiply_in_place(const at::Tensor &x, const at::Tensor &w, const at::Tensor &result, float beta) {
-    count_operations(2.0 * double(x.numel()) * double(w.size(0)));
+    count_product(x.size(0), x.size(1), w.size(0));
     at::native::mkldnn_matmul(x, w.t(), result, beta, 1);
 }
 
@@ -148,6 +149,7 @@ struct PlainLinear : Function<PlainLinear> {
         if (bias) y.add_(*bias);
         context->saved_data["weight_type"] = static_cast<int64_t>(w.scalar_type());
         context->saved_data["bias_type"] = bias ? static_cast<int64_t>(bias->scalar_type()) : int64_t(-1);
+        context->saved_data["learned"] = learned_rows(x.size(0));
         // x is kept only when the weight is trained.
         context->save_for_backward({w.requires_grad() ? x : at::Tensor(), x.requires_grad() ? w : at::Tensor()});
         return y;
@@ -155,11 +157,12 @@ struct PlainLinear : Function<PlainLinear> {
 
     static variable_list backward(AutogradContext *context, variable_list grads) {
         auto saved = context->get_saved_variables();
-        auto dy = grads[0].contiguous();
+        int64_t rows = grads[0].size(0), learned = context->saved_data["learned"].toInt();
+        auto dy = first_rows(grads[0], learned).contiguous();
         at::Tensor dx, dw, dbias;
-        if (context->needs_input_grad(0)) dx = product(dy, as(saved[1], dy).t());
+        if (context->needs_input_grad(0)) dx = with_zero_rows(product(dy, as(saved[1], dy).t()), rows);
         if (context->needs_input_grad(1))
-            dw = product(dy.t(), saved[0].t()).to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt()));
+            dw = product(dy.t(), first_rows(saved[0], learned).t()).to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt()));
         if (context->saved_data["bias_type"].toInt() >= 0 && context->needs_input_grad(2))
             dbias = dy.sum(0).to(static_cast<at::ScalarType>(context->saved_data["bias_type"].toInt()));
         return {dx, dw, dbias};
@@ -175,6 +178,7 @@ struct AdaptedLinear : Function<AdaptedLinear> {
         if (bias) y.add_(*bias);
         bool trains_weight = w.requires_grad();
         context->saved_data["scale"] = scale;
+        context->saved_data["learned"] = learned_rows(x.size(0));
         context->saved_data["bias_type"] = bias ? static_cast<int64_t>(bias->scalar_type()) : int64_t(-1);
         bool keeps_input = trains_weight || a.requires_grad();
         context->save_for_backward({keeps_input ? x : at::Tensor(), down, w, a, b});
@@ -183,12 +187,13 @@ struct AdaptedLinear : Function<AdaptedLinear> {
 
     static variable_list backward(AutogradContext *context, variable_list grads) {
         auto saved = context->get_saved_variables();
-        const auto &x = saved[0], &down = saved[1], &w = saved[2], &a = saved[3], &b = saved[4];
+        int64_t rows = grads[0].size(0), learned = context->saved_data["learned"].toInt();
+        auto x = first_rows(saved[0], learned), down = first_rows(saved[1], learned), dy = first_rows(grads[0], learned).contiguous();
+        const auto &w = saved[2], &a = saved[3], &b = saved[4];
         double scale = context->saved_data["scale"].toDouble();
-        auto dy = grads[0].contiguous();
         auto up = short_product(dy, b, scale);  // [T, r]
         at::Tensor dx, dw, dbias, da, db;
-        if (context->needs_input_grad(0)) dx = plus_short_product(product(dy, as(w, dy).t()), up, a);
+        if (context->needs_input_grad(0)) dx = with_zero_rows(plus_short_product(product(dy, as(w, dy).t()), up, a), rows);
         if (context->needs_input_grad(1)) dw = as(product(dy.t(), x.t()), w);
         size_t next = 2;
         if (context->saved_data["bias_type"].toInt() >= 0 && context->needs_input_grad(next))
@@ -235,6 +240,8 @@ struct LinearGroup : Function<LinearGroup> {
         }
         saved.insert(saved.end(), tensors.begin(), tensors.end());
         context->save_for_backward(saved);
+        context->saved_data["rows"] = x.size(0);
+        context->saved_data["learned"] = learned_rows(x.size(0));
         context->saved_data["places"] = c10::IValue::make_capsule(places);
         return outputs;
     }
@@ -242,7 +249,9 @@ struct LinearGroup : Function<LinearGroup> {
     static variable_list backward(AutogradContext *context, variable_list grads) {
         auto all = context->get_saved_variables();
         auto places = c10::static_intrusive_pointer_cast<Places>(context->saved_data["places"].toCapsule());
-        const auto &x = all[0], &down = all[1], &together = all[2];
+        int64_t rows = context->saved_data["rows"].toInt(), learned = context->saved_data["learned"].toInt();
+        auto x = first_rows(all[0], learned), down = first_rows(all[1], learned);
+        const auto &together = all[2];
         auto tensors = at::TensorList(all).slice(3);
         // Gradients of x, of all tensors, and of what is not one.
         variable_list result(1 + tensors.size() + 1);
@@ -255,7 +264,7 @@ struct LinearGroup : Function<LinearGroup> {
             int64_t first = column, rank = layer.is_adapted() ? tensors[layer.a].size(0) : 0;
             column += rank;
             if (!grads[i].defined()) continue;
-            auto dy = grads[i].contiguous();
+            auto dy = first_rows(grads[i], learned).contiguous();
             const auto &w = tensors[layer.w];
             if (needs_dx) {
                 auto turned = as(w, dy).t();
@@ -270,7 +279,7 @@ struct LinearGroup : Function<LinearGroup> {
             if (b.requires_grad()) of[layer.b] = as(short_gradient(down.narrow(1, first, rank), dy).t().contiguous(), b);
         }
         if (needs_dx && dx.defined() && ups.defined()) dx = plus_short_product(std::move(dx), ups, together);
-        result[0] = dx;
+        result[0] = with_zero_rows(dx, rows);
         if (trains_a) share_rows(short_gradient(ups, x), grads, *places, tensors, of);
         return result;
     }

@@ -118,7 +118,7 @@ bool takes_low_rank(const at::Tensor &x, int64_t rank) {
 }
 
 at::Tensor low_rank_down(const at::Tensor &x, const at::Tensor &m, double scale) {
-    count_operations(2.0 * double(x.numel()) * double(m.size(1)));
+    count_product(x.size(0), x.size(1), m.size(1));
     auto result = at::empty({x.size(0), m.size(1)}, x.options());
     if (x.scalar_type() == at::kFloat) down<float>(x, m, float(scale), result);
     else down<c10::BFloat16>(x, m, float(scale), result);
@@ -126,14 +126,14 @@ at::Tensor low_rank_down(const at::Tensor &x, const at::Tensor &m, double scale)
 }
 
 void add_low_rank(at::Tensor &y, const at::Tensor &d, const at::Tensor &m) {
-    count_operations(2.0 * double(y.numel()) * double(d.size(1)));
+    count_product(y.size(0), d.size(1), y.size(1));
     auto left = d.contiguous();
     if (y.scalar_type() == at::kFloat) add<float>(y, left, m);
     else add<c10::BFloat16>(y, left, m);
 }
 
 at::Tensor low_rank_gradient(const at::Tensor &d, const at::Tensor &x) {
-    count_operations(2.0 * double(x.numel()) * double(d.size(1)));
+    count_product(d.size(1), x.size(0), x.size(1));
     auto result = at::empty({d.size(1), x.size(1)}, x.options().dtype(at::kFloat));
     if (x.scalar_type() == at::kFloat) gradient<float>(d, x, result);
     else gradient<c10::BFloat16>(d, x, result);

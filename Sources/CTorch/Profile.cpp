@@ -8,7 +8,10 @@
 #include "Internal.hpp"
 
 #include <ATen/record_function.h>
+#include <algorithm>
+#include <array>
 #include <ctime>
+#include <map>
 #include <memory>
 #include <unordered_map>
 
@@ -17,9 +20,10 @@ struct lf_profile {
     std::vector<size_t> open;
     std::vector<std::string> names;
     std::unordered_map<std::string, int32_t> numbers;
-    /// Rows, inner size and columns of the product with the most operations, and how many those are.
-    int64_t product[3] = {0, 0, 0};
-    double product_operations = 0;
+    /// Operations of all products of the same rows, inner size and columns.
+    std::map<std::array<int64_t, 3>, double> products;
+    /// How many rows of a stream somebody needs, by how many are computed.
+    std::unordered_map<int64_t, int64_t> needed;
     bool follows_operations = false;
     at::CallbackHandle callback = 0;
 
@@ -41,13 +45,16 @@ struct lf_profile {
         open.pop_back();
     }
 
+    /// Rows that fill a stream up are rows in one product, and summed over in another.
+    double of_needed(int64_t rows) const {
+        auto entry = needed.find(rows);
+        return double(entry == needed.end() ? rows : entry->second);
+    }
+
     void count_product(int64_t rows, int64_t inner, int64_t columns, int64_t batches = 1) {
-        double operations = 2.0 * double(rows) * double(inner) * double(columns);
-        if (batches == 1 && operations > product_operations) {
-            product_operations = operations;
-            product[0] = rows, product[1] = inner, product[2] = columns;
-        }
-        if (!open.empty()) spans[open.back()].operations += operations * double(batches);
+        double operations = 2.0 * of_needed(rows) * of_needed(inner) * double(columns) * double(batches);
+        if (batches == 1) products[{rows, inner, columns}] += operations;
+        if (!open.empty()) spans[open.back()].operations += operations;
     }
 
     static int64_t now() {
@@ -96,6 +103,10 @@ void count_operations(double operations) {
     if (recording && !recording->open.empty()) recording->spans[recording->open.back()].operations += operations;
 }
 
+void count_product(int64_t rows, int64_t inner, int64_t columns) {
+    if (recording) recording->count_product(rows, inner, columns);
+}
+
 }  // namespace lf
 
 using namespace lf;
@@ -138,4 +149,16 @@ size_t lf_profile_count(lf_profile_t profile) { return profile->spans.size(); }
 const lf_profile_span *lf_profile_spans(lf_profile_t profile) { return profile->spans.data(); }
 size_t lf_profile_name_count(lf_profile_t profile) { return profile->names.size(); }
 const char *lf_profile_name(lf_profile_t profile, size_t number) { return profile->names[number].c_str(); }
-void lf_profile_largest_product(lf_profile_t profile, int64_t *sizes) { std::copy_n(profile->product, 3, sizes); }
+
+size_t lf_profile_products(lf_profile_t profile, int64_t *sizes, size_t count) {
+    std::vector<std::pair<double, std::array<int64_t, 3>>> order;
+    for (const auto &[product, operations] : profile->products) order.push_back({operations, product});
+    std::sort(order.rbegin(), order.rend());
+    count = std::min(count, order.size());
+    for (size_t i = 0; i < count; ++i) std::copy_n(order[i].second.begin(), 3, sizes + 3 * i);
+    return count;
+}
+
+void lf_profile_needed_rows(int64_t computed, int64_t needed) {
+    if (recording) recording->needed[computed] = needed;
+}

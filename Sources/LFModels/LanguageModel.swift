@@ -97,7 +97,9 @@ public final class LanguageModel {
         measuresUnread: Bool = false
     ) throws(TorchError) -> Output {
         try adapters.choice.reading(stream.readRows) { () throws(TorchError) in
-            try throughAllBlocks(stream, noise: noise, cached: cached, measuresUnread: measuresUnread)
+            try stream.learning { () throws(TorchError) in
+                try throughAllBlocks(stream, noise: noise, cached: cached, measuresUnread: measuresUnread)
+            }
         }
     }
 
@@ -164,8 +166,10 @@ public final class LanguageModel {
             let isForward = !recordsGrad
             defer { if isForward, let (source, index) = weights { source.dismiss(index) } }
             let compute = { () throws(TorchError) -> [Tensor] in
-                let output = try block(input, pass)
-                return [output.hidden] + (output.routerLogits.map { [$0] } ?? [])
+                try pass.stream.learning { () throws(TorchError) in
+                    let output = try block(input, pass)
+                    return [output.hidden] + (output.routerLogits.map { [$0] } ?? [])
+                }
             }
             return try replay { () throws(TorchError) -> [Tensor] in
                 isForward ? try compute() : try profiled(.recomputation, compute)
@@ -219,7 +223,8 @@ public final class LanguageModel {
     public func logProbs(_ hidden: Tensor, _ stream: DeviceStream) throws(TorchError) -> Tensor {
         let (hidden, head) = try parts.head.factors(hidden)
         let rows = try stream.distinct(stream.targetRows), ids = try stream.distinct(stream.targetIDs)
-        return try stream.perTarget(headLogProbs(hidden, head, rows: rows, ids: ids))
+        return try stream.perTarget(
+            headLogProbs(hidden, head, rows: rows, ids: ids, learned: stream.learnedTargets))
     }
 
     /// The same, with what else the head can say about the targets.

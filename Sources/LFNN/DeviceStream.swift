@@ -23,6 +23,10 @@ public final class DeviceStream {
     public let targetSequences: Tensor
     /// int64 `[M]` and `[N]`, as `TokenStream.distinctTargets` gives them; nil where no two targets ask for the same score.
     private let sharedScores: (targets: Tensor, kindOfTarget: Tensor)?
+    /// How many rows, the first ones, may have a gradient, by how many are computed: of all, and of those that are read. Empty where all may.
+    private let learnedRows: [(all: Int, learned: Int)]
+    /// How many targets, the first ones of each kind, may have one; nil for all.
+    package let learnedTargets: Int?
     public let host: TokenStream
     /// Tokens of the batch, T.
     public var tokenCount: Int { host.tokenCount }
@@ -33,12 +37,14 @@ public final class DeviceStream {
         host = stream
         let (ranges, prefixes) = Self.layout(of: stream, on: device)
         let filling = Self.rounded(stream.tokenCount, on: device) - stream.tokenCount
+        Profile.count(stream.tokenCount, ofRows: stream.tokenCount + filling)
         let fillingIDs = Array(repeating: Int64(0), count: filling)
         inputIDs = try Tensor(stream.inputIDs.map { Int64($0) } + fillingIDs).to(device)
         positions = try Tensor(stream.positions.map { Int64($0) } + (0..<Int64(filling))).to(device)
         longestSequence = Int(stream.positions.max() ?? -1) + 1
         segments = try SegmentMap(ranges: ranges, prefixes: prefixes)
         (readRows, readsTargets) = (nil, false)
+        learnedRows = Self.learned(stream.learnedTokenCount, of: stream.tokenCount, on: device)
         targetRows = try Tensor(stream.targetRows.map { Int64($0) }).to(device)
         lastRows = try Tensor(stream.lastRows.map { Int64($0) }).to(device)
         targetIDs = try Tensor(stream.targetIDs.map { Int64($0) }).to(device)
@@ -52,6 +58,23 @@ public final class DeviceStream {
         } else {
             sharedScores = nil
         }
+        let learned = stream.learnedTargetCount
+        learnedTargets = learned < kinds.count ? targets.prefix { $0 < learned }.count : nil
+    }
+
+    /// What is learned of some rows in round numbers; empty where that is all.
+    private static func learned(
+        _ learned: Int, of count: Int, on device: Device
+    ) -> [(all: Int, learned: Int)] {
+        let (all, some) = (rounded(count, on: device), rounded(learned, on: device))
+        guard some < all else { return [] }
+        Profile.count(learned, ofRows: some)
+        return [(all, some)]
+    }
+
+    /// Runs `body`, which computes this stream with gradients: backward passes leave out what learns nothing.
+    package func learning<R>(_ body: () throws(TorchError) -> R) throws(TorchError) -> R {
+        try learningFirst(learnedRows, body)
     }
 
     /// Keeps one target of each kind, so that a head scores it once: `targetRows` or `targetIDs`, `[N]`, become `[M]`.
@@ -71,6 +94,12 @@ public final class DeviceStream {
         (host, inputIDs, positions, segments) = (other.host, other.inputIDs, other.positions, other.segments)
         longestSequence = other.longestSequence
         (readRows, self.readsTargets) = (rows, readsTargets)
+        let last = other.host.learnedTokenCount
+        let read = rows.runs.reduce(0) { $0 + max(0, min($1.upperBound, last) - $1.lowerBound) }
+        learnedRows =
+            other.learnedRows.isEmpty
+            ? [] : other.learnedRows + Self.learned(read, of: rows.count, on: device)
+        learnedTargets = other.learnedTargets
         targetRows = try Tensor(rows.places(of: other.host.targetRows)).to(device)
         lastRows = try Tensor(rows.places(of: other.host.lastRows)).to(device)
         (targetIDs, targetSequences) = (other.targetIDs, other.targetSequences)
@@ -113,6 +142,7 @@ public final class DeviceStream {
                 rows, of: Self.layout(of: host, on: device), rounded: { Self.rounded($0, on: device) },
                 on: device)
         else { return self }
+        Profile.count(Set(rows).count, ofRows: readRows.count)
         return try DeviceStream(self, reading: readRows, readsTargets: areTargets)
     }
 

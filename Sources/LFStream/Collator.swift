@@ -22,7 +22,8 @@ public struct Collator: Sendable {
     /// The batch's sequences, whatever examples they are of, are the paths of a tree (`PrefixTree`) whose nodes are the
     /// segments: what several begin with stands once. Row r scores token r + 1 of every sequence that runs through it, wherever
     /// that token has a label; the last row in front of a branch scores the first token of each rest. The targets of a sequence
-    /// stand together, in its order, and sequences in the order of the examples, chosen (or judged) answers before their partners.
+    /// stand together, in its order, and sequences in the order of the examples, chosen answers before their partners. KTO's unrelated
+    /// answers come behind all judged ones, and so do segments that they alone run through: no gradient comes from there.
     ///
     /// - Parameter examples: All of one kind; may be empty.
     public func stream(of examples: [Example]) -> TokenStream {
@@ -32,19 +33,34 @@ public struct Collator: Sendable {
             members.map(\.sequence.inputIDs), leastShared: sharesPrefixes ? leastShared : nil)
         stream.inputIDs.reserveCapacity(tree.tokenCount)
         stream.positions.reserveCapacity(tree.tokenCount)
-        for node in tree.nodes {
+        let order = order(of: tree, judged: stream.isDesirable.count)
+        var segments = order
+        for (segment, node) in order.enumerated() {
+            segments[node] = segment
+            let node = tree.nodes[node]
             stream.append(
                 members[node.sequence].sequence.inputIDs[node.places], firstPosition: node.places.lowerBound,
-                prefix: node.parent)
+                prefix: node.parent.map { segments[$0] })
         }
         stream.lastRows = Array(repeating: 0, count: stream.sequenceCount)
         for (place, member) in members.enumerated() {
-            stream.add(member.sequence, number: member.number, along: tree.path(of: place))
+            stream.add(
+                member.sequence, number: member.number, along: tree.path(of: place).map { segments[$0] })
         }
         return stream
     }
 
-    /// All sequences of the examples with their numbers, in the order of the examples.
+    /// The nodes of a tree as a stream holds them: of KTO first those that a judged answer runs through.
+    ///
+    /// - Parameter judged: How many sequences, the first ones, are judged answers; 0 for other stages.
+    private func order(of tree: PrefixTree, judged: Int) -> [Int] {
+        guard judged > 0 else { return Array(tree.nodes.indices) }
+        var isLearned = Array(repeating: false, count: tree.nodes.count)
+        for sequence in 0..<judged { for node in tree.path(of: sequence) { isLearned[node] = true } }
+        return tree.nodes.indices.filter { isLearned[$0] } + tree.nodes.indices.filter { !isLearned[$0] }
+    }
+
+    /// All sequences of the examples with their numbers, in the order of the examples; of KTO in the order of the numbers.
     private func numbered(
         _ examples: [Example], in stream: inout TokenStream
     ) -> [(sequence: LabeledSequence, number: Int)] {
@@ -62,7 +78,7 @@ public struct Collator: Sendable {
             if case .feedback(_, _, let isDesirable) = example { stream.isDesirable.append(isDesirable) }
         }
         stream.sequenceCount = members.count
-        return members
+        return stream.isDesirable.isEmpty ? members : members.sorted { $0.number < $1.number }
     }
 }
 

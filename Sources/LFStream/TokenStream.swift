@@ -43,6 +43,19 @@ public struct TokenStream: Sendable, Equatable {
     /// Tokens of all sequences, shared ones counted in each.
     public var sequenceTokenCount = 0
 
+    /// Tokens, the first ones, that a loss may learn from: KTO's unrelated answers stand behind them, and pass no gradient on.
+    package var learnedTokenCount: Int {
+        guard !isDesirable.isEmpty else { return tokenCount }
+        let last = segments.last { $0.sequences.contains { $0 < isDesirable.count } }
+        return last?.range.upperBound ?? 0
+    }
+
+    /// The same of targets.
+    package var learnedTargetCount: Int {
+        guard !isDesirable.isEmpty else { return targetCount }
+        return targetSequences.prefix { $0 < isDesirable.count }.count
+    }
+
     /// Tokens that are computed, T.
     public var tokenCount: Int { inputIDs.count }
     public var targetCount: Int { targetIDs.count }

@@ -66,12 +66,12 @@ package struct ProfileRecording: Sendable, Equatable {
 
     /// In the order in which they began; those within another follow it.
     package var spans: [ProfileSpan]
-    /// The product with the most operations; nil where libtorch multiplied nothing.
-    package var largestProduct: Product?
+    /// Those that took the most operations in all, the most first; empty where libtorch multiplied nothing.
+    package var products: [Product]
 
-    package init(spans: [ProfileSpan], largestProduct: Product? = nil) {
+    package init(spans: [ProfileSpan], products: [Product] = []) {
         self.spans = spans
-        self.largestProduct = largestProduct
+        self.products = products
     }
 }
 
@@ -108,11 +108,19 @@ package enum Profile {
                     names[Int(span.name)], kind, begin: span.begin, end: span.end, operations: span.operations
                 )
             }
-        var sizes: [Int64] = [0, 0, 0]
-        lf_profile_largest_product(profile, &sizes)
-        let product = ProfileRecording.Product(
-            rows: Int(sizes[0]), inner: Int(sizes[1]), columns: Int(sizes[2]))
-        return ProfileRecording(spans: spans, largestProduct: product.rows > 0 ? product : nil)
+        var sizes = [Int64](repeating: 0, count: 3 * keptProducts)
+        let products = (0..<lf_profile_products(profile, &sizes, keptProducts)).map {
+            ProfileRecording.Product(
+                rows: Int(sizes[3 * $0]), inner: Int(sizes[3 * $0 + 1]), columns: Int(sizes[3 * $0 + 2]))
+        }
+        return ProfileRecording(spans: spans, products: products)
+    }
+
+    private static let keptProducts = 4
+
+    /// Tells this thread's recording that of `computed` rows of a stream only `needed` count as operations; the others fill it up.
+    package static func count(_ needed: Int, ofRows computed: Int) {
+        lf_profile_needed_rows(Int64(computed), Int64(needed))
     }
 
     /// Runs `body` as a scope of this name.
@@ -121,6 +129,18 @@ package enum Profile {
         lf_profile_begin(name)
         defer { lf_profile_end() }
         return try body()
+    }
+
+    /// The product of some that this machine does at the greatest rate, and that rate; nil for none.
+    package static func fastest(
+        of products: [ProfileRecording.Product], _ dtype: DType
+    ) throws(TorchError) -> (product: ProfileRecording.Product, rate: Double)? {
+        var best: (product: ProfileRecording.Product, rate: Double)?
+        for product in products {
+            let rate = try productRate(product, dtype)
+            if rate > best?.rate ?? 0 { best = (product, rate) }
+        }
+        return best
     }
 
     /// How many multiplications and additions a second this machine does in a product of these sizes, at its best of several.

@@ -138,3 +138,16 @@ private final class Region {
         } catch { return Self.failed(error) }
     }
 }
+
+/// Runs `body`, whose backward pass multiplies with some rows alone: those that may have a gradient.
+///
+/// - Parameter rows: Of a stream, how many there are, and how many of them, the first ones, may have a gradient. It is 0 for the others.
+package func learningFirst<R>(
+    _ rows: [(all: Int, learned: Int)], _ body: () throws(TorchError) -> R
+) throws(TorchError) -> R {
+    guard !rows.isEmpty else { return try body() }
+    let before = lf_learned_rows_push(
+        rows.map { Int64($0.all) }, rows.map { Int64($0.learned) }, rows.count)
+    defer { lf_learned_rows_pop(before) }
+    return try body()
+}

@@ -40,9 +40,10 @@ public struct HeadWeights {
 ///   - h: `[T, hidden]`; `rows` and `ids` int64 `[N]`.
 ///   - accuracy: Whether to say which ids have the greatest logit.
 ///   - entropyOfTop: Over how many of the likeliest tokens to take the entropy.
+///   - learned: How many results, the first ones, pass gradients on; nil for all.
 public func headScores(
     _ h: Tensor, _ head: HeadWeights, rows: Tensor, ids: Tensor, accuracy: Bool = false,
-    entropyOfTop: Int? = nil
+    entropyOfTop: Int? = nil, learned: Int? = nil
 ) throws(TorchError) -> TokenScores {
     var correct: lf_tensor_t?
     var entropy: lf_tensor_t?
@@ -51,7 +52,8 @@ public func headScores(
             withUnsafeMutablePointer(to: &entropy) { entropy in
                 lf_head_log_probs(
                     h.handle, head.weight.handle, head.bias?.handle, rows.handle, ids.handle, head.scale,
-                    head.softcap ?? 0, head.widens, out, accuracy ? correct : nil, Int64(entropyOfTop ?? 0),
+                    head.softcap ?? 0, head.widens, Int64(learned ?? -1), out, accuracy ? correct : nil,
+                    Int64(entropyOfTop ?? 0),
                     entropyOfTop == nil ? nil : entropy)
             }
         }
@@ -63,9 +65,9 @@ public func headScores(
 
 /// The log-probabilities alone, `[N]`.
 public func headLogProbs(
-    _ h: Tensor, _ head: HeadWeights, rows: Tensor, ids: Tensor
+    _ h: Tensor, _ head: HeadWeights, rows: Tensor, ids: Tensor, learned: Int? = nil
 ) throws(TorchError) -> Tensor {
-    try headScores(h, head, rows: rows, ids: ids).logProbs
+    try headScores(h, head, rows: rows, ids: ids, learned: learned).logProbs
 }
 
 /// How far a model's distributions lie from a frozen one's: `KL(q ‖ p)` in nats for each of `rows`, int64 `[N]`.

@@ -75,7 +75,7 @@ extension StepProfile {
         if let rate {
             let product = rate.product
             lines.append(
-                "The floor is the time of the multiplications alone at \(number(rate.operationsPerSecond / 1e9, 0)) GFLOP/s, which this machine reaches on the step's largest product ([\(product.rows), \(product.inner)] by [\(product.inner), \(product.columns)], \(rate.dtype.rawValue))."
+                "The floor is the time of the multiplications alone at \(number(rate.operationsPerSecond / 1e9, 0)) GFLOP/s, which this machine reaches on the fastest of the step's largest products ([\(product.rows), \(product.inner)] by [\(product.inner), \(product.columns)], \(rate.dtype.rawValue))."
             )
         }
         return lines

@@ -58,9 +58,8 @@ package final class StepProfiler: RunObserver {
             return
         }
         let steps = plan.first...(plan.first + profile.stepCount - 1)
-        let rate = try recording.largestProduct.map { product throws(TorchError) in
-            MeasuredRate(
-                operationsPerSecond: try Profile.productRate(product, dtype), product: product, dtype: dtype)
+        let rate = try Profile.fastest(of: recording.products, dtype).map {
+            MeasuredRate(operationsPerSecond: $0.rate, product: $0.product, dtype: dtype)
         }
         let threads = TorchRuntime.threads
         for line in profile.table(steps: steps, threads: threads, rate: rate) {

@@ -17,7 +17,8 @@ package final class StepRehearsal {
         package var tokenCount: Int
         /// How often the weights were updated.
         package var updateCount: Int
-        package var largestProduct: ProfileRecording.Product?
+        /// Those that took the most operations.
+        package var products: [ProfileRecording.Product]
     }
 
     private let subject: TrainingSubject
@@ -69,7 +70,7 @@ package final class StepRehearsal {
         }
         return Cost(
             phases: phases, tokenCount: tokens, updateCount: updates,
-            largestProduct: recording.largestProduct)
+            products: recording.products)
     }
 }
 

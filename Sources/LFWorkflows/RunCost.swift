@@ -6,7 +6,7 @@ struct RunCost: Sendable {
     var phases: [StepPhase?: Double]
     /// Multiplications and additions of a step's matrix products.
     var operationsPerStep: Double
-    /// How fast this machine does them on the largest product of a step.
+    /// How fast this machine does them on the fastest of a step's largest products.
     var operationsPerSecond: Double?
     var totalSteps: Int
     /// Bytes that the process will hold at most; nil where the kernel does not say.

@@ -55,9 +55,9 @@ extension RunRehearsal {
         let limit = try tokenLimit()
         let (mean, peak) = (fitted(typical, limit), fitted(largest, limit))
         let planned = plannedRecomputation(state)
-        var product: ProfileRecording.Product?
+        var products: [ProfileRecording.Product] = []
         func reading(recomputes: Bool) throws -> Reading {
-            try total(of: measure(rehearsal, mean, peak, recomputes: recomputes, state, &product))
+            try total(of: measure(rehearsal, mean, peak, recomputes: recomputes, state, &products))
         }
         let layers = modelConfig.layerCount
         var whole = try reading(recomputes: planned == layers)
@@ -65,9 +65,7 @@ extension RunRehearsal {
             let share = Double(planned) / Double(layers)
             whole = whole.combined(try reading(recomputes: true)) { $0 + share * ($1 - $0) }
         }
-        let rate = try product.map { (product) throws(TorchError) in
-            try Profile.productRate(product, compute.dtype)
-        }
+        let rate = try Profile.fastest(of: products, compute.dtype)?.rate
         return cost(
             whole, steps, rate: rate, recomputed: planned, state,
             scale: (
@@ -149,7 +147,7 @@ extension RunRehearsal {
     /// Steps through each set of blocks: on the largest batch for memory, then on the typical one for time.
     private func measure(
         _ rehearsal: StepRehearsal, _ typical: SampledBatches.Batch, _ largest: SampledBatches.Batch,
-        recomputes: Bool, _ state: [Int?: Int], _ product: inout ProfileRecording.Product?
+        recomputes: Bool, _ state: [Int?: Int], _ products: inout [ProfileRecording.Product]
     ) throws -> [Reading] {
         let held = (baseline ?? 0) + keptBytes + state.values.reduce(0, +)
         let constant = try constantBytes(held: held) {
@@ -168,8 +166,9 @@ extension RunRehearsal {
             reading.operations = cost.phases.mapValues { $0.operations * share }
             if isReset, let peak = ProcessMemory.peak { reading.bytes = Double(max(1, peak - held)) }
             readings.append(reading)
-            if cost.largestProduct?.operations ?? 0 > product?.operations ?? 0 {
-                product = cost.largestProduct
+            // Those of the pass with the largest.
+            if cost.products.first?.operations ?? 0 > products.first?.operations ?? 0 {
+                products = cost.products
             }
         }
         for (index, phases) in try times(rehearsal, typical, recomputes: recomputes).enumerated() {

@@ -278,8 +278,9 @@ import Testing
         #expect(stream.isDesirable == [true, false])
         #expect(stream.inputIDs == [1, 2, 5, 6, 7], "both examples are the same")
         #expect(stream.sequenceCount == 4)
-        #expect(stream.targetIDs == [5, 6, 7, 5, 6, 7])
-        #expect(stream.targetSequences == [0, 2, 2, 1, 3, 3])
+        #expect(stream.targetIDs == [5, 5, 6, 7, 6, 7])
+        #expect(stream.targetSequences == [0, 1, 2, 2, 3, 3])
+        #expect(stream.learnedTokenCount == 3 && stream.learnedTargetCount == 2)
         #expect(examples[0].tokenCount == 7)
     }
 

@@ -64,6 +64,11 @@ bool lf_grad_mode(void);
 bool lf_grad_mode_set(bool enabled);
 lf_status lf_synchronize(lf_device_type device);
 
+/// Tells what this thread records that of `rows[i]` rows of a stream only the first `learned[i]` may have a gradient: backward passes multiply with
+/// those alone, whatever gradient the others are given. Returns what `lf_learned_rows_pop` takes to end it.
+size_t lf_learned_rows_push(const int64_t *rows, const int64_t *learned, size_t count);
+void lf_learned_rows_pop(size_t before);
+
 // --- where time goes -------------------------------------------------------------------------------------------------
 
 typedef struct lf_profile *lf_profile_t;  // a recording that has ended
@@ -92,8 +97,12 @@ size_t lf_profile_count(lf_profile_t profile);
 const lf_profile_span *lf_profile_spans(lf_profile_t profile);
 size_t lf_profile_name_count(lf_profile_t profile);
 const char *lf_profile_name(lf_profile_t profile, size_t number);
-/// Rows, inner size and columns of the product with the most operations; zeros where libtorch multiplied nothing.
-void lf_profile_largest_product(lf_profile_t profile, int64_t *sizes);
+/// Rows, inner size and columns, `[3 · count]`, of the products that took the most operations in all, the most first.
+///
+/// Returns how many there are, at most `count`.
+size_t lf_profile_products(lf_profile_t profile, int64_t *sizes, size_t count);
+/// Tells this thread's recording that of `computed` rows, or terms of a sum over rows, only `needed` count; the others fill a stream up.
+void lf_profile_needed_rows(int64_t computed, int64_t needed);
 
 // --- several processes -----------------------------------------------------------------------------------------------
 
@@ -413,9 +422,9 @@ lf_status lf_kv_cache_prefix_attention(lf_kv_cache_t cache, size_t layer, lf_ten
 /// a chunk of the logits. `h [T, hidden]`, `w [vocab, hidden]`, `bias [vocab]` or NULL, `rows`, `ids` int64 `[N]`. `correct`, unless NULL, receives a bool `[N]`: whether
 /// the id has the greatest logit. `entropy`, unless NULL, receives the entropy in nats of the `entropy_count` greatest probabilities, normalised among
 /// themselves, `[N]` without gradient. `softcap` > 0 caps the logits as in lf_segment_attention; `logit_scale` multiplies them. `widens` makes float32 of
-/// what the product gives, before anything else.
+/// what the product gives, before anything else. Only the first `learned` results pass gradients on; all where it is negative.
 lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap,
-                            bool widens, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
+                            bool widens, int64_t learned, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
 /// `KL(q ‖ p)` of the rows `rows [N]`, float32 (float64 for float64 input) `[N]`: p from `h [T, hidden]`, `w [vocab, hidden]` and `bias [vocab]`, which
 /// get gradients, q from the other three, which do not. Both biases may be NULL.
 lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t other_bias,
