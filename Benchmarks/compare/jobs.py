@@ -28,6 +28,8 @@ class Job:
     goal: Goal | None = None
     batch: int = 2
     cutoff: int = workload.CUTOFF
+    # Whether what examples begin with in common is most of what they hold.
+    shares: bool = False
     arguments: dict = dataclasses.field(default_factory=dict)
 
     def configuration(self, model):
@@ -66,11 +68,11 @@ JOBS = {
     "pt-lora": Job("pt", "lora", "texts", "pre-training, LoRA, packed: nothing to skip", goal(3, 2.8, 1 / 2, 1 / 2)),
     "system": Job(
         "sft", "lora", "instructed", "SFT, LoRA, one system text of 420 words before every example",
-        goal(10, 8, 1 / 3, 1 / 3), batch=8,
+        goal(10, 8, 1 / 3, 1 / 3), batch=8, shares=True,
     ),
     "turns": Job(
         "sft", "lora", "turns", "SFT, LoRA, talks of twelve turns, a row per turn; a batch is a talk",
-        goal(25, 20, 0.2, 0.2), batch=12, cutoff=1024, arguments={"mask_history": True},
+        goal(25, 20, 0.2, 0.2), batch=12, cutoff=1024, shares=True, arguments={"mask_history": True},
     ),
     "long-2048": Job("pt", "lora", "texts", "pre-training, LoRA, packed, 2,048 tokens", batch=1, cutoff=2048),
     "long-8192": Job(
