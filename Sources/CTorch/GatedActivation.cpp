@@ -134,34 +134,41 @@ template <typename scalar> void backward_pass(const Rows &gate, const Rows &up, 
     });
 }
 
+}  // namespace
+
+at::Tensor silu_mul(const at::Tensor &gate, const at::Tensor &up) {
+    TORCH_CHECK(gate.sizes() == up.sizes(), "a gate of shape ", gate.sizes(), " does not fit values of shape ", up.sizes());
+    if (!has_kernel(gate, up)) return at::silu(gate).mul_(up);
+    auto y = at::empty(gate.sizes(), gate.options());
+    Rows from(gate), factor(up);
+    if (gate.scalar_type() == at::kFloat) forward_pass<float>(from, factor, y);
+    else if (gate.scalar_type() == at::kDouble) forward_pass<double>(from, factor, y);
+    else forward_pass<c10::BFloat16>(from, factor, y);
+    return y;
+}
+
+std::pair<at::Tensor, at::Tensor> silu_mul_gradients(const at::Tensor &gate, const at::Tensor &up, const at::Tensor &dy) {
+    if (!has_kernel(gate, up)) return {at::silu_backward(dy * up, gate), at::silu(gate).mul_(dy)};
+    auto dgate = at::empty(gate.sizes(), gate.options()), dup = at::empty(gate.sizes(), gate.options());
+    Rows from(gate), factor(up), grad(dy);
+    if (gate.scalar_type() == at::kFloat) backward_pass<float>(from, factor, grad, dgate, dup);
+    else if (gate.scalar_type() == at::kDouble) backward_pass<double>(from, factor, grad, dgate, dup);
+    else backward_pass<c10::BFloat16>(from, factor, grad, dgate, dup);
+    return {dgate, dup};
+}
+
+namespace {
+
 struct SiluMul : Function<SiluMul> {
     static at::Tensor forward(AutogradContext *context, const at::Tensor &gate, const at::Tensor &up) {
-        TORCH_CHECK(gate.sizes() == up.sizes(), "a gate of shape ", gate.sizes(), " does not fit values of shape ", up.sizes());
         context->save_for_backward({gate, up});
-        if (!has_kernel(gate, up)) return at::silu(gate).mul_(up);
-        auto y = at::empty(gate.sizes(), gate.options());
-        Rows from(gate), factor(up);
-        if (gate.scalar_type() == at::kFloat) forward_pass<float>(from, factor, y);
-        else if (gate.scalar_type() == at::kDouble) forward_pass<double>(from, factor, y);
-        else forward_pass<c10::BFloat16>(from, factor, y);
-        return y;
+        return silu_mul(gate, up);
     }
 
     static variable_list backward(AutogradContext *context, variable_list grads) {
         auto saved = context->get_saved_variables();
         const auto &gate = saved[0], &up = saved[1];
-        auto dy = grads[0].to(gate.scalar_type());
-        if (!has_kernel(gate, up)) {
-            at::Tensor dgate, dup;
-            if (context->needs_input_grad(0)) dgate = at::silu_backward(dy * up, gate);
-            if (context->needs_input_grad(1)) dup = at::silu(gate).mul_(dy);
-            return {dgate, dup};
-        }
-        auto dgate = at::empty(gate.sizes(), gate.options()), dup = at::empty(gate.sizes(), gate.options());
-        Rows from(gate), factor(up), grad(dy);
-        if (gate.scalar_type() == at::kFloat) backward_pass<float>(from, factor, grad, dgate, dup);
-        else if (gate.scalar_type() == at::kDouble) backward_pass<double>(from, factor, grad, dgate, dup);
-        else backward_pass<c10::BFloat16>(from, factor, grad, dgate, dup);
+        auto [dgate, dup] = silu_mul_gradients(gate, up, grads[0].to(gate.scalar_type()));
         return {context->needs_input_grad(0) ? dgate : at::Tensor(), context->needs_input_grad(1) ? dup : at::Tensor()};
     }
 };

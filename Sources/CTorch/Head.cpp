@@ -3,6 +3,7 @@
 #include "Parallel.hpp"
 #include "Profile.hpp"
 
+#include <ATen/core/ivalue.h>
 #include <cmath>
 #include <cstring>
 #include <torch/csrc/autograd/custom_function.h>
@@ -193,10 +194,58 @@ struct Targets {
     void forget_filling(int products, const at::Tensor &w) const { count_operations(-2.0 * products * double(filling) * double(w.numel())); }
 };
 
+/// Gradients of what a trained head multiplies, summed chunk by chunk.
+struct HeadGradients : torch::CustomClassHolder {
+    /// Of the rows that are scored, of the weight and of the bias, where they are asked for.
+    at::Tensor selected, weight, bias;
+    bool trains_weight;
+
+    /// `selected` and `b` are undefined where they have none.
+    HeadGradients(const at::Tensor &selected, const at::Tensor &b, bool trains_weight) : trains_weight(trains_weight) {
+        if (selected.defined()) this->selected = at::empty_like(selected);
+        if (b.defined()) bias = at::zeros_like(b);
+    }
+
+    int products() const { return int(selected.defined()) + int(trains_weight); }
+
+    /// Adds a chunk's share, `grad [C]` being the gradient of its log-probabilities; `logits` hold its exponentials, which are lost.
+    void add(at::Tensor &logits, const at::Tensor &sums, const at::Tensor &chosen, const at::Tensor &grad, const at::Tensor &slope, double scale,
+             const at::Tensor &h, const at::Tensor &w, int64_t begin) {
+        // d loss / d logits = grad · (onehot − softmax), in place of the exponentials.
+        logits.mul_((-grad / sums).to(logits.scalar_type()).unsqueeze(1));
+        logits.scatter_add_(1, chosen.unsqueeze(1), grad.to(logits.scalar_type()).unsqueeze(1));
+        if (slope.defined()) logits.mul_(slope);
+        if (scale != 1) logits.mul_(scale);
+        if (selected.defined()) selected.narrow(0, begin, h.size(0)).copy_(fitted_product(logits, w.t()));
+        if (bias.defined()) bias.add_(logits.sum(0));
+        if (!trains_weight) return;
+        auto turned = logits.to(h.scalar_type()).t();
+        weight = weight.defined() ? product_plus(turned, h.t(), std::move(weight)) : product(turned, h.t());
+    }
+
+    /// The weight's in another type; it is let go of here.
+    at::Tensor take_weight(const at::Tensor &like, at::ScalarType type) {
+        auto result = weight.defined() ? std::move(weight) : at::zeros_like(like);
+        return result.to(type);
+    }
+};
+
+/// By which factor `actual` is a multiple of `expected`; nothing where it is none.
+std::optional<double> multiple(const at::Tensor &actual, const at::Tensor &expected) {
+    auto a = actual.to(at::kDouble).contiguous(), e = expected.to(at::kDouble).contiguous();
+    const double *x = elements<double>(a), *y = elements<double>(e);
+    int64_t first = 0, count = a.numel();
+    while (first < count && y[first] == 0) ++first;
+    double factor = first < count ? x[first] / y[first] : 0;
+    for (int64_t i = 0; i < count; ++i)
+        if (!(std::abs(x[i] - factor * y[i]) <= 1e-6 * std::abs(factor * y[i]))) return std::nullopt;
+    return factor;
+}
+
 struct HeadLogProbs : Function<HeadLogProbs> {
     static variable_list forward(AutogradContext *context, const at::Tensor &h, const at::Tensor &w, const at::Tensor &row_index,
                                  const at::Tensor &ids, const Bias &bias, Shaping shaping, bool wants_correct,
-                                 int64_t entropy_count, bool records, Targets targets) {
+                                 int64_t entropy_count, bool records, Targets targets, const std::optional<at::Tensor> &expected) {
         bool trains_head = records && (w.requires_grad() || (bias && bias->requires_grad())), trains_input = records && h.requires_grad();
         auto selected = h.index_select(0, row_index);
         auto weight = w.scalar_type() == h.scalar_type() ? w : w.to(h.scalar_type());
@@ -208,14 +257,19 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         // With a frozen head, d logp / dh = scale·(W[id] − softmax·W) is known already: its product replaces the backward's.
         bool folds_backward = trains_input && !trains_head;
         at::Tensor folded = folds_backward ? at::empty_like(selected.narrow(0, 0, targets.learned)) : at::Tensor();
-        bool keeps = trains_head && shaping.softcap <= 0 && targets.learned * weight.size(0) * shaping.size(selected) <= kept_bytes;
+        // So it is with a trained one whose results' gradients are known up to a factor.
+        c10::intrusive_ptr<HeadGradients> gradients;
+        if (trains_head && expected)
+            gradients = c10::make_intrusive<HeadGradients>(trains_input ? selected.narrow(0, 0, targets.learned) : at::Tensor(),
+                                                           bias && bias->requires_grad() ? *bias : at::Tensor(), w.requires_grad());
+        bool keeps = trains_head && !gradients && shaping.softcap <= 0 && targets.learned * weight.size(0) * shaping.size(selected) <= kept_bytes;
         std::vector<at::Tensor> kept, kept_sums;
         for (int64_t begin = 0; begin < count; begin += step) {
             int64_t length = std::min(step, count - begin);
             int64_t learned = std::clamp<int64_t>(targets.learned - begin, 0, length);
             auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
             at::Tensor slope;
-            auto logits = chunk_logits(chunk, weight, bias, shaping, folds_backward ? &slope : nullptr);
+            auto logits = chunk_logits(chunk, weight, bias, shaping, folds_backward || gradients ? &slope : nullptr);
             auto result = reduce(logits, chosen, wants_correct);
             log_probs.narrow(0, begin, length).copy_(result.log_probs);
             if (wants_correct) correct.narrow(0, begin, length).copy_(result.correct);
@@ -226,23 +280,24 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             }
             if (learned == 0) continue;
             chosen = chosen.narrow(0, 0, learned), logits = logits.narrow(0, 0, learned), result.sums = result.sums.narrow(0, 0, learned);
+            if (slope.defined()) slope = slope.narrow(0, 0, learned);
+            if (gradients)
+                gradients->add(logits, result.sums, chosen, expected->narrow(0, begin, learned), slope, shaping.scale, chunk.narrow(0, 0, learned), weight, begin);
             if (folds_backward) {
                 auto target = weight.index_select(0, chosen);
                 if (slope.defined()) {
-                    slope = slope.narrow(0, 0, learned);
                     logits.mul_(slope);
                     target = target * slope.gather(1, chosen.unsqueeze(1));
                 }
-                auto expected = fitted_product(logits, weight.t());
-                folded.narrow(0, begin, learned)
-                    .copy_((target - expected.div_(result.sums.to(expected.scalar_type()).unsqueeze(1))).mul_(shaping.scale));
+                auto mean = fitted_product(logits, weight.t());
+                folded.narrow(0, begin, learned).copy_((target - mean.div_(result.sums.to(mean.scalar_type()).unsqueeze(1))).mul_(shaping.scale));
             }
             if (keeps) {
                 kept.push_back(logits);
                 kept_sums.push_back(result.sums);
             }
         }
-        targets.forget_filling(folds_backward ? 2 : 1, weight);
+        targets.forget_filling(1 + (folds_backward ? 1 : gradients ? gradients->products() : 0), weight);
         context->saved_data["learned"] = targets.learned;
         context->saved_data["filling"] = targets.learned == count ? targets.filling : int64_t(0);
         context->saved_data["rows"] = h.size(0);
@@ -252,7 +307,8 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         if (folds_backward) {
             context->save_for_backward({folded, row_index});
         } else if (trains_head) {
-            std::vector<at::Tensor> saved = {selected, weight, row_index, ids, bias.value_or(at::Tensor())};
+            if (gradients) context->saved_data["gradients"] = c10::IValue::make_capsule(gradients);
+            std::vector<at::Tensor> saved = {selected, weight, row_index, ids, bias.value_or(at::Tensor()), expected.value_or(at::Tensor())};
             saved.insert(saved.end(), kept.begin(), kept.end());
             saved.insert(saved.end(), kept_sums.begin(), kept_sums.end());
             context->save_for_backward(saved);
@@ -277,43 +333,43 @@ struct HeadLogProbs : Function<HeadLogProbs> {
         auto selected = saved[0].narrow(0, 0, count), row_index = saved[2].narrow(0, 0, count), ids = saved[3].narrow(0, 0, count);
         const auto &weight = saved[1];
         Bias bias = saved[4].defined() ? Bias(saved[4]) : std::nullopt;
+        auto weight_type = static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt());
+        auto result = [&](HeadGradients &of, double factor) {
+            variable_list all(11);
+            if (of.selected.defined()) all[0] = spread(factor == 1 ? of.selected : of.selected.mul_(factor), row_index);
+            if (of.trains_weight) all[1] = of.take_weight(weight, weight_type);
+            if (of.trains_weight && factor != 1) all[1].mul_(factor);
+            if (of.bias.defined()) all[4] = of.bias.mul_(factor);
+            return all;
+        };
+        if (auto known = context->saved_data.find("gradients"); known != context->saved_data.end()) {
+            auto gradients = c10::static_intrusive_pointer_cast<HeadGradients>(known->second.toCapsule());
+            context->saved_data.erase("gradients");
+            if (auto factor = multiple(dlog_probs, saved[5].narrow(0, 0, count))) return result(*gradients, *factor);
+        }
         auto shaping = Shaping::saved(context);
         int64_t step = rows_per_chunk(weight, shaping.size(selected));
         size_t chunks = static_cast<size_t>((count + step - 1) / step);
-        bool kept = saved.size() > 5 && chunks > 0;
-        at::Tensor dselected = context->needs_input_grad(0) ? at::empty_like(selected) : at::Tensor(), dweight, dbias;
-        bool trains_weight = context->needs_input_grad(1), trains_bias = bias && context->needs_input_grad(4);
-        if (trains_bias) dbias = at::zeros_like(*bias);
+        bool kept = saved.size() > 6 && chunks > 0;
+        HeadGradients gradients(context->needs_input_grad(0) ? selected : at::Tensor(), bias && context->needs_input_grad(4) ? *bias : at::Tensor(),
+                                context->needs_input_grad(1));
         for (size_t c = 0; c < chunks; ++c) {
             int64_t begin = static_cast<int64_t>(c) * step, length = std::min(step, count - begin);
             auto chunk = selected.narrow(0, begin, length), chosen = ids.narrow(0, begin, length);
             at::Tensor slope, logits, sums;
             if (kept) {
                 // Nobody reads them again: the graph goes with its backward pass.
-                logits = saved[5 + c];
-                sums = saved[5 + chunks + c];
+                logits = saved[6 + c];
+                sums = saved[6 + chunks + c];
             } else {
                 logits = chunk_logits(chunk, weight, bias, shaping, &slope);
                 sums = reduce(logits, chosen, false).sums;
                 count_operations(-2.0 * double(length) * double(weight.numel()));  // a second time
             }
-            auto grad = dlog_probs.narrow(0, begin, length);
-            // d loss / d logits = grad · (onehot − softmax), in place of the exponentials.
-            logits.mul_((-grad / sums).to(logits.scalar_type()).unsqueeze(1));
-            logits.scatter_add_(1, chosen.unsqueeze(1), grad.to(logits.scalar_type()).unsqueeze(1));
-            if (slope.defined()) logits.mul_(slope);
-            if (shaping.scale != 1) logits.mul_(shaping.scale);
-            if (dselected.defined()) dselected.narrow(0, begin, length).copy_(fitted_product(logits, weight.t()));
-            if (trains_bias) dbias.add_(logits.sum(0));
-            if (!trains_weight) continue;
-            auto turned = logits.to(chunk.scalar_type()).t();
-            dweight = dweight.defined() ? product_plus(turned, chunk.t(), std::move(dweight)) : product(turned, chunk.t());
+            gradients.add(logits, sums, chosen, dlog_probs.narrow(0, begin, length), slope, shaping.scale, chunk, weight, begin);
         }
-        Targets{count, count, context->saved_data["filling"].toInt()}.forget_filling(int(dselected.defined()) + int(trains_weight), weight);
-        if (trains_weight && !dweight.defined()) dweight = at::zeros_like(weight);
-        if (trains_weight) dweight = dweight.to(static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt()));
-        at::Tensor dh = dselected.defined() ? spread(dselected, row_index) : at::Tensor();
-        return {dh, dweight, at::Tensor(), at::Tensor(), dbias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+        Targets{count, count, context->saved_data["filling"].toInt()}.forget_filling(gradients.products(), weight);
+        return result(gradients, 1);
     }
 };
 
@@ -383,7 +439,7 @@ struct HeadDivergence : Function<HeadDivergence> {
 using namespace lf;
 
 lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap,
-                            bool widens, int64_t learned, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
+                            bool widens, int64_t learned, lf_tensor_t expected, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy) {
     return guarded([&] {
         const auto &row_index = rows->value, &chosen = ids->value;
         TORCH_CHECK(h->value.dim() == 2 && w->value.dim() == 2 && h->value.size(1) == w->value.size(1) && row_index.dim() == 1 &&
@@ -403,8 +459,15 @@ lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_t
         auto rounded = [&](const at::Tensor &index) {
             return filling == 0 ? index.contiguous() : at::cat({index, at::zeros({filling}, index.options())});
         };
+        std::optional<at::Tensor> filled_weights;
+        if (expected && h->value.is_cpu() && h->value.scalar_type() != at::kHalf) {
+            TORCH_CHECK(expected->value.sizes() == chosen.sizes(), "expected gradients do not fit the targets");
+            auto wide = expected->value.to(h->value.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+            filled_weights = filling == 0 ? wide : at::cat({wide, at::zeros({filling}, wide.options())});
+        }
         auto result = HeadLogProbs::apply(h->value, w->value, rounded(row_index), rounded(chosen), optional(bias), Shaping{logit_scale, softcap, widens}, correct != nullptr,
-                                          entropy ? entropy_count : 0, c10::GradMode::is_enabled(), Targets{count + filling, learned, filling});
+                                          entropy ? entropy_count : 0, c10::GradMode::is_enabled(), Targets{count + filling, learned, filling},
+                                          filled_weights);
         auto scored = [&](const at::Tensor &values) { return adopt(values.size(0) == count ? values : values.narrow(0, 0, count)); };
         *out = scored(result[0]);
         if (correct) *correct = scored(result[1]);

@@ -91,6 +91,10 @@ at::Tensor product(const at::Tensor &x, const at::Tensor &w);
 at::Tensor product_plus(const at::Tensor &x, const at::Tensor &w, const at::Tensor &addend);
 /// The same of an addend that nobody else has: where possible it becomes the result.
 at::Tensor product_plus(const at::Tensor &x, const at::Tensor &w, at::Tensor &&addend);
+/// `silu(gate) ⊙ up`. Records nothing.
+at::Tensor silu_mul(const at::Tensor &gate, const at::Tensor &up);
+/// The gradients of both, from that of their product.
+std::pair<at::Tensor, at::Tensor> silu_mul_gradients(const at::Tensor &gate, const at::Tensor &up, const at::Tensor &dy);
 /// Whether `product_of_few_rows` takes these: few tokens against a whole weight, as in decoding.
 bool has_few_rows(const at::Tensor &x, const at::Tensor &w);
 /// `x·wᵀ + bias`, bound by reading w once. Records nothing.

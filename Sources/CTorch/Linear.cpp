@@ -204,6 +204,51 @@ struct AdaptedLinear : Function<AdaptedLinear> {
     }
 };
 
+/// A layer whose input is `silu(gate) ⊙ up`: the backward forms the input again, which takes a pass over memory, instead of keeping it.
+struct GatedLinear : Function<GatedLinear> {
+    static at::Tensor forward(AutogradContext *context, const at::Tensor &gate, const at::Tensor &up, const at::Tensor &w,
+                              const std::optional<at::Tensor> &bias, const std::optional<at::Tensor> &a, const std::optional<at::Tensor> &b, double scale) {
+        auto x = silu_mul(gate, up);
+        auto y = product(x, as(w, x));
+        at::Tensor down;
+        if (a) {
+            down = short_product(x, a->t(), scale);
+            y = plus_short_product(std::move(y), down, b->t());
+        }
+        if (bias) y.add_(*bias);
+        context->saved_data["scale"] = scale;
+        context->saved_data["learned"] = learned_rows(x.size(0));
+        context->saved_data["bias_type"] = bias ? static_cast<int64_t>(bias->scalar_type()) : int64_t(-1);
+        context->save_for_backward({gate, up, down, w, a.value_or(at::Tensor()), b.value_or(at::Tensor())});
+        return y;
+    }
+
+    static variable_list backward(AutogradContext *context, variable_list grads) {
+        auto saved = context->get_saved_variables();
+        int64_t rows = grads[0].size(0), learned = context->saved_data["learned"].toInt();
+        auto gate = first_rows(saved[0], learned), up = first_rows(saved[1], learned), down = first_rows(saved[2], learned);
+        const auto &w = saved[3], &a = saved[4], &b = saved[5];
+        bool is_adapted = a.defined(), trains_a = is_adapted && a.requires_grad();
+        auto dy = first_rows(grads[0], learned).to(gate.scalar_type()).contiguous();
+        auto x = w.requires_grad() || trains_a ? silu_mul(gate, up) : at::Tensor();
+        auto dlow = is_adapted ? short_product(dy, b, context->saved_data["scale"].toDouble()) : at::Tensor();
+        variable_list result(7);
+        if (context->needs_input_grad(0) || context->needs_input_grad(1)) {
+            auto dx = product(dy, as(w, dy).t());
+            if (is_adapted) dx = plus_short_product(std::move(dx), dlow, a);
+            auto [dgate, dup] = silu_mul_gradients(gate, up, dx);
+            if (context->needs_input_grad(0)) result[0] = with_zero_rows(dgate, rows);
+            if (context->needs_input_grad(1)) result[1] = with_zero_rows(dup, rows);
+        }
+        if (w.requires_grad()) result[2] = as(product(dy.t(), x.t()), w);
+        if (auto type = context->saved_data["bias_type"].toInt(); type >= 0 && context->needs_input_grad(3))
+            result[3] = dy.sum(0).to(static_cast<at::ScalarType>(type));
+        if (trains_a) result[4] = as(short_gradient(dlow, x), a);
+        if (is_adapted && b.requires_grad()) result[5] = as(short_gradient(down, dy).t().contiguous(), b);
+        return result;
+    }
+};
+
 /// Layers of one input: it is read once for all adapters, and its gradient is summed where it lies.
 struct LinearGroup : Function<LinearGroup> {
     /// Where a layer's tensors stand among all; -1 for what it lacks.
@@ -371,6 +416,14 @@ lf_status lf_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t 
 
 lf_status lf_lora_linear(lf_tensor_t x, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t a, lf_tensor_t b, double scale, lf_tensor_t *out) {
     return returning(out, [&] { return adapted_linear(x->value, w->value, optional(bias), a->value, b->value, scale); });
+}
+
+lf_status lf_gated_linear(lf_tensor_t gate, lf_tensor_t up, const lf_linear_layer *layer, lf_tensor_t *out) {
+    return returning(out, [&] {
+        check_shapes(gate->value, layer->w->value, optional(layer->bias));
+        if (layer->a) check_adapter(layer->w->value, layer->a->value, layer->b->value);
+        return GatedLinear::apply(gate->value, up->value, layer->w->value, optional(layer->bias), optional(layer->a), optional(layer->b), layer->scale);
+    });
 }
 
 lf_status lf_linear_group(lf_tensor_t x, const lf_linear_layer *layers, size_t count, lf_tensor_t *outs) {

@@ -80,7 +80,7 @@ void count_product(lf_profile &profile, const char *name, c10::ArrayRef<const c1
     };
     std::string_view operation(name);
     if (operation == "aten::mm" || operation == "aten::bmm") factors(0, 1, false);
-    else if (operation == "aten::addmm" || operation == "aten::baddbmm") factors(1, 2, false);
+    else if (operation == "aten::addmm" || operation == "aten::addmm_" || operation == "aten::baddbmm") factors(1, 2, false);
     // Plain, or with a tensor that is added.
     else if (operation == "mkldnn::_linear_pointwise") factors(0, inputs.size() == 5 ? 2 : 1, true);
 }

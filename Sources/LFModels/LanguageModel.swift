@@ -228,13 +228,17 @@ public final class LanguageModel {
     }
 
     /// The same, with what else the head can say about the targets.
+    ///
+    /// - Parameter areSummed: Whether the loss is a multiple of the sum of all log-probabilities: a trained head needs less memory then.
     public func tokenScores(
-        _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil
+        _ hidden: Tensor, _ stream: DeviceStream, accuracy: Bool = false, entropyOfTop: Int? = nil,
+        areSummed: Bool = false
     ) throws(TorchError) -> TokenScores {
         let (hidden, head) = try parts.head.factors(hidden)
         let rows = try stream.distinct(stream.targetRows), ids = try stream.distinct(stream.targetIDs)
         var scores = try headScores(
-            hidden, head, rows: rows, ids: ids, accuracy: accuracy, entropyOfTop: entropyOfTop)
+            hidden, head, rows: rows, ids: ids, accuracy: accuracy, entropyOfTop: entropyOfTop,
+            expected: areSummed && recordsGrad ? stream.targetsPerKind() : nil)
         scores.logProbs = try stream.perTarget(scores.logProbs)
         if let correct = scores.correct { scores.correct = try stream.perTarget(correct) }
         if let entropy = scores.entropy { scores.entropy = try stream.perTarget(entropy) }

@@ -83,6 +83,17 @@ public final class DeviceStream {
         return try perTarget.selecting(sharedScores.targets)
     }
 
+    /// How many targets are of each kind, float32 `[M]`.
+    package func targetsPerKind() throws(TorchError) -> Tensor {
+        var counts = Array(repeating: Float(1), count: host.targetCount)
+        if sharedScores != nil {
+            let (targets, kinds) = host.distinctTargets()
+            counts = Array(repeating: 0, count: targets.count)
+            for kind in kinds { counts[Int(kind)] += 1 }
+        }
+        return try Tensor(counts).to(targetRows.device)
+    }
+
     /// What a head says of each kind, `[M]`, for every target, `[N]`.
     package func perTarget(_ scores: Tensor) throws(TorchError) -> Tensor {
         guard let sharedScores else { return scores }

@@ -106,6 +106,13 @@ public final class Linear {
         return results
     }
 
+    /// What the layer gives for `silu(gate) ⊙ up`, `[tokens, in]` each; while gradients are recorded its input is not kept, where the adapter
+    /// allows that.
+    package func ofGated(_ gate: Tensor, _ up: Tensor) throws(TorchError) -> Tensor {
+        guard recordsGrad, let operands else { return try self(siluMul(gate, up)) }
+        return try gatedLinear(gate, up, operands)
+    }
+
     /// What the layer multiplies with at present; nil where it does more than that.
     private var operands: LinearOperands? {
         guard let weight = base.parameter?.tensor else { return nil }

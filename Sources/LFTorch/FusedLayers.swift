@@ -25,18 +25,32 @@ public struct LinearOperands {
         self.bias = bias
         self.adapter = adapter
     }
+
+    /// Valid as long as the operands are.
+    fileprivate var raw: lf_linear_layer {
+        lf_linear_layer(
+            w: weight.handle, bias: bias?.handle, a: adapter?.a.handle, b: adapter?.b.handle,
+            scale: adapter?.scale ?? 1)
+    }
+}
+
+/// What a layer gives for `silu(gate) ⊙ up`, `[T, in]` each, as `linear` or `loraLinear` of `siluMul` would: `[T, out]`.
+///
+/// Its input is not kept: the backward pass forms it again.
+package func gatedLinear(
+    _ gate: Tensor, _ up: Tensor, _ layer: LinearOperands
+) throws(TorchError) -> Tensor {
+    var raw = layer.raw
+    return try withExtendedLifetime(layer) { () throws(TorchError) in
+        try Tensor.make("gated linear layer") { lf_gated_linear(gate.handle, up.handle, &raw, $0) }
+    }
 }
 
 /// What several layers give for one input `x [T, in]`, each as `linear` or `loraLinear` would: `[T, out]` for each.
 ///
 /// The input is read once for all adapters, and its gradient is summed where it lies.
 public func linears(_ x: Tensor, _ layers: [LinearOperands]) throws(TorchError) -> [Tensor] {
-    let raw = layers.map { layer in
-        lf_linear_layer(
-            w: layer.weight.handle, bias: layer.bias?.handle, a: layer.adapter?.a.handle,
-            b: layer.adapter?.b.handle,
-            scale: layer.adapter?.scale ?? 1)
-    }
+    let raw = layers.map(\.raw)
     var results = [lf_tensor_t?](repeating: nil, count: layers.count)
     let status = withExtendedLifetime(layers) { lf_linear_group(x.handle, raw, raw.count, &results) }
     try check("linear layers", status)

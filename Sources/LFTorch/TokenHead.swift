@@ -41,9 +41,10 @@ public struct HeadWeights {
 ///   - accuracy: Whether to say which ids have the greatest logit.
 ///   - entropyOfTop: Over how many of the likeliest tokens to take the entropy.
 ///   - learned: How many results, the first ones, pass gradients on; nil for all.
+///   - expected: What the results' gradients will be up to a factor, `[N]`: a trained head forms its own at once then. nil where nobody knows.
 public func headScores(
     _ h: Tensor, _ head: HeadWeights, rows: Tensor, ids: Tensor, accuracy: Bool = false,
-    entropyOfTop: Int? = nil, learned: Int? = nil
+    entropyOfTop: Int? = nil, learned: Int? = nil, expected: Tensor? = nil
 ) throws(TorchError) -> TokenScores {
     var correct: lf_tensor_t?
     var entropy: lf_tensor_t?
@@ -52,7 +53,8 @@ public func headScores(
             withUnsafeMutablePointer(to: &entropy) { entropy in
                 lf_head_log_probs(
                     h.handle, head.weight.handle, head.bias?.handle, rows.handle, ids.handle, head.scale,
-                    head.softcap ?? 0, head.widens, Int64(learned ?? -1), out, accuracy ? correct : nil,
+                    head.softcap ?? 0, head.widens, Int64(learned ?? -1), expected?.handle, out,
+                    accuracy ? correct : nil,
                     Int64(entropyOfTop ?? 0),
                     entropyOfTop == nil ? nil : entropy)
             }

@@ -125,7 +125,8 @@ public final class TokenObjective: Objective {
                     ? nil : Tensor(uses.map { Float($0) }).to(model.device))
         }
         let scores = try model.tokenScores(
-            hidden, batch, accuracy: accuracy, entropyOfTop: loss.entropyOfTop)
+            hidden, batch, accuracy: accuracy, entropyOfTop: loss.entropyOfTop,
+            areSummed: loss == .crossEntropy)
         var divergence: Tensor?
         if loss.usesReference {
             let frozen = try reference.evaluate(policy: model) { (reference) throws(TorchError) in

@@ -23,6 +23,36 @@ import Testing
         }
     }
 
+    /// A layer behind it that does not keep its input.
+    @Test func layersFormTheirInputAgain() throws {
+        let inputs = try [
+            randomTensor([5, 7], 1), randomTensor([5, 7], 2), randomTensor([3, 7], 3), randomTensor([3], 4),
+            randomTensor([2, 7], 5), randomTensor([3, 2], 6),
+        ]
+        try expectSameFunction(inputs) {
+            try gatedLinear($0[0], $0[1], LinearOperands($0[2], bias: $0[3], adapter: ($0[4], $0[5], 0.7)))
+        } _: {
+            try loraLinear(siluMul($0[0], $0[1]), $0[2], bias: $0[3], a: $0[4], b: $0[5], scale: 0.7)
+        }
+        try expectSameFunction(Array(inputs.prefix(3))) {
+            try gatedLinear($0[0], $0[1], LinearOperands($0[2], bias: nil))
+        } _: {
+            try linear(siluMul($0[0], $0[1]), $0[2])
+        }
+        // Halves of a matrix, of whose rows the first ones learn.
+        try expectSameFunction(
+            [randomTensor([6, 14], 7, .float32), randomTensor([3, 7], 8, .float32)], within: 1e-5
+        ) { leaves in
+            try learningFirst([(6, 4)]) { () throws(TorchError) in
+                try gatedLinear(
+                    leaves[0].slice(0..<7, dim: 1), leaves[0].slice(7..<14, dim: 1),
+                    LinearOperands(leaves[1], bias: nil))
+            }.slice(0..<4)
+        } _: {
+            try linear(siluMul($0[0].slice(0..<7, dim: 1), $0[0].slice(7..<14, dim: 1)), $0[1]).slice(0..<4)
+        }
+    }
+
     private func results(
         _ gate: Tensor, _ up: Tensor, _ body: (Tensor, Tensor) throws -> Tensor
     ) throws -> [Tensor] {

@@ -40,6 +40,26 @@ import Testing
         }
     }
 
+    /// A trained head that is told what its scores' gradients will be has the same ones, also where it was told wrong.
+    @Test(arguments: [(1.0, nil), (0.5, 1.5)] as [(Double, Double?)])
+    func gradientsMayBeFormedEarly(_ scale: Double, _ softcap: Double?) throws {
+        let (rows, ids) = (try Tensor(self.rows), try Tensor(self.ids))
+        let inputs = try [randomTensor([6, 4], 1), randomTensor([11, 4], 2), randomTensor([11], 3)]
+        let uses = try Tensor([1, 3, 0, 1, 2] as [Double])
+        for (weights, expected) in [(uses, uses), (try uses * -0.3, uses), (try uses + 1, uses)] {
+            func loss(_ leaves: [Tensor], _ expected: Tensor?) throws -> Tensor {
+                let head = HeadWeights(leaves[1], bias: leaves[2], scale: scale, softcap: softcap)
+                let scores = try headScores(leaves[0], head, rows: rows, ids: ids, expected: expected)
+                return try (scores.logProbs * weights).sum()
+            }
+            try expectSameFunction(inputs) {
+                try loss($0, expected)
+            } _: {
+                try loss($0, nil)
+            }
+        }
+    }
+
     @Test func agreesWithDifferences() throws {
         let (rows, ids) = (try Tensor(self.rows), try Tensor(self.ids))
         try expectGradient(of: [randomTensor([6, 4], 1), randomTensor([11, 4], 2)]) {

@@ -332,6 +332,8 @@ typedef struct {
     lf_tensor_t w, bias, a, b;
     double scale;
 } lf_linear_layer;
+/// The layer's output for `silu(gate) ⊙ up`, both `[T, in]`, which is formed again in the backward pass instead of being kept.
+lf_status lf_gated_linear(lf_tensor_t gate, lf_tensor_t up, const lf_linear_layer *layer, lf_tensor_t *out);
 /// Layers of one input `x [T, in]`, which is read once for all adapters and whose gradient is summed in place; `outs` receives `count` tensors.
 lf_status lf_linear_group(lf_tensor_t x, const lf_linear_layer *layers, size_t count, lf_tensor_t *outs);
 /// Microscaling 4-bit floats (OCP MX 1.0) as bfloat16: `blocks [..., G, 16]` of two numbers a byte, the first in the low half, `scales [..., G]` powers of
@@ -423,8 +425,10 @@ lf_status lf_kv_cache_prefix_attention(lf_kv_cache_t cache, size_t layer, lf_ten
 /// the id has the greatest logit. `entropy`, unless NULL, receives the entropy in nats of the `entropy_count` greatest probabilities, normalised among
 /// themselves, `[N]` without gradient. `softcap` > 0 caps the logits as in lf_segment_attention; `logit_scale` multiplies them. `widens` makes float32 of
 /// what the product gives, before anything else. Only the first `learned` results pass gradients on; all where it is negative.
+/// `expected [N]`, unless NULL, says what the results' gradients will be up to a factor, 1 for a plain sum: a trained head forms its own in the forward
+/// pass then, and no logits wait for the backward. Other gradients cost it the logits a second time.
 lf_status lf_head_log_probs(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t rows, lf_tensor_t ids, double logit_scale, double softcap,
-                            bool widens, int64_t learned, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
+                            bool widens, int64_t learned, lf_tensor_t expected, lf_tensor_t *out, lf_tensor_t *correct, int64_t entropy_count, lf_tensor_t *entropy);
 /// `KL(q ‖ p)` of the rows `rows [N]`, float32 (float64 for float64 input) `[N]`: p from `h [T, hidden]`, `w [vocab, hidden]` and `bias [vocab]`, which
 /// get gradients, q from the other three, which do not. Both biases may be NULL.
 lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_tensor_t other_h, lf_tensor_t other_w, lf_tensor_t other_bias,

@@ -13,6 +13,16 @@ extension Activation {
         }
     }
 
+    private var isSilu: Bool { self == .silu || self == .swish }
+
+    /// `down(activation(gate) ⊙ up)`.
+    package func gated(_ gate: Tensor, _ up: Tensor, down: Linear) throws(TorchError) -> Tensor {
+        isSilu ? try down.ofGated(gate, up) : try down(gated(gate, up))
+    }
+
+    /// What the backward pass keeps of the gate, of `up` and of their product, as multiples of their width.
+    package var keptOfGated: Int { isSilu ? 2 : 3 }
+
     /// `activation(gate) ⊙ up`.
     package func gated(_ gate: Tensor, _ up: Tensor) throws(TorchError) -> Tensor {
         switch self {
@@ -49,12 +59,11 @@ package final class GatedMLP: FeedForward {
         self.activation = activation
     }
 
-    /// Gate, up and their product.
-    package var activationsPerToken: Int { 3 * downProj.inputSize }
+    package var activationsPerToken: Int { activation.keptOfGated * downProj.inputSize }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
         let both = try Linear.outputs(of: [gateProj, upProj], x)
-        return LayerOutput(try downProj(activation.gated(both[0], both[1])))
+        return LayerOutput(try activation.gated(both[0], both[1], down: downProj))
     }
 }
 
@@ -72,12 +81,12 @@ package final class FusedGatedMLP: FeedForward {
         self.activation = activation
     }
 
-    package var activationsPerToken: Int { 3 * downProj.inputSize }
+    package var activationsPerToken: Int { activation.keptOfGated * downProj.inputSize }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
         let both = try gateUpProj(x), inner = downProj.inputSize
         let (gate, up) = (try both.slice(0..<inner, dim: 1), try both.slice(inner..<2 * inner, dim: 1))
-        return LayerOutput(try downProj(activation.gated(gate, up)))
+        return LayerOutput(try activation.gated(gate, up, down: downProj))
     }
 }
 
