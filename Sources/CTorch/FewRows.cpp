@@ -1,5 +1,5 @@
 // Products of few rows with whole weights, as decoding has them: `y = x Wᵀ + bias`, float32 and bfloat16, sums in float32.
-#include "Internal.hpp"
+#include "FewRows.hpp"
 #include "Lanes.hpp"
 #include "Parallel.hpp"
 #include "Profile.hpp"
@@ -143,9 +143,9 @@ LF_INLINE void turned_rows(const float *x, const scalar *w, const scalar *bias, 
     }
 }
 
-/// Up to sixteen rows `[rows, width]` as `[width, 16]`, filled up with zeros.
-template <typename scalar> LF_INLINE void turn(const scalar *x, int64_t rows, int64_t width, float *turned) {
-    for (int64_t k = 0; k < width; k += lane_count) {
+/// Columns `[begin, end)` of up to sixteen rows `[rows, width]` as `[width, 16]`, filled up with zeros; `begin` starts a vector.
+template <typename scalar> LF_INLINE void turn(const scalar *x, int64_t rows, int64_t width, float *turned, int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; k += lane_count) {
         lanes inputs;
         word_lanes square[lane_count] = {};
         int64_t count = std::min(lane_count, width - k);
@@ -172,7 +172,9 @@ template <typename scalar> LF_INLINE void turn(const scalar *x, int64_t rows, in
                                     int64_t outputs, int64_t begin, int64_t end) {                                                           \
         turned_rows<scalar>(x, w, bias, y, rows, width, outputs, begin, end);                                                                \
     }                                                                                                                                        \
-    LF_SIMD void turn_##name(const scalar *x, int64_t rows, int64_t width, float *turned) { turn<scalar>(x, rows, width, turned); }
+    LF_SIMD void turn_##name(const scalar *x, int64_t rows, int64_t width, float *turned, int64_t begin, int64_t end) {                       \
+        turn<scalar>(x, rows, width, turned, begin, end);                                                                                    \
+    }
 LF_FEW_ROWS_KERNELS(f32, float)
 LF_FEW_ROWS_KERNELS(bf16, c10::BFloat16)
 
@@ -180,34 +182,52 @@ constexpr int64_t most_rows_by_row = 8;
 
 }  // namespace
 
+bool are_turned(int64_t rows) { return rows > most_rows_by_row; }
+
+#define LF_FEW_ROWS(name, scalar)                                                                                                             \
+    void turn_few_rows(const scalar *x, int64_t rows, int64_t width, float *turned, int64_t first, int64_t last) {                            \
+        turn_##name(x, rows, width, turned, first * few_rows_tile, std::min(width, last * few_rows_tile));                                    \
+    }                                                                                                                                        \
+    void multiply_few_rows(const scalar *x, const float *turned, const scalar *w, const scalar *bias, scalar *y, int64_t rows, int64_t width, \
+                           int64_t outputs, int64_t begin, int64_t end) {                                                                    \
+        if (are_turned(rows)) turned_rows_##name(turned, w, bias, y, rows, width, outputs, begin, end);                                       \
+        else few_rows_##name(x, w, bias, y, rows, width, outputs, begin, end);                                                                \
+    }
+LF_FEW_ROWS(f32, float)
+LF_FEW_ROWS(bf16, c10::BFloat16)
+
 bool has_few_rows(const at::Tensor &x, const at::Tensor &w) {
     if (!x.is_cpu() || x.scalar_type() != w.scalar_type() || !x.is_contiguous() || !w.is_contiguous()) return false;
-    return (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.size(0) > 0 && x.size(0) <= lane_count;
+    return (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.size(0) > 0 && x.size(0) <= most_few_rows;
 }
 
-at::Tensor product_of_few_rows(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
+namespace {
+
+template <typename scalar> void multiply_all(const at::Tensor &x, const at::Tensor &w, const at::Tensor &bias, const at::Tensor &y) {
     int64_t rows = x.size(0), width = x.size(1), outputs = w.size(0);
-    count_operations(2.0 * double(rows) * double(width) * double(outputs));
-    auto y = at::empty({rows, outputs}, x.options());
-    at::Tensor addend, turned;
-    if (bias) addend = bias->to(x.scalar_type()).contiguous();
-    bool is_turned = rows > most_rows_by_row;
-    if (is_turned) turned = at::empty({width, lane_count}, x.options().dtype(at::kFloat));
-    auto run = [&](auto by_row, auto by_lane, auto turn, auto zero) {
-        using scalar = decltype(zero);
-        const scalar *bias_data = bias ? elements<scalar>(addend) : nullptr, *weights = elements<scalar>(w);
-        auto *result = mutable_elements<scalar>(y);
-        if (is_turned) turn(elements<scalar>(x), rows, width, mutable_elements<float>(turned));
-        // Threads take whole tiles.
-        int64_t tiles = (outputs + lane_count - 1) / lane_count, grain = std::max<int64_t>(1, 1024 / std::max<int64_t>(1, width));
-        parallel_for(tiles, grain, [&](int64_t first, int64_t last) {
-            int64_t begin = first * lane_count, end = std::min(outputs, last * lane_count);
-            if (is_turned) by_lane(elements<float>(turned), weights, bias_data, result, rows, width, outputs, begin, end);
-            else by_row(elements<scalar>(x), weights, bias_data, result, rows, width, outputs, begin, end);
-        });
-    };
-    if (x.scalar_type() == at::kFloat) run(few_rows_f32, turned_rows_f32, turn_f32, 0.0f);
-    else run(few_rows_bf16, turned_rows_bf16, turn_bf16, c10::BFloat16());
+    const auto *inputs = elements<scalar>(x), *weights = elements<scalar>(w), *addends = bias.defined() ? elements<scalar>(bias) : nullptr;
+    auto *result = mutable_elements<scalar>(y);
+    at::Tensor buffer;
+    float *turned = nullptr;
+    if (are_turned(rows)) {
+        buffer = at::empty({turned_size(width)}, x.options().dtype(at::kFloat));
+        turned = mutable_elements<float>(buffer);
+        turn_few_rows(inputs, rows, width, turned, 0, (width + few_rows_tile - 1) / few_rows_tile);
+    }
+    int64_t tiles = (outputs + few_rows_tile - 1) / few_rows_tile, grain = std::max<int64_t>(1, 1024 / std::max<int64_t>(1, width));
+    parallel_for(tiles, grain, [&](int64_t first, int64_t last) {
+        multiply_few_rows(inputs, turned, weights, addends, result, rows, width, outputs, first * few_rows_tile, std::min(outputs, last * few_rows_tile));
+    });
+}
+
+}  // namespace
+
+at::Tensor product_of_few_rows(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
+    count_operations(2.0 * double(x.size(0)) * double(x.size(1)) * double(w.size(0)));
+    auto y = at::empty({x.size(0), w.size(0)}, x.options());
+    auto addend = bias ? bias->to(x.scalar_type()).contiguous() : at::Tensor();
+    if (x.scalar_type() == at::kFloat) multiply_all<float>(x, w, addend, y);
+    else multiply_all<c10::BFloat16>(x, w, addend, y);
     return y;
 }
 

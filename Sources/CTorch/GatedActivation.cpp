@@ -1,6 +1,7 @@
 // `silu(gate) ⊙ up`, forward and backward in one pass over memory each.
 #include "Lanes.hpp"
 #include "Parallel.hpp"
+#include "RowKernels.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -174,6 +175,10 @@ struct SiluMul : Function<SiluMul> {
 };
 
 }  // namespace
+
+void gate_row(const float *gate, const float *up, float *y, int64_t width) { forward_rows(gate, up, y, width); }
+void gate_row(const c10::BFloat16 *gate, const c10::BFloat16 *up, c10::BFloat16 *y, int64_t width) { forward_rows(gate, up, y, width); }
+
 }  // namespace lf
 
 using namespace lf;

@@ -1,5 +1,5 @@
 // Decoding: keys and values in blocks that never move, and attention of single tokens over them.
-#include "Attention.hpp"
+#include "KeyValueCache.hpp"
 #include "Lanes.hpp"
 #include "Parallel.hpp"
 
@@ -8,38 +8,19 @@
 #include <limits>
 #include <memory>
 
-struct lf_kv_cache {
-    struct Layer {
-        std::vector<at::Tensor> keys, values;  // slabs `[blocks, kvHeads, blockSize, d]`
-        std::vector<char *> key_blocks, value_blocks;
-    };
-    int64_t block_size;
-    std::vector<int64_t> slabs;  // blocks of each slab
-    int64_t blocks = 0;
-    std::vector<Layer> layers;
-
-    /// Gives a layer the slabs that it lacks; what it holds stays where it is.
-    void complete(Layer &layer, const at::Tensor &k, const at::Tensor &v) const {
-        while (layer.keys.size() < slabs.size()) {
-            int64_t count = slabs[layer.keys.size()];
-            auto add = [&](std::vector<at::Tensor> &list, std::vector<char *> &pointers, const at::Tensor &like) {
-                auto slab = at::empty({count, like.size(1), block_size, like.size(2)}, like.options().requires_grad(false));
-                size_t step = slab.stride(0) * slab.element_size();
-                for (int64_t i = 0; i < count; ++i) pointers.push_back(static_cast<char *>(slab.data_ptr()) + i * step);
-                list.push_back(std::move(slab));
-            };
-            add(layer.keys, layer.key_blocks, k);
-            add(layer.values, layer.value_blocks, v);
-        }
+void lf_kv_cache::complete(Layer &layer, const at::Tensor &k, const at::Tensor &v) const {
+    while (layer.keys.size() < slabs.size()) {
+        int64_t count = slabs[layer.keys.size()];
+        auto add = [&](std::vector<at::Tensor> &list, std::vector<char *> &pointers, const at::Tensor &like) {
+            auto slab = at::empty({count, like.size(1), block_size, like.size(2)}, like.options().requires_grad(false));
+            size_t step = slab.stride(0) * slab.element_size();
+            for (int64_t i = 0; i < count; ++i) pointers.push_back(static_cast<char *>(slab.data_ptr()) + i * step);
+            list.push_back(std::move(slab));
+        };
+        add(layer.keys, layer.key_blocks, k);
+        add(layer.values, layer.value_blocks, v);
     }
-
-    /// The slab of a block and its place there.
-    std::pair<size_t, int64_t> place(int64_t block) const {
-        size_t slab = 0;
-        while (block >= slabs[slab]) block -= slabs[slab++];
-        return {slab, block};
-    }
-};
+}
 
 namespace lf {
 namespace {
@@ -139,40 +120,22 @@ LF_ATTEND_KERNEL(f32, float)
 LF_ATTEND_KERNEL(f64, double)
 LF_ATTEND_KERNEL(bf16, c10::BFloat16)
 
-struct Rows {
-    const int64_t *lengths, *starts;
-    const int32_t *blocks;
-    int64_t count, window;
+// The kernel of a type.
+inline auto kernel(float) { return attend_f32; }
+inline auto kernel(double) { return attend_f64; }
+inline auto kernel(c10::BFloat16) { return attend_bf16; }
 
-    int64_t first(int64_t row) const { return window > 0 ? std::max<int64_t>(0, lengths[row] - window) : 0; }
-};
-
-template <typename scalar, typename Kernel>
-void run_attention(Kernel kernel, const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const at::Tensor &q, at::Tensor &out, const Rows &rows,
+template <typename scalar>
+void run_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const at::Tensor &q, at::Tensor &out, const CachedRows &rows,
                    const AttentionOptions &options) {
-    using real = accumulated<scalar>;
-    auto type = c10::CppTypeToScalarType<real>::value;
-    auto sinks = options.per_head(options.sinks, type), slopes = options.per_head(options.slopes, type);
-    Scoring<real> scoring{real(options.scale), real(options.softcap), sinks.defined() ? elements<real>(sinks) : nullptr,
-                          slopes.defined() ? elements<real>(slopes) : nullptr};
-    int64_t kv_heads = layer.keys[0].size(1), groups = q.size(1) / kv_heads, key_dim = q.size(2), value_dim = out.size(2);
-    int64_t longest = 0;
-    for (int64_t i = 0; i < rows.count; ++i) longest = std::max(longest, rows.lengths[i] - rows.first(i));
+    CachedAttention<scalar> attention(cache, layer, rows, q.size(1), options);
     const auto *queries = elements<scalar>(q);
     auto *result = mutable_elements<scalar>(out);
-    parallel_for(rows.count * kv_heads, 1, [&](int64_t begin, int64_t end) {
-        std::vector<real> scores(groups * longest), sums(groups * value_dim);
-        for (int64_t task = begin; task < end; ++task) {
-            int64_t row = task / kv_heads, head = task % kv_heads;
-            kernel(queries + (row * kv_heads + head) * groups * key_dim, layer.key_blocks.data(), layer.value_blocks.data(),
-                   rows.blocks + rows.starts[row], head, groups, key_dim, value_dim, cache.block_size, rows.first(row), rows.lengths[row], scoring,
-                   scores.data(), sums.data(), result + (row * kv_heads + head) * groups * value_dim);
-        }
-    });
+    parallel_for(attention.tasks(), 1, [&](int64_t begin, int64_t end) { attention.run(queries, result, begin, end); });
 }
 
 /// The same by libtorch's operations, for other devices and types: row by row.
-void explicit_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const at::Tensor &q, at::Tensor &out, const Rows &rows,
+void explicit_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const at::Tensor &q, at::Tensor &out, const CachedRows &rows,
                         const AttentionOptions &options) {
     int64_t heads = q.size(1), kv_heads = layer.keys[0].size(1), groups = heads / kv_heads;
     for (int64_t row = 0; row < rows.count; ++row) {
@@ -193,6 +156,46 @@ void explicit_attention(const lf_kv_cache &cache, const lf_kv_cache::Layer &laye
 }
 
 }  // namespace
+
+void CachedRows::check(const lf_kv_cache::Layer &layer, int64_t block_size) const {
+    for (int64_t row = 0; row < count; ++row) {
+        TORCH_CHECK(lengths[row] > 0, "a token sees at least itself");
+        for (int64_t i = 0; i * block_size < lengths[row]; ++i) {
+            int64_t block = blocks[starts[row] + i];
+            TORCH_CHECK(block >= 0 && block < static_cast<int64_t>(layer.key_blocks.size()), "a block outside of the cache");
+        }
+    }
+}
+
+template <typename scalar>
+CachedAttention<scalar>::CachedAttention(const lf_kv_cache &cache, const lf_kv_cache::Layer &layer, const CachedRows &rows, int64_t heads,
+                                         const AttentionOptions &options)
+    : cache(cache), layer(layer), rows(rows), scale(options.scale), softcap(options.softcap) {
+    auto type = c10::CppTypeToScalarType<real>::value;
+    sinks = options.per_head(options.sinks, type);
+    slopes = options.per_head(options.slopes, type);
+    kv_heads = layer.keys[0].size(1);
+    groups = heads / kv_heads;
+    key_dim = layer.keys[0].size(3);
+    value_dim = layer.values[0].size(3);
+    for (int64_t i = 0; i < rows.count; ++i) longest = std::max(longest, rows.lengths[i] - rows.first(i));
+}
+
+template <typename scalar> void CachedAttention<scalar>::run(const scalar *q, scalar *out, int64_t begin, int64_t end) const {
+    Scoring<real> scoring{scale, softcap, sinks.defined() ? elements<real>(sinks) : nullptr, slopes.defined() ? elements<real>(slopes) : nullptr};
+    std::vector<real> scores(groups * longest), sums(groups * value_dim);
+    for (int64_t task = begin; task < end; ++task) {
+        int64_t row = task / kv_heads, head = task % kv_heads;
+        kernel(scalar())(q + (row * kv_heads + head) * groups * key_dim, layer.key_blocks.data(), layer.value_blocks.data(),
+                         rows.blocks + rows.starts[row], head, groups, key_dim, value_dim, cache.block_size, rows.first(row), rows.lengths[row], scoring,
+                         scores.data(), sums.data(), out + (row * kv_heads + head) * groups * value_dim);
+    }
+}
+
+template class CachedAttention<float>;
+template class CachedAttention<double>;
+template class CachedAttention<c10::BFloat16>;
+
 }  // namespace lf
 
 using namespace lf;
@@ -283,19 +286,13 @@ lf_status lf_kv_cache_attention(lf_kv_cache_t cache, size_t layer, lf_tensor_t q
                         query.size(2) == key.size(3) && query.scalar_type() == key.scalar_type(),
                     "queries do not fit the cached keys");
         AttentionOptions how(*options, query.size(1));
-        Rows rows{lengths, starts, blocks, static_cast<int64_t>(count), how.window};
-        for (size_t row = 0; row < count; ++row) {
-            TORCH_CHECK(lengths[row] > 0, "a token sees at least itself");
-            for (int64_t i = 0; i * cache->block_size < lengths[row]; ++i) {
-                int64_t block = blocks[starts[row] + i];
-                TORCH_CHECK(block >= 0 && block < static_cast<int64_t>(held.key_blocks.size()), "a block outside of the cache");
-            }
-        }
+        CachedRows rows{lengths, starts, blocks, static_cast<int64_t>(count), how.window};
+        rows.check(held, cache->block_size);
         auto result = at::zeros({query.size(0), query.size(1), held.values[0].size(3)}, query.options());
         if (!query.is_cpu()) explicit_attention(*cache, held, query, result, rows, how);
-        else if (query.scalar_type() == at::kFloat) run_attention<float>(attend_f32, *cache, held, query, result, rows, how);
-        else if (query.scalar_type() == at::kDouble) run_attention<double>(attend_f64, *cache, held, query, result, rows, how);
-        else if (query.scalar_type() == at::kBFloat16) run_attention<c10::BFloat16>(attend_bf16, *cache, held, query, result, rows, how);
+        else if (query.scalar_type() == at::kFloat) run_attention<float>(*cache, held, query, result, rows, how);
+        else if (query.scalar_type() == at::kDouble) run_attention<double>(*cache, held, query, result, rows, how);
+        else if (query.scalar_type() == at::kBFloat16) run_attention<c10::BFloat16>(*cache, held, query, result, rows, how);
         else explicit_attention(*cache, held, query, result, rows, how);
         return result;
     });

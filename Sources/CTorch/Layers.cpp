@@ -2,6 +2,7 @@
 #include "Internal.hpp"
 
 #include "Parallel.hpp"
+#include "RowKernels.hpp"
 #include <cmath>
 #include <torch/csrc/autograd/custom_function.h>
 #include <type_traits>
@@ -220,6 +221,19 @@ struct Rope : Function<Rope> {
 };
 
 }  // namespace
+
+#define LF_ROW_KERNELS(name, scalar)                                                                                                        \
+    void norm_row(const scalar *x, const scalar *w, scalar *y, int64_t width, double eps) {                                                 \
+        float scale;                                                                                                                       \
+        norm_forward_##name(x, w, y, &scale, 0, 1, width, eps);                                                                             \
+    }                                                                                                                                      \
+    void rotate_head(const scalar *x, const float *cos, const float *sin, scalar *y, int64_t width, int64_t half, bool interleaved) {       \
+        if (interleaved) rotate_pairs_##name(x, cos, sin, y, 0, 1, 1, width, half, 1);                                                      \
+        else rotate_##name(x, cos, sin, y, 0, 1, 1, width, half, 1);                                                                        \
+    }
+LF_ROW_KERNELS(f32, float)
+LF_ROW_KERNELS(bf16, c10::BFloat16)
+
 }  // namespace lf
 
 using namespace lf;

@@ -18,6 +18,11 @@ public final class LanguageModel {
     /// Brings the blocks' weights where other processes keep them; then all blocks are computed again in the backward pass.
     public var blockSource: (any BlockSource)?
 
+    /// Whether single tokens go through all blocks in one program where these allow it; the numbers are the same.
+    package var runsPrograms = true
+    /// Passes that were one program.
+    package private(set) var programCount = 0
+
     /// Up to which length of a sequence its tokens are computed the same whatever that length is.
     package let stableLength: Int
 
@@ -110,6 +115,9 @@ public final class LanguageModel {
         var x = try parts.embedding(stream, noise: noise, computeDType: computeDType)
         // Sums over many blocks leave float16's range.
         if x.dtype == .float16 { x = try x.to(.float32) }
+        if let through = try throughFewRows(x, pass) {
+            return Output(hidden: try finished(through), routerLogits: [])
+        }
         var routerLogits: [Tensor] = []
         let tokens = stream.tokenCount
         var unread: Tensor?
@@ -131,6 +139,26 @@ public final class LanguageModel {
         return Output(
             hidden: x.dim(0) == rows ? x : try x.slice(0..<rows), routerLogits: routerLogits,
             unreadHidden: unread)
+    }
+
+    /// Single tokens through all blocks in one program; nil where that is not what the pass is, or a block does what programs do not.
+    private func throughFewRows(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor? {
+        guard let cached = pass.cached, let visible = cached.visible, runsPrograms, blockSource == nil,
+            !recordsGrad,
+            x.dtype == computeDType, x.dim(0) == pass.stream.tokenCount,
+            let program = try RowProgram(x, cached.store, slots: cached.slots, visible)
+        else { return nil }
+        var steps: [RowStep] = []
+        for block in parts.blocks {
+            guard let step = try block.rowStep(of: program, pass) else { return nil }
+            steps.append(step)
+        }
+        for step in steps {
+            program.beginBlock()
+            try step()
+        }
+        programCount += 1
+        return try program.run()
     }
 
     /// What comes behind the last block.

@@ -113,6 +113,13 @@ public final class Linear {
         return try gatedLinear(gate, up, operands)
     }
 
+    /// What a program of few rows multiplies with; nil where the layer does more, or its weight is held otherwise.
+    package func operands(for program: RowProgram) -> LinearOperands? {
+        guard adapter?.control.isEnabled != true, let weight = base.parameter?.tensor, program.takes(weight)
+        else { return nil }
+        return LinearOperands(weight, bias: bias?.tensor)
+    }
+
     /// What the layer multiplies with at present; nil where it does more than that.
     private var operands: LinearOperands? {
         guard let weight = base.parameter?.tensor else { return nil }

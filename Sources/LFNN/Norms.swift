@@ -23,6 +23,9 @@ public final class RMSNorm: Norm {
     public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
         try rmsNorm(x, weight.tensor, offset: offset, eps: epsilon)
     }
+
+    /// The norm as a program of few rows takes it; nil where that does not add an offset.
+    package var ofRows: RowNorm? { offset == 0 ? RowNorm(weight.tensor, epsilon: epsilon) : nil }
 }
 
 /// Normalisation to mean 0 and variance 1 with a learned scale and shift, or without (Ba et al. 2016, arXiv 1607.06450).

@@ -16,7 +16,7 @@ public func loraLinear(
 
 /// What a linear layer multiplies with: a weight `[out, in]`, and where it is adapted `A [r, in]` and `B [out, r]`.
 public struct LinearOperands {
-    let weight: Tensor
+    package let weight: Tensor
     let bias: Tensor?
     let adapter: (a: Tensor, b: Tensor, scale: Double)?
 
@@ -26,8 +26,16 @@ public struct LinearOperands {
         self.adapter = adapter
     }
 
-    /// Valid as long as the operands are.
-    fileprivate var raw: lf_linear_layer {
+    /// Some of the outputs, of a layer without an adapter.
+    package func outputs(_ range: Range<Int>) throws(TorchError) -> LinearOperands {
+        precondition(adapter == nil, "an adapter gives all outputs")
+        return LinearOperands(
+            try weight.slice(range), bias: try bias.map { (bias) throws(TorchError) in try bias.slice(range) }
+        )
+    }
+
+    /// The same for the shim, which holds nothing.
+    var plain: lf_linear_layer {
         lf_linear_layer(
             w: weight.handle, bias: bias?.handle, a: adapter?.a.handle, b: adapter?.b.handle,
             scale: adapter?.scale ?? 1)
@@ -40,7 +48,7 @@ public struct LinearOperands {
 package func gatedLinear(
     _ gate: Tensor, _ up: Tensor, _ layer: LinearOperands
 ) throws(TorchError) -> Tensor {
-    var raw = layer.raw
+    var raw = layer.plain
     return try withExtendedLifetime(layer) { () throws(TorchError) in
         try Tensor.make("gated linear layer") { lf_gated_linear(gate.handle, up.handle, &raw, $0) }
     }
@@ -50,7 +58,7 @@ package func gatedLinear(
 ///
 /// The input is read once for all adapters, and its gradient is summed where it lies.
 public func linears(_ x: Tensor, _ layers: [LinearOperands]) throws(TorchError) -> [Tensor] {
-    let raw = layers.map(\.raw)
+    let raw = layers.map(\.plain)
     var results = [lf_tensor_t?](repeating: nil, count: layers.count)
     let status = withExtendedLifetime(layers) { lf_linear_group(x.handle, raw, raw.count, &results) }
     try check("linear layers", status)

@@ -7,13 +7,30 @@ public struct VisibleTokens {
     public var blocks: [Int32] = []
 
     public init() {}
+
+    /// Throws where tables do not fit their rows.
+    func check() throws(TorchError) {
+        guard starts.count == lengths.count else {
+            throw TorchError(
+                kind: .invalidArgument, operation: "cached attention",
+                message: "\(lengths.count) rows have \(starts.count) tables")
+        }
+        for (length, start) in zip(lengths, starts) {
+            let needed = (length + Int64(KeyValueStore.blockSize) - 1) / Int64(KeyValueStore.blockSize)
+            guard start >= 0, start + needed <= Int64(blocks.count) else {
+                throw TorchError(
+                    kind: .invalidArgument, operation: "cached attention",
+                    message: "a row's table has too few blocks")
+            }
+        }
+    }
 }
 
 /// Keys and values of computed tokens, per layer, in blocks that never move: room is added, nothing is copied.
 public final class KeyValueStore {
     /// Tokens of a block.
     public static let blockSize = 32
-    private let handle: lf_kv_cache_t
+    let handle: lf_kv_cache_t
 
     public init(layers: Int) throws(TorchError) {
         var raw: lf_kv_cache_t?
@@ -69,19 +86,7 @@ public final class KeyValueStore {
     public func attention(
         layer: Int, _ q: Tensor, _ visible: VisibleTokens, _ options: AttentionOptions
     ) throws(TorchError) -> Tensor {
-        guard visible.starts.count == visible.lengths.count else {
-            throw TorchError(
-                kind: .invalidArgument, operation: "cached attention",
-                message: "\(visible.lengths.count) rows have \(visible.starts.count) tables")
-        }
-        for (length, start) in zip(visible.lengths, visible.starts) {
-            let blocks = (length + Int64(Self.blockSize) - 1) / Int64(Self.blockSize)
-            guard start >= 0, start + blocks <= Int64(visible.blocks.count) else {
-                throw TorchError(
-                    kind: .invalidArgument, operation: "cached attention",
-                    message: "a row's table has too few blocks")
-            }
-        }
+        try visible.check()
         return try Tensor.make("cached attention") { out in
             options.withPlain {
                 lf_kv_cache_attention(

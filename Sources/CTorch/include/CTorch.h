@@ -437,4 +437,8 @@ lf_status lf_head_divergence(lf_tensor_t h, lf_tensor_t w, lf_tensor_t bias, lf_
 #ifdef __cplusplus
 }
 #endif
+
+#ifndef __cplusplus
+#include "Decoding.h"  // C++ files name it where they need it
+#endif
 #endif

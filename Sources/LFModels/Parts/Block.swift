@@ -1,3 +1,4 @@
+import LFNN
 package import LFTorch
 
 /// What a layer keeps while text is generated.
@@ -29,6 +30,8 @@ package protocol TokenMixer: AnyObject {
     /// - Parameter x: `[T, hidden]`.
     /// - Returns: `[R, hidden]`, the rows that leave the block (`Pass.read`).
     func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> Tensor
+    /// The same in a program of few rows; nil where it does what programs do not.
+    func rowLayer(of program: RowProgram, _ pass: Pass) throws(TorchError) -> RowLayer?
 }
 
 /// Transforms each token on its own: an MLP, a mixture of experts.
@@ -37,6 +40,8 @@ package protocol FeedForward: AnyObject {
     var activationsPerToken: Int { get }
     /// - Parameter x: `[R, hidden]`, whichever rows; returns the same shape.
     func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput
+    /// The same in a program of few rows; nil where it does what programs do not.
+    func rowLayer(of program: RowProgram) throws(TorchError) -> RowLayer?
 }
 
 /// A layer of a model: what is computed again as a whole where memory is short.
@@ -47,4 +52,35 @@ package protocol Block: AnyObject {
     /// - Parameter x: `[T, hidden]`.
     /// - Returns: `[R, hidden]`, the rows that leave the block (`Pass.read`).
     func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput
+    /// Notes the same in a program of few rows when called; nil where the block does what programs do not.
+    func rowStep(of program: RowProgram, _ pass: Pass) throws(TorchError) -> RowStep?
+}
+
+/// Notes operations in a program of few rows.
+package typealias RowStep = () throws(TorchError) -> Void
+
+/// A sublayer in a program of few rows: what comes before its last matrix, and that.
+package struct RowLayer {
+    package var inner: (RowProgram.Rows) throws(TorchError) -> RowProgram.Rows
+    package var output: LinearOperands
+}
+
+extension TokenMixer {
+    package func rowLayer(of program: RowProgram, _ pass: Pass) throws(TorchError) -> RowLayer? { nil }
+}
+
+extension FeedForward {
+    package func rowLayer(of program: RowProgram) throws(TorchError) -> RowLayer? { nil }
+}
+
+extension Block {
+    package func rowStep(of program: RowProgram, _ pass: Pass) throws(TorchError) -> RowStep? { nil }
+}
+
+extension RowProgram {
+    /// A norm as this program takes it; nil where it does not.
+    func norm(_ norm: any Norm) -> RowNorm? {
+        guard let made = (norm as? RMSNorm)?.ofRows, takes(made.weight) else { return nil }
+        return made
+    }
 }

@@ -36,6 +36,20 @@ package struct SublayerNorms {
         let sum = try (narrows ? pass.read(base) : base) + output
         return if let ofSum { try ofSum(sum) } else { sum }
     }
+
+    /// The same in a program of few rows; nil where the norms are others than programs have.
+    func rowStep(of program: RowProgram, scale: Double, _ layer: RowLayer) -> RowStep? {
+        guard ofSum == nil, !addsToNormed else { return nil }
+        let first = before.flatMap { program.norm($0) }, last = after.flatMap { program.norm($0) }
+        guard (first == nil) == (before == nil), (last == nil) == (after == nil) else { return nil }
+        return { () throws(TorchError) in
+            let x = if let first { try program.norm(program.stream, first) } else { program.stream }
+            let inner = try layer.inner(x)
+            guard let last else { return try program.add(layer.output, of: inner, scale: scale) }
+            let output = try program.linears(inner, [layer.output])[0]
+            try program.add(program.norm(output, last), scale: scale)
+        }
+    }
 }
 
 /// Mixer, then feed-forward, each added to the stream.
@@ -78,6 +92,18 @@ package final class SequentialBlock: Block {
             return output.hidden
         }
         return LayerOutput(hidden, routerLogits: routerLogits)
+    }
+
+    package func rowStep(of program: RowProgram, _ pass: Pass) throws(TorchError) -> RowStep? {
+        guard let mixer = try mixer.rowLayer(of: program, pass),
+            let feedForward = try feedForward.rowLayer(of: program),
+            let first = mixerNorms.rowStep(of: program, scale: residualScale, mixer),
+            let second = feedForwardNorms.rowStep(of: program, scale: residualScale, feedForward)
+        else { return nil }
+        return { () throws(TorchError) in
+            try first()
+            try second()
+        }
     }
 }
 

@@ -13,7 +13,8 @@ extension Activation {
         }
     }
 
-    private var isSilu: Bool { self == .silu || self == .swish }
+    /// Whether it is `x · sigmoid(x)`.
+    var isSilu: Bool { self == .silu || self == .swish }
 
     /// `down(activation(gate) ⊙ up)`.
     package func gated(_ gate: Tensor, _ up: Tensor, down: Linear) throws(TorchError) -> Tensor {
@@ -65,6 +66,14 @@ package final class GatedMLP: FeedForward {
         let both = try Linear.outputs(of: [gateProj, upProj], x)
         return LayerOutput(try activation.gated(both[0], both[1], down: downProj))
     }
+
+    package func rowLayer(of program: RowProgram) throws(TorchError) -> RowLayer? {
+        guard activation.isSilu, let gate = gateProj.operands(for: program),
+            let up = upProj.operands(for: program), let down = downProj.operands(for: program)
+        else { return nil }
+        return RowLayer(
+            inner: { (x) throws(TorchError) in try program.gated(x, gate: gate, up: up) }, output: down)
+    }
 }
 
 /// The same with gate and up in one matrix, `gate_up_proj`, the gate's rows first.
@@ -87,6 +96,16 @@ package final class FusedGatedMLP: FeedForward {
         let both = try gateUpProj(x), inner = downProj.inputSize
         let (gate, up) = (try both.slice(0..<inner, dim: 1), try both.slice(inner..<2 * inner, dim: 1))
         return LayerOutput(try activation.gated(gate, up, down: downProj))
+    }
+
+    package func rowLayer(of program: RowProgram) throws(TorchError) -> RowLayer? {
+        guard activation.isSilu, let both = gateUpProj.operands(for: program),
+            let down = downProj.operands(for: program)
+        else { return nil }
+        let inner = downProj.inputSize
+        let (gate, up) = (try both.outputs(0..<inner), try both.outputs(inner..<2 * inner))
+        return RowLayer(
+            inner: { (x) throws(TorchError) in try program.gated(x, gate: gate, up: up) }, output: down)
     }
 }
 

@@ -46,7 +46,7 @@ package final class Pass {
     }
 
     /// Layers with the same positions share their tables.
-    private func table(of rotary: RotaryEmbedding) throws(TorchError) -> (cos: Tensor, sin: Tensor) {
+    func table(of rotary: RotaryEmbedding) throws(TorchError) -> (cos: Tensor, sin: Tensor) {
         if let known = tables[ObjectIdentifier(rotary)] { return known }
         let made =
             if let cached {

@@ -58,6 +58,23 @@ package final class QueryKeyValue {
         return QueryKeyValue(.fused(linear, order), shape)
     }
 
+    /// What a program of few rows multiplies queries, keys and values with; nil where they are gated, interleaved or adapted.
+    func operands(for program: RowProgram) throws(TorchError) -> [LinearOperands]? {
+        switch source {
+        case .separate(let query, let key, let value, isGated: false):
+            let all = [query, key, value].compactMap { $0.operands(for: program) }
+            return all.count == 3 ? all : nil
+        case .fused(let linear, .blocks):
+            guard let all = linear.operands(for: program) else { return nil }
+            let (queries, keys) = (shape.queryWidth, shape.queryWidth + shape.keyWidth)
+            return [
+                try all.outputs(0..<queries), try all.outputs(queries..<keys),
+                try all.outputs(keys..<keys + shape.keyWidth),
+            ]
+        case .separate, .fused: return nil
+        }
+    }
+
     /// - Parameter x: `[T, hidden]`.
     /// - Returns: Of the rows that leave the block `q [R, heads, headDim]` and where heads are gated `gate [R, heads, headDim]`; of all
     ///   `k` and `v` `[T, keyValueHeads, headDim]`.

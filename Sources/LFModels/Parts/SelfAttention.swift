@@ -126,12 +126,46 @@ package final class SelfAttention: TokenMixer {
             )
         }
         if let norms, norms.comesAfterRotation { (q, k) = try norms(q, k) }
-        var seen = try pass.attention(
-            q, k, v, layer: layer,
-            AttentionOptions(
-                scale: options.scale ?? 1 / Double(shape.headDim).squareRoot(), window: options.window,
-                softcap: options.softcap, sinks: options.sinks?.tensor, slopes: options.slopes))
+        var seen = try pass.attention(q, k, v, layer: layer, scoring)
         if let gate { seen = try seen * gate.sigmoid() }
         return try output(seen.reshaped([seen.dim(0), shape.queryWidth]))
+    }
+
+    private var scoring: AttentionOptions {
+        AttentionOptions(
+            scale: options.scale ?? 1 / Double(shape.headDim).squareRoot(), window: options.window,
+            softcap: options.softcap, sinks: options.sinks?.tensor, slopes: options.slopes)
+    }
+
+    package func rowLayer(of program: RowProgram, _ pass: Pass) throws(TorchError) -> RowLayer? {
+        guard options.clip == nil, let inputs = try projection.operands(for: program),
+            let output = output.operands(for: program)
+        else { return nil }
+        let rowNorms = norms.flatMap { norms in
+            program.norm(norms.query).flatMap { query in program.norm(norms.key).map { (query, $0) } }
+        }
+        // Norms of all heads of a token together come before the rotation, as norms of whole rows.
+        guard (rowNorms == nil) == (norms == nil),
+            norms?.isPerHead != false || norms?.comesAfterRotation == false
+        else { return nil }
+        let inner = { (x: RowProgram.Rows) throws(TorchError) -> RowProgram.Rows in
+            let all = try program.linears(x, inputs)
+            var (q, k) = (all[0], all[1])
+            var heads = RowProgram.Heads(self.shape.heads)
+            if let rowNorms, let norms = self.norms {
+                if norms.isPerHead {
+                    heads.norms = rowNorms
+                    heads.normsComeLast = norms.comesAfterRotation
+                } else {
+                    (q, k) = (try program.norm(q, rowNorms.0), try program.norm(k, rowNorms.1))
+                }
+            }
+            if let rotary = self.rotary {
+                let (cos, sin) = try pass.table(of: rotary)
+                heads.rotary = (cos, sin, rotary.isInterleaved)
+            }
+            return try program.attention(q, k, all[2], heads, layer: self.layer, self.scoring)
+        }
+        return RowLayer(inner: inner, output: output)
     }
 }
