@@ -12,11 +12,12 @@ namespace {
 // --- up to eight rows: bound by reading the weights, each of which is read once
 //
 // Memory is read fastest in the order of its addresses: the processor fetches ahead along one line of them, not along four in one
-// page. One or two rows take the weights row by row. More rows need several weight rows at once, or x would be read too often; the
+// page. One or two rows take the weights row by row, and fetch a page ahead of it. More rows need several weight rows at once, or x would be read too often; the
 // next ones are fetched meanwhile: in the order of their addresses where up to four rows are bound by reading and a weight row is
 // short, in step with the present ones where more rows are bound by counting. Each sum is formed in the same order in all cases.
 
-enum class Fetch { none, in_order, in_step };
+enum class Fetch { none, in_order, in_step, ahead };
+constexpr int64_t page = 4096;
 
 /// `columns` rows of W against `rows` rows of x.
 template <typename scalar, int rows, int columns, Fetch fetch>
@@ -30,6 +31,7 @@ LF_INLINE void product_tile(const scalar *x, const scalar *w, const scalar *bias
             for (size_t line = 0; line < columns * lane_count * sizeof(scalar); line += 64) __builtin_prefetch(next + line);
             next += columns * lane_count * sizeof(scalar);
         }
+        if (fetch == Fetch::ahead && k * sizeof(scalar) % 64 == 0) __builtin_prefetch(reinterpret_cast<const char *>(w + k) + page);
         lanes inputs[rows], weights;
         for (int m = 0; m < rows; ++m) load(x + m * width + k, inputs[m]);
         for (int n = 0; n < columns; ++n) {
@@ -78,7 +80,7 @@ LF_INLINE void few_rows(const scalar *x, const scalar *w, const scalar *bias, sc
         else if (are_short) product_columns<scalar, tile, Fetch::in_order>(x, w + n * width, addends, y + n, rows, width, outputs);
         else product_columns<scalar, tile, Fetch::none>(x, w + n * width, addends, y + n, rows, width, outputs);
     }
-    for (; n < end; ++n) product_columns<scalar, 1, Fetch::none>(x, w + n * width, bias ? bias + n : nullptr, y + n, rows, width, outputs);
+    for (; n < end; ++n) product_columns<scalar, 1, Fetch::ahead>(x, w + n * width, bias ? bias + n : nullptr, y + n, rows, width, outputs);
 }
 
 // --- nine to sixteen rows: bound by counting

@@ -358,6 +358,29 @@ public final class LanguageModel {
     /// Lets go of what only the choice of trained weights needed: loaded tensors of other types than those in use.
     public func settle() { for parameter in parameters { parameter.forgetLoaded() } }
 
+    /// Lays the weights behind one another, on huge pages where the system has them: a model that answers reads all of them for every token, and
+    /// a processor reads few large pages faster than many small ones. What was loaded is let go. The model is not trained any more.
+    ///
+    /// - Parameter free: Memory in bytes. Where copies would take more than half of it, weights stay where they are.
+    package func layWeightsTogether(free: Int?) throws(TorchError) {
+        let weights = parameters.filter { $0.control == nil && $0.tensor.device == .cpu }
+        func size(_ parameter: Parameter) -> Int { parameter.tensor.count * parameter.tensor.dtype.size }
+        guard let free, blockSource == nil, weights.reduce(0, { $0 + size($1) }) <= free / 2 else { return }
+        var group: [Parameter] = [], bytes = 0
+        for (index, weight) in weights.enumerated() {
+            group.append(weight)
+            bytes += size(weight)
+            guard bytes >= Self.laidBytes || index == weights.count - 1 else { continue }
+            let copies = try Tensor.laidTogether(group.map(\.tensor))
+            for (parameter, copy) in zip(group, copies) { parameter.replace(with: copy) }
+            (group, bytes) = ([], 0)
+            TorchRuntime.trimMemory()
+        }
+    }
+
+    /// Weights that are copied at once: what memory holds twice meanwhile.
+    private static let laidBytes = 256 << 20
+
     /// Weights in all, adapters not counted.
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.tensor.count } }
 }

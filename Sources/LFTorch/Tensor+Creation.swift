@@ -1,6 +1,18 @@
 internal import CTorch
 
 extension Tensor {
+    /// Copies of tensors on the CPU in one piece of memory, on huge pages where the system has them.
+    package static func laidTogether(_ tensors: [Tensor]) throws(TorchError) -> [Tensor] {
+        let handles = tensors.map { Optional($0.handle) }
+        var results = [lf_tensor_t?](repeating: nil, count: tensors.count)
+        let status = withExtendedLifetime(tensors) { lf_lay_together(handles, handles.count, &results) }
+        try check("lay together", status)
+        return results.map { result in
+            guard let result else { preconditionFailure("a copy succeeded without a result") }
+            return Tensor(adopting: result)
+        }
+    }
+
     public static func zeros(
         _ shape: [Int], _ dtype: DType = .float32, on device: Device = .cpu
     ) throws(TorchError) -> Tensor {

@@ -78,6 +78,7 @@ package struct AnsweringModel {
         let prepared = try loader.load()
         model = prepared.model
         try loader.addNamedAdapters(to: model)
+        try model.layWeightsTogether(free: FreeMemory.bytes)
         format = ChatFormat(
             template: setup.template, tokenizer: setup.tokenizer, options: options,
             callFormat: setup.template.callFormat, contextLength: model.config.contextLength)

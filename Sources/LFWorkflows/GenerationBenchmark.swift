@@ -34,6 +34,7 @@ public func generationBenchmark(
         weights: CheckpointWeights(WeightStore.open(directory: directory), location: directory),
         storedDType: dtype, computeDType: dtype, on: .cpu)
     model.settle()
+    try model.layWeightsTogether(free: FreeMemory.bytes)
     var limits = EngineLimits()
     limits.reusesPrefixes = false
     // What guesses save depends on the text; a step is measured, not a text.

@@ -69,6 +69,25 @@ import Testing
         #expect(model.programCount > 0)
     }
 
+    /// Weights that are laid together are the same weights.
+    @Test func weightsLaidTogetherAnswerAlike() throws {
+        for name in ["llama_a", "qwen2_b"] {
+            let model = try GoldenModels.load(name)
+            let requests = Array(requests(model.config.vocabSize).prefix(4))
+            let expected = try answers(model, requests, asPrograms: true)
+            let before = model.parameters.map(\.tensor)
+            try model.layWeightsTogether(free: nil)
+            try model.layWeightsTogether(free: 1)
+            #expect(zip(model.parameters, before).allSatisfy { $0.tensor === $1 })
+            try model.layWeightsTogether(free: 1 << 40)
+            for (parameter, old) in zip(model.parameters, before) {
+                #expect(parameter.tensor !== old)
+                #expect(try parameter.tensor.isIdentical(to: old))
+            }
+            #expect(try answers(model, requests, asPrograms: true) == expected)
+        }
+    }
+
     /// What does not fit is an error with a sentence, not a read beyond the end.
     @Test func misfitsAreRefused() throws {
         let store = try KeyValueStore(layers: 1)

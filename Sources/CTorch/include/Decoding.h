@@ -10,6 +10,9 @@ extern "C" {
 
 typedef struct lf_row_program *lf_row_program_t;  // what a pass of few rows computes
 
+/// Copies tensors on the CPU into one piece of memory, on huge pages where the system has them; `outs` receives `count` tensors.
+lf_status lf_lay_together(const lf_tensor_t *tensors, size_t count, lf_tensor_t *outs);
+
 /// What becomes of the heads of queries and keys before attention; NULL leaves a part out.
 typedef struct {
     lf_tensor_t q_norm, k_norm;  // [headDim]: weights of RMS norms of each head
