@@ -46,6 +46,7 @@ extension LanguageModel {
     public func loadLoRA(_ files: LoRAAdapterFiles, location: String, dtype: DType) throws -> TrainableWeights
     {
         try requireFit(files, location: location)
+        sources.adapters.append(location)
         let trainable = try attach(files.config, dtype: dtype) { module in
             guard let matrices = files.matrices[module.name] else {
                 preconditionFailure("checked with the adapter's other tensors")

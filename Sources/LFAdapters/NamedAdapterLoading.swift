@@ -36,6 +36,7 @@ extension LanguageModel {
     /// - Throws: `UserError` for an adapter that cannot act so, or that does not fit.
     package func addAdapter(_ files: LoRAAdapterFiles, named name: String, location: String) throws {
         try requireNamedFit(files, location: location)
+        sources.adapters.append(location)
         try withoutGrad { () throws(TorchError) in
             // That these are the modules that the adapter's settings mean has been checked.
             for module in adaptedModules where !module.isBypassed {

@@ -123,6 +123,10 @@ public final class WeightStore {
     public func shape(of name: String) -> [Int]? { places[name]?.entry.shape ?? gguf?.shape(of: name) }
     /// The element type of a tensor; nil where there is none of that name.
     public func dtype(of name: String) -> DType? { places[name]?.entry.dtype ?? gguf?.dtype(of: name) }
+    /// The file that a tensor lies in; the folder where there is none of that name.
+    public func file(of name: String) -> String {
+        places[name]?.file.path ?? (gguf == nil ? path : "\(path)/\(GGUFWeights.fileName)")
+    }
     /// The size of all tensors together.
     public var byteCount: Int {
         gguf?.byteCount ?? places.values.reduce(0) { $0 + $1.entry.range.count }

@@ -34,6 +34,8 @@ package final class GenerationEngine {
     private var automata: GrammarAutomata?
     /// What happened between two steps.
     private var pending: [GenerationEvent] = []
+    /// Why scores are not numbers, once they were not.
+    private var diagnosis: UserError?
 
     /// - Parameter tokenizer: Needed for stop strings and text only.
     package init(
@@ -153,7 +155,10 @@ package final class GenerationEngine {
     }
 
     /// Forgets what the cache knows of texts that have ended: the model's weights have changed.
-    package func forgetPrefixes() { prefixes.removeAll() }
+    package func forgetPrefixes() {
+        prefixes.removeAll()
+        diagnosis = nil
+    }
 
     // MARK: Steps
 
@@ -321,7 +326,7 @@ package final class GenerationEngine {
         var found: [GenerationEvent] = []
         for (place, token) in zip(places, chosen).reversed() {
             guard let token else {
-                if !place.live.isDone { found.append(.failed(place.live.id, TokenSampler.notNumbers)) }
+                if !place.live.isDone { found.append(.failed(place.live.id, notNumbers())) }
                 place.live.release(cache)
                 continue
             }
@@ -329,6 +334,17 @@ package final class GenerationEngine {
             found += extend(place.live, place.index, token).reversed()
         }
         events += found.reversed()
+    }
+
+    /// Why a row has no token. The weights are looked through once.
+    private func notNumbers() -> UserError {
+        let error =
+            diagnosis
+            ?? model.notNumbers(
+                "The model's scores for the next token are",
+                otherwise: "Compute in bf16 or float32 instead of fp16; all weights are numbers.")
+        diagnosis = error
+        return error
     }
 
     /// Adds a token to an answer.
@@ -374,7 +390,7 @@ package final class GenerationEngine {
     private func advance(_ live: LiveRequest, _ logits: Tensor, _ events: inout [GenerationEvent]) throws {
         guard var search = live.search else { return }
         guard let kept = try BeamScoring(live.options, live.random).continuations(logits, search) else {
-            events.append(.failed(live.id, TokenSampler.notNumbers))
+            events.append(.failed(live.id, notNumbers()))
             live.release(cache)
             return
         }
@@ -465,7 +481,8 @@ package final class GenerationEngine {
         let prompt = request.prompt.count, shared = prompt / size
         // The last token of an answer is never read.
         let all = clampedSum(prompt, request.options.newTokenLimit(promptLength: prompt) - 1)
-        let own = all / size + (all % size == 0 ? 0 : 1) - shared
+        let whole = all / size + (all % size == 0 ? 0 : 1)
+        let own = whole - shared
         return clampedSum(shared, clampedProduct(request.width, own))
     }
 

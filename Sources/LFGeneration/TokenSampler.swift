@@ -1,4 +1,3 @@
-import LFDiagnostics
 package import LFTorch
 
 /// Chooses each row's next token from its scores.
@@ -54,11 +53,6 @@ package struct TokenSampler {
         let values = try scores.gathered(best, dim: 1).floats()
         return zip(try best.int64s(), values).map { $1.isFinite ? Int32($0) : nil }
     }
-
-    /// Why a row has no token.
-    static let notNumbers = UserError(
-        .failedRun, "The model's scores for the next token are not numbers.",
-        remedy: "Check the weights for NaN, or compute in bf16 or float32 instead of fp16.")
 
     /// The next `count` numbers in [0, 1) of a random stream.
     package static func uniforms(_ count: Int, _ generator: Generator) throws(TorchError) -> [Double] {

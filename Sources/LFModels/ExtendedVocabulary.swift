@@ -51,6 +51,7 @@ public final class ExtendedVocabulary: WeightProvider {
     public let oldSize: Int
     /// Whether any row is new.
     public var isChanged: Bool { !tables.isEmpty }
+    public var origin: String? { base.origin }
 
     private let base: any WeightProvider
     private var tables: [String: Tensor] = [:]

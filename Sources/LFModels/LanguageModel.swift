@@ -22,6 +22,8 @@ public final class LanguageModel {
     package var runsPrograms = true
     /// Passes that were one program.
     package private(set) var programCount = 0
+    /// Where its weights and adapters were read from.
+    package var sources: WeightSources
 
     /// Up to which length of a sequence its tokens are computed the same whatever that length is.
     package let stableLength: Int
@@ -69,6 +71,7 @@ public final class LanguageModel {
         self.config = config
         self.computeDType = computeDType
         self.device = device
+        sources = WeightSources(model: provider.origin)
         parts = try config.architecture.build(WeightScope(registry))
         everyBlock = parts.blocks
         if widening.contains(.logits) { parts.head.widens = true }

@@ -18,10 +18,13 @@ public protocol WeightProvider: AnyObject {
     func contains(_ name: String) -> Bool
     /// Whether tensors are only there for their shapes, and take no memory.
     var isOutline: Bool { get }
+    /// The folder that tensors are read from; nil where they are drawn.
+    var origin: String? { get }
 }
 
 extension WeightProvider {
     public var isOutline: Bool { false }
+    public var origin: String? { nil }
 }
 
 /// A place in the tree of modules whose path is the weight's name.
@@ -161,6 +164,8 @@ public final class CheckpointWeights: WeightProvider {
         self.store = store
         self.location = location
     }
+
+    public var origin: String? { location }
 
     public func contains(_ name: String) -> Bool {
         key(of: name) != nil || key(of: name + Self.blocks) != nil

@@ -40,6 +40,11 @@ struct APIError: Error, Sendable {
         503, "The server is stopping.", code: "server_stopping", retryAfter: 10)
 
     /// What a person can act on, from the layers below.
+    /// What is wrong with the model, not with the request.
+    init(model error: UserError) {
+        self.init(500, "\(error.problem) \(error.remedy)", code: "internal_error")
+    }
+
     init(_ error: any Error) {
         switch error {
         case let error as APIError: self = error

@@ -256,8 +256,7 @@ final class AnswerService: Sendable {
                     service.metrics.addAnswer(after: listener.time.secondsAgo)
                 }
             case .failed(let of, let error):
-                listeners[of]?.continuation.yield(
-                    .failed(APIError(500, "\(error.problem) \(error.remedy)", code: "internal_error")))
+                listeners[of]?.continuation.yield(.failed(APIError(model: error)))
                 return end(of)
             }
             listeners[id]?.continuation.yield(.generation(event))

@@ -34,8 +34,9 @@ final class EmbeddingJob: Sendable {
             let vectors = try model.meanHiddenStates(of: Array(pass), adapter: adapter)
             guard vectors.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
                 throw APIError(
-                    500, "The model's hidden states are not numbers. Check the weights for NaN.",
-                    code: "internal_error")
+                    model: model.notNumbers(
+                        "The model's hidden states are",
+                        otherwise: "Compute in bf16 or float32 instead of fp16; all weights are numbers."))
             }
             state.withLock { $0.vectors? += vectors }
         } catch {

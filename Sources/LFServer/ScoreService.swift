@@ -78,8 +78,7 @@ final class ScoreService: Sendable {
             rest = rest.dropFirst(pass.count)
         }
         guard scores.allSatisfy(\.isFinite) else {
-            throw APIError(
-                500, "The model's scores are not numbers. Check the weights for NaN.", code: "internal_error")
+            throw APIError(model: model.notNumbers())
         }
         return scores
     }

@@ -61,3 +61,21 @@ extension Tensor {
         try Tensor.make("group sum") { lf_group_sum(handle, group.handle, Int64(count), $0) }
     }
 }
+
+extension Tensor {
+    /// Whether no element is NaN or infinite; types without these always are.
+    ///
+    /// Elements are read in pieces, so that a weight on a mapped file is not copied as a whole.
+    package func isFinite() throws(TorchError) -> Bool {
+        guard dtype.isFloatingPoint, count > 0 else { return true }
+        return try withoutGrad { () throws(TorchError) in
+            let flat = try reshaped([count]), piece = 1 << 24
+            for start in stride(from: 0, to: count, by: piece) {
+                let part = try flat.slice(start..<Swift.min(count, start + piece))
+                // Each element times 0 is 0 or NaN.
+                if try !(part.to(.float32) * 0).sum().item().isFinite { return false }
+            }
+            return true
+        }
+    }
+}

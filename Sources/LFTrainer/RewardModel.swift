@@ -1,4 +1,5 @@
 import LFAdapters
+package import LFDiagnostics
 public import LFModels
 public import LFNN
 import LFStream
@@ -37,6 +38,18 @@ public final class RewardModel: AnswerScoring {
 
     /// Up to which length of a text its score does not depend on its neighbours' lengths.
     package var stableLength: Int { model.stableLength }
+
+    /// Why scores are not numbers.
+    package func notNumbers() -> UserError {
+        let what = "The model's scores are"
+        if let spoilt = try? head.parameters.first(where: { try !$0.tensor.isFinite() }) {
+            return UserError(
+                .failedRun, "\(what) not numbers: the value head's \(spoilt.name) holds NaN or infinity.",
+                remedy: "Download or save the value head again, or use another model.")
+        }
+        return model.notNumbers(
+            what, otherwise: "Compute in bf16 or float32 instead of fp16; all weights are numbers.")
+    }
 
     /// The head on the last token of each text.
     ///

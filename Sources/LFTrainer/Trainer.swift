@@ -519,13 +519,13 @@ extension TrainerState {
 }
 
 extension LanguageModel {
-    /// The name of a weight that contains infinity or NaN.
+    /// The name of a weight that contains infinity or NaN, with its file where it was read so.
     func firstNonFiniteWeight(_ trainable: TrainableWeights) throws -> String? {
-        for parameter in parameters + trainable.entries.map(\.parameter) {
-            let sum = try withoutGrad { () throws(TorchError) in
-                try (parameter.tensor.to(.float32) * 0).sum().item()
-            }
-            if !sum.isFinite { return parameter.name }
+        for parameter in parameters + trainable.entries.map(\.parameter)
+        where try !parameter.tensor.isFinite() {
+            // A file that is gone cannot be blamed.
+            let blamed = try? nonFiniteWeight()
+            return blamed.flatMap { $0.file == nil ? nil : $0.description } ?? parameter.name
         }
         return nil
     }

@@ -46,6 +46,7 @@ struct ExportProof {
     func compare(_ model: LanguageModel, with folder: String, dtype: DType, _ logger: Logger) throws {
         let expected = try logits(of: model)
         let written = try logits(of: load(folder))
+        try requireNumbers(expected, of: model, written, dtype)
         let largest = try (written - expected).abs().max().item()
         let distance = try Self.size(written - expected)
         let unit = [DType.float16: 0x1p-11, .bfloat16: 0x1p-8][dtype] ?? 0x1p-24
@@ -82,6 +83,22 @@ struct ExportProof {
             remedy:
                 "Use infer_dtype: float32, and check that the adapters were trained on this model, in this order."
         )
+    }
+
+    /// Fails where logits are NaN or infinite, for which there is nothing to compare.
+    private func requireNumbers(
+        _ expected: Tensor, of model: LanguageModel, _ written: Tensor, _ dtype: DType
+    ) throws {
+        guard try expected.isFinite() else {
+            throw model.notNumbers(
+                "The model's logits are", otherwise: "Its activations overflow: use another model or adapter."
+            )
+        }
+        guard try !written.isFinite() else { return }
+        throw UserError(
+            .failedRun,
+            "The merged model's logits are not numbers, although the unmerged one's are: they overflow as \(dtype.rawValue).",
+            remedy: "Use infer_dtype: \(dtype == .float32 ? "bfloat16" : "float32").")
     }
 
     private func load(_ folder: String) throws -> LanguageModel {

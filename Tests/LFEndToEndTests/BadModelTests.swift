@@ -197,7 +197,7 @@ import Testing
         },
         model(
             "weights that are no numbers",
-            says: "the weight model.norm.weight contains NaN or infinity.",
+            says: "the weight model.norm.weight of models/spoilt/model.safetensors contains NaN or infinity.",
             showsInTraining: true, spoil: spoilNorm),
         model(
             "evaluated weights that are no numbers", says: "The evaluation loss is infinite or NaN.",
