@@ -54,24 +54,49 @@ extension LanguageModel {
     private func requireTargets(
         of setup: LoRAAdapterConfig, _ key: String, at file: String?
     ) throws(UserError) {
-        let names = Set(adaptedModules.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
         let remedy =
             file == nil
-            ? "Choose from \(names)."
-            : "Use an adapter that was trained on this model, whose layers are \(names)."
+            ? "Choose from \(adaptedNames)."
+            : "Use an adapter that was trained on this model, whose layers are \(adaptedNames)."
+        if file == nil, let module = setup.targetModules.first(where: standsForOtherModule) {
+            throw UserError(
+                .failedRun, "\(key) names \"\(module)\", which is not a linear layer of the model.",
+                remedy: remedy)
+        }
         // PEFT takes targets that the model lacks, as long as one is there.
-        let isEmpty = modules(of: setup).isEmpty
-        let missing = setup.targetModules.first { modules(for: [$0]).isEmpty }
-        if let missing, isEmpty || file == nil {
+        guard modules(of: setup).isEmpty else { return }
+        if let missing = setup.targetModules.first(where: { modules(for: [$0]).isEmpty }) {
             throw UserError(
                 .failedRun, "\(key) names \"\(missing)\", but the model has no such linear layer.",
                 at: file, remedy: remedy)
         }
-        guard isEmpty, file != nil else { return }
+        guard file != nil else { return }
         throw UserError(
             .failedRun,
             "\(key) is \"\(setup.choice.pattern?.text ?? setup.targetModules.joined(separator: ","))\", which with the adapter's other settings leaves no layer of the model.",
             at: file, remedy: remedy)
+    }
+
+    /// The last components of the names of modules that an adapter may sit on.
+    private var adaptedNames: String {
+        Set(adaptedModules.map { lastComponent($0.name) }).sorted().joined(separator: ", ")
+    }
+
+    /// Whether a target stands for a norm or a container of layers only, which PEFT refuses to adapt.
+    private func standsForOtherModule(_ target: String) -> Bool {
+        modules(for: [target]).isEmpty
+            && weightNames.contains { name in containers(of: name).contains { matches($0, target) } }
+    }
+
+    /// What is to be said of targets that no layer of the model bears, beside others that one does; nil where all are there.
+    ///
+    /// PEFT passes over them without a word.
+    public func overlookedTargets(of setup: LoRAAdapterConfig) -> String? {
+        let missing = setup.targetModules.filter { modules(for: [$0]).isEmpty }
+        guard !missing.isEmpty, missing.count < setup.targetModules.count else { return nil }
+        let names = missing.map { "\"\($0)\"" }.joined(separator: ", ")
+        return
+            "lora_target names \(missing.count) of \(setup.targetModules.count) modules that the model does not have, which get no adapter: \(names). It has \(adaptedNames)."
     }
 
     /// Fails where an adapter's settings name other modules than the model's, or its tensors do not fit them.

@@ -260,6 +260,7 @@ struct ModelLoader {
             return (trainable, files.config)
         }
         let adapter = newAdapter(of: model)
+        if let overlooked = model.overlookedTargets(of: adapter) { logger.warning("\(overlooked)") }
         if finetuning.lora.additionalTarget.isEmpty, let modules = adapter.modulesToSave {
             logger.warning(
                 "Vocab has been resized, add \(modules.joined(separator: ",")) to trainable params.")

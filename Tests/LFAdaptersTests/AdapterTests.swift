@@ -89,6 +89,27 @@ import Testing
         #expect(error?.remedy.contains("down_proj, embed_tokens, gate_proj") == true)
     }
 
+    /// PEFT wants one target that is there; others are told of. What is there and takes no adapter is refused, as PEFT does.
+    @Test func targetsThatAreMissingAreSaid() throws {
+        let model = try model()
+        #expect(model.overlookedTargets(of: setup(["q_proj", "v_proj"])) == nil)
+        let some = setup(["q_proj", "W_pack", "c_attn"])
+        #expect(
+            model.overlookedTargets(of: some)?.hasPrefix(
+                #"lora_target names 2 of 3 modules that the model does not have, which get no adapter: "W_pack", "c_attn". It has down_proj,"#
+            ) == true)
+        let trainable = try model.addLoRA(some, generator: Generator(seed: 1), dtype: .float32)
+        #expect(trainable.entries.allSatisfy { $0.name.contains("q_proj") } && trainable.entries.count == 6)
+        for name in ["norm", "mlp", "self_attn", "layers", "model.norm"] {
+            let error = #expect(throws: UserError.self, "\(name)") {
+                try self.model().addLoRA(
+                    setup(["q_proj", name]), generator: Generator(seed: 1), dtype: .float32)
+            }
+            #expect(
+                error?.problem == "lora_target names \"\(name)\", which is not a linear layer of the model.")
+        }
+    }
+
     @Test(arguments: [["q_proj", "down_proj"], ["lm_head", "v_proj"]])
     func savedAdaptersAndMergedOnesAreTheSameModel(_ targets: [String]) throws {
         let trained = try model()

@@ -112,7 +112,14 @@ import Testing
         BadRun(
             "unknown module to train", ["finetuning_type": "freeze", "freeze_trainable_modules": "banana"],
             says: "Module banana is not found."),
-        BadRun("unknown target", ["lora_target": "q_proj,foo_proj"], says: "lora_target names \"foo_proj\""),
+        BadRun(
+            "unknown targets", ["lora_target": "bar_proj,foo_proj"], says: "lora_target names \"bar_proj\""),
+        BadRun(
+            "target that takes no adapter", ["lora_target": "q_proj,input_layernorm"],
+            says: "lora_target names \"input_layernorm\", which is not a linear layer of the model."),
+        BadRun(
+            "container as target", ["lora_target": "q_proj,mlp"],
+            says: "lora_target names \"mlp\", which is not a linear layer of the model."),
         BadRun(
             "unknown additional target", ["additional_target": "nothere"],
             says: "additional_target names \"nothere\""),

@@ -119,8 +119,8 @@ import Testing
             "lora_target", shortRun.with(["lora_target": "bananas"]),
             says: "lora_target names \"bananas\", but the model has no such linear layer."),
         run(
-            "lora_target beside all", shortRun.with(["lora_target": "all,bananas"]),
-            says: "lora_target names \"bananas\""),
+            "lora_target beside all", shortRun.with(["lora_target": "all,norm"]),
+            says: "lora_target names \"norm\""),
         run(
             "additional_target", shortRun.with(["additional_target": "heads"]),
             says: "additional_target names \"heads\", but the model has no such module."),
