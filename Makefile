@@ -8,7 +8,7 @@ FUZZ_STRINGS ?= 240000
 FUZZ_SEED ?= 1
 FUZZ_SECONDS ?= 600
 
-.PHONY: setup build demo demo-all test test-light test-models check-models test-distributed test-setup bench bench-experts bench-generation fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
+.PHONY: setup build demo demo-all test test-light test-models check-models check-configs test-distributed test-setup bench bench-experts bench-generation fuzz-tokenizers fuzz-tokenizer-files docs format lint install clean
 
 setup:
 	@bash Tools/setup/setup.sh $(if $(CUDA),$(if $(filter 0 no,$(CUDA)),cpu,cuda))
@@ -36,6 +36,11 @@ test-models: setup
 check-models: build
 	@bash Benchmarks/compare/run.sh --install
 	$(or $(UPSTREAM_VENV),.build/compare/venv)/bin/python Tools/models/check_models.py --cli $(CLI)
+
+# What keys of a config.json mean, family by family, here and in transformers.
+check-configs: build
+	@bash Benchmarks/compare/run.sh --install
+	$(or $(UPSTREAM_VENV),.build/compare/venv)/bin/python Tools/models/check_configs.py --cli $(CLI)
 
 # All recorded runs, their batches dealt to two processes: data parallel, and sharing as each stage of ZeRO says.
 test-distributed: setup

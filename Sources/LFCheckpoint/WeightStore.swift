@@ -204,6 +204,16 @@ extension WeightStore {
                     "Convert it to model.safetensors with Python (`AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)`), or take a copy that has safetensors."
             )
         }
+        // As save_pretrained names them: model-00001-of-00002.safetensors.
+        let shards = directoryEntries(folder).filter {
+            $0.hasPrefix("model-") && $0.hasSuffix(".safetensors")
+        }.sorted()
+        if let shard = shards.first {
+            return UserError(
+                .failedRun,
+                "holds \(shards.count == 1 ? "the shard \(shard)" : "\(shards.count) shards, \(shard) for one"), but not model.safetensors.index.json, which says what each holds.",
+                at: folder, remedy: "Download the index, too; the checkpoint is incomplete.")
+        }
         if let file = has("adapter_model.safetensors", "adapter_config.json") {
             return UserError(
                 .failedRun, "holds an adapter (\(file)), not a model.", at: folder,

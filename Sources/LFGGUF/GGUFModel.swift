@@ -31,7 +31,8 @@ package struct GGUFModel {
         let defaults = family.defaults
         sizes = try config.sizes(defaults)
         rotary = try config.rotary(
-            sizes, theta: defaults.theta, layerType: Self.positionsKind(type), trained: defaults.trained)
+            sizes, theta: defaults.theta, share: defaults.rotaryShare, layerType: Self.positionsKind(type),
+            trained: defaults.trained)
         var mixture = (count: 0, chosen: 0)
         if let defaults = defaults.mixture { mixture = try config.experts(defaults) }
         (experts, chosenExperts) = mixture

@@ -312,7 +312,8 @@ struct TapeScanner {
             }
             if text.allSatisfy({ $0 <= 0x20 }) {
                 return UserError(
-                    .failedRun, "the text is empty.", at: source, remedy: "A JSON value is needed.")
+                    .failedRun, "the text is empty.", at: source,
+                    remedy: "Write a JSON value there, or download or save the file again.")
             }
             return UserError(
                 .failedRun, "invalid JSON: the text ends early: \(problem).", at: location(of: text.count),

@@ -21,9 +21,23 @@ extension ConfigFile {
         _ layers: Int, _ window: Int?, _ hasOne: (Int) -> Bool
     ) throws(UserError) -> [Int?] {
         if let types = try layerTypes(layers) {
+            try requireWindow(window, of: types)
             return types.map { $0 == "sliding_attention" ? window : nil }
         }
         return (0..<layers).map { hasOne($0) ? window : nil }
+    }
+
+    /// Fails where layers are listed as windowed ones and the file gives no window.
+    private func requireWindow(_ window: Int?, of types: [String]) throws(UserError) {
+        guard window == nil, types.contains("sliding_attention") else { return }
+        let isUnused = json["use_sliding_window"]?.bool == false
+        throw UserError(
+            .failedRun,
+            "layer_types holds \"sliding_attention\", but \(isUnused ? "use_sliding_window is false" : "there is no window").",
+            at: path,
+            remedy:
+                "Give the window as sliding_window\(isUnused ? " and set use_sliding_window: true" : ""), or list the layers as full_attention."
+        )
     }
 
     /// The windows of a model in which every n-th layer sees all and the others have a window.
@@ -32,6 +46,7 @@ extension ConfigFile {
     ) throws(UserError) -> [Int?] {
         let window = try optionalCount("sliding_window", default: window)
         let types = try layerTypes(layers)
+        try requireWindow(window, of: types ?? [])
         return (0..<layers).map { index in
             let isFull = types.map { $0[index] == "full_attention" } ?? ((index + 1) % period == 0)
             return isFull ? nil : window

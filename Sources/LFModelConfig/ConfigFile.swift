@@ -40,7 +40,8 @@ package struct ConfigFile: Sendable {
         }
         guard let count = value.int, count >= first, count < limit else {
             let kind = first > 0 ? "a positive integer" : "an integer that is not negative"
-            throw refused(key, limit < 1 << 28 ? "\(kind) below \(limit)" : kind)
+            let isTooLarge = (value.double ?? 0) >= Double(limit)
+            throw refused(key, limit < 1 << 28 || isTooLarge ? "\(kind) below \(limit)" : kind)
         }
         return count
     }
@@ -111,11 +112,32 @@ package struct ConfigFile: Sendable {
         return value
     }
 
-    /// The nonlinearity of the feed-forward layers.
+    /// The type that weights are declared to have (`dtype`, in older files `torch_dtype`), by PyTorch's names; nil where the file leaves
+    /// it out.
+    package func declaredDType() throws(UserError) -> String? {
+        guard let key = ["dtype", "torch_dtype"].first(where: { json[$0].map { !$0.isNull } ?? false }) else {
+            return nil
+        }
+        let aliases = ["float": "float32", "half": "float16", "double": "float64"]
+        let known = ["float32", "float16", "bfloat16", "float64"]
+        let name = try text(key)
+        let found = aliases[name] ?? name
+        guard known.contains(found) else {
+            throw UserError(
+                .failedRun, "\"\(key)\" is \"\(name)\", which is not a type that a model computes in.",
+                at: path,
+                remedy:
+                    "Write \(known.joined(separator: ", ")), or remove the key: weights then keep their own types."
+            )
+        }
+        return found
+    }
+
+    /// The nonlinearity of the feed-forward layers. Null is not a name for the architecture's own: transformers refuses it, too.
     package func activation(
         _ keys: String..., default fallback: Activation = .silu
     ) throws(UserError) -> Activation {
-        guard let key = keys.first(where: { json[$0].map { !$0.isNull } ?? false }) else { return fallback }
+        guard let key = keys.first(where: { json[$0] != nil }) else { return fallback }
         let name = try text(key)
         guard let activation = Activation(rawValue: name) else {
             let known = Activation.allCases.map(\.rawValue).joined(separator: ", ")
@@ -162,8 +184,10 @@ package struct ConfigFile: Sendable {
 
     /// A key whose value is not what it must be.
     package func refused(_ key: String, _ kind: String) -> UserError {
-        UserError(
-            .failedRun, "\"\(key)\" must be \(kind).", at: path,
+        // Of a long list the beginning tells enough.
+        let found = json[key].map { $0.serialized() }.map { $0.count > 60 ? "\($0.prefix(50))…" : $0 }
+        return UserError(
+            .failedRun, "\"\(key)\" must be \(kind)\(found.map { ", got \($0)" } ?? "").", at: path,
             remedy: "Restore the model's own config.json.")
     }
 }

@@ -15,6 +15,8 @@ package struct ModelDefaults: Sendable {
     package var tied = false
     /// The base of rotary positions.
     package var theta = 10_000.0
+    /// The share of a head's dimensions that turn; nil where whole heads turn, whatever a file says.
+    package var rotaryShare: Double?
     /// `original_max_position_embeddings`; nil for as many as `max_position_embeddings`.
     package var trained: Int?
     /// The ε of norms.
@@ -72,8 +74,8 @@ extension ModelDefaults {
         positions: 131_072, tied: true, theta: 1e6)
 
     package static let phi3 = ModelDefaults(
-        vocab: 32_064, hidden: 3072, inner: 8192, layers: 32, heads: 32, positions: 4096, trained: 4096,
-        epsilon: 1e-5)
+        vocab: 32_064, hidden: 3072, inner: 8192, layers: 32, heads: 32, positions: 4096, rotaryShare: 1,
+        trained: 4096, epsilon: 1e-5)
 
     package static let olmo2 = ModelDefaults(
         vocab: 50_304, hidden: 4096, inner: 11_008, layers: 32, heads: 32, positions: 2048, epsilon: 1e-5)

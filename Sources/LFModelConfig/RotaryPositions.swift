@@ -1,6 +1,6 @@
 import Foundation
 package import LFDiagnostics
-import LFJSON
+package import LFJSON
 
 /// Rotary positions as config.json describes them.
 package struct RotaryPositions: Sendable, Equatable {
@@ -18,33 +18,23 @@ extension ConfigFile {
     ///
     /// - Parameters:
     ///   - theta: The architecture's default base.
-    ///   - share: Its default share of a head's dimensions that turn.
+    ///   - share: Its default share of a head's dimensions that turn; nil for one that turns whole heads, whatever a file says:
+    ///     transformers reads the key for some models only.
+    ///   - shareKey: The older name of the share.
     ///   - layerType: Which kind of layer they are for.
     ///   - thetaKey: The older name of this kind's base.
     ///   - isScaled: Whether `rope_scaling` applies to this kind of layer.
     ///   - trained: Its default of `original_max_position_embeddings`.
     package func rotary(
-        _ sizes: ModelSizes, theta: Double = 10_000, share: Double = 1, layerType: String? = nil,
-        thetaKey: String = "rope_theta", isScaled: Bool = true, trained: Int? = nil
+        _ sizes: ModelSizes, theta: Double = 10_000, share: Double? = nil,
+        shareKey: String = Self.partKey, layerType: String? = nil, thetaKey: String = "rope_theta",
+        isScaled: Bool = true, trained: Int? = nil
     ) throws(UserError) -> RotaryPositions {
-        let parameters = try positionParameters(layerType)
-        let inner = ConfigFile(parameters ?? [:], path: path)
+        let described = try describedPositions(layerType: layerType, isScaled: isScaled)
+        let inner = described ?? ConfigFile([:], path: path)
         let base = try inner.number("rope_theta", default: number(thetaKey, default: theta))
         guard base > 0 else { throw refused(thetaKey, "a positive number") }
-        let part = try inner.number(
-            "partial_rotary_factor", default: number("partial_rotary_factor", "rotary_pct", default: share))
-        let dim = part > 0 && part <= 1 ? Int(Double(sizes.headDim) * part) : 0
-        guard part != 1 || dim % 2 == 0 else {
-            throw UserError(
-                .failedRun, "Heads have \(dim) dimensions, which must be an even number to be rotated.",
-                at: path, remedy: "Restore the model's own config.json.")
-        }
-        guard dim > 0, dim % 2 == 0 else {
-            throw refused(
-                "partial_rotary_factor",
-                "a share of the head's \(sizes.headDim) dimensions that is an even number")
-        }
-        let described = try describedPositions(layerType: layerType, isScaled: isScaled)
+        let dim = try turnedDimensions(sizes.headDim, inner, share, shareKey)
         // The key beside the scaling has precedence over the scaling's own.
         let key = "original_max_position_embeddings"
         let beside = try optionalCount(key, default: trained)
@@ -52,7 +42,57 @@ extension ConfigFile {
         let limit = beside ?? own ?? sizes.positions
         var scaling = RopeScaling.none
         if let described { scaling = try described.scaling(sizes.positions, limit, dim: dim) }
+        if share == nil, scaling != .none { try requireWholeHeads(inner) }
         return RotaryPositions(dim: dim, theta: base, scaling: scaling, trained: limit)
+    }
+
+    /// The newer name of the share of a head's dimensions that turn.
+    package static var partKey: String { "partial_rotary_factor" }
+
+    /// How many of a head's dimensions turn.
+    private func turnedDimensions(
+        _ headDim: Int, _ inner: ConfigFile, _ share: Double?, _ key: String
+    ) throws(UserError) -> Int {
+        guard let share else {
+            guard headDim % 2 == 0 else {
+                throw UserError(
+                    .failedRun,
+                    "Heads have \(headDim) dimensions, which must be an even number to be rotated.",
+                    at: path, remedy: "Restore the model's own config.json.")
+            }
+            return headDim
+        }
+        let beside = try number(key, default: share)
+        let part = try inner.number(Self.partKey, default: beside)
+        guard part == beside || json[key] ?? .null == .null else {
+            throw UserError(
+                .failedRun, "\"\(key)\" is \(beside), but \(part) beside the positions' base.", at: path,
+                remedy: "Remove the one that does not hold.")
+        }
+        let dim = part > 0 && part <= 1 ? Int(Double(headDim) * part) : 0
+        guard dim > 0, dim % 2 == 0 else {
+            throw refused(key, "a share of the head's \(headDim) dimensions that is an even number")
+        }
+        return dim
+    }
+
+    /// Fails where a file of a model that turns whole heads asks for stretched positions on a part of them, which transformers
+    /// cannot compute.
+    private func requireWholeHeads(_ inner: ConfigFile) throws(UserError) {
+        let part = try inner.number(Self.partKey, default: number(Self.partKey, default: 1))
+        guard part != 1 else { return }
+        throw UserError(
+            .failedRun,
+            "\"\(Self.partKey)\" is \(part), but scaled positions of this architecture turn whole heads.",
+            at: path, remedy: "Remove the key, or restore the model's own config.json.")
+    }
+
+    /// The share of a head's dimensions that the file asks for; nil where it asks for none, or for all.
+    package var askedRotaryShare: JSONValue? {
+        let newer = json["rope_parameters"]?.object ?? [:]
+        let places =
+            [newer] + newer.values.compactMap(\.object) + [json["rope_scaling"]?.object ?? [:], json]
+        return places.lazy.compactMap { $0[Self.partKey] }.first { !$0.isNull && $0.double != 1 }
     }
 
     /// What describes the positions of a kind of layer beside their base: `rope_parameters`, else `rope_scaling`; nil where neither

@@ -27,6 +27,8 @@ package protocol Architecture: Sendable {
     var headHasBias: Bool { get }
     /// Whether heads are turned by their positions, so that positions can be stretched.
     var hasRotaryPositions: Bool { get }
+    /// The share of a head's dimensions that turn where the file does not say it; nil where whole heads turn, whatever it says.
+    static var rotaryShare: Double? { get }
     /// Whether each position has a learned row, so that none lies beyond `sizes.positions`.
     var hasLearnedPositions: Bool { get }
     /// Keys with which transformers drops activations in training, and what they are where the file leaves them out.
@@ -50,13 +52,14 @@ extension Architecture {
     package var headHasBias: Bool { false }
     package var hasRotaryPositions: Bool { true }
     package var hasLearnedPositions: Bool { false }
+    package static var rotaryShare: Double? { nil }
     package static var dropouts: [String: Double] { ["attention_dropout": 0] }
     package var remarks: [String] { [] }
 }
 
 /// The architectures that can be loaded.
-enum ArchitectureRegistry {
-    static let all: [any Architecture.Type] = [
+package enum ArchitectureRegistry {
+    package static let all: [any Architecture.Type] = [
         Bloom.self, Cohere.self, Cohere2.self, DeepSeekV2.self, DeepSeekV3.self, Dots1.self, Ernie.self,
         ErnieMoe.self, Exaone.self, Exaone4.self, Falcon.self, Gemma.self, Gemma2.self, Gemma3.self,
         GLM.self, GLM4.self, GLM4Moe.self, GLM4MoeLite.self, GPT2.self, GPTNeoX.self, GPTOss.self,

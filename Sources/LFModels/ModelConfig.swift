@@ -61,13 +61,15 @@ public struct ModelConfig: Sendable {
         modelType = try file.text("model_type")
         let found = try ArchitectureRegistry.architecture(modelType, at: path)
         try Self.requireReadable(object["quantization_config"] ?? .null, path)
+        // Embedding models made of decoders look both ways.
+        try file.require("is_causal", file.flag("is_causal", default: true))
         architecture = try found.init(file)
         dropouts = try found.dropouts.sorted { $0.key < $1.key }.compactMap { key, fallback in
             let share = try file.number(key, default: fallback)
             guard share >= 0, share < 1 else { throw file.refused(key, "a number from 0 to below 1") }
             return share > 0 ? (key, share) : nil
         }
-        declaredDType = object["dtype"]?.string ?? object["torch_dtype"]?.string
+        declaredDType = try file.declaredDType()
         // What is saved is not quantized.
         var object = object
         object["quantization_config"] = nil
@@ -107,7 +109,17 @@ public struct ModelConfig: Sendable {
     }
 
     /// What the file says that is not done, a sentence each.
-    public var remarks: [String] { architecture.remarks }
+    public var remarks: [String] { architecture.remarks + overlookedShare }
+
+    /// A remark where the file asks for a part of each head that turns, and the family turns whole ones.
+    private var overlookedShare: [String] {
+        guard hasRotaryPositions, type(of: architecture).rotaryShare == nil,
+            let asked = ConfigFile(json, path: path).askedRotaryShare
+        else { return [] }
+        return [
+            "\(ConfigFile.partKey) (\(asked.serialized())) is not read for this architecture: whole heads turn, as in transformers."
+        ]
+    }
     /// The dropout that transformers applies in training and this program does not, by its keys.
     public let dropouts: [(key: String, share: Double)]
     /// How many positions have a learned row, beyond which there is none; nil where positions are computed.

@@ -70,7 +70,7 @@ extension ModelConfig {
                 values["rope_parameters"] = .object(replaced(old))
             }
         } else {
-            values["rope_scaling"] = .object(scaling)
+            values["rope_scaling"] = .object(replaced(json["rope_scaling"]?.object ?? [:]))
         }
         return try changing(values)
     }

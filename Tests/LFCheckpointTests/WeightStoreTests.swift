@@ -221,6 +221,16 @@ import Testing
             try #require(throws: UserError.self) { try WeightStore.open(directory: folder.path) }.problem
         }
         #expect(try problem().hasPrefix("holds no weights: neither"))
+        try folder.write("model-00002-of-00002.safetensors", "x")
+        #expect(
+            try problem()
+                == "holds the shard model-00002-of-00002.safetensors, but not model.safetensors.index.json, which says what each holds."
+        )
+        try folder.write("model-00001-of-00002.safetensors", "x")
+        #expect(try problem().hasPrefix("holds 2 shards, model-00001-of-00002.safetensors for one, but not"))
+        for name in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+            try FileManager.default.removeItem(atPath: folder.path + "/" + name)
+        }
         try folder.write("adapter_config.json", "{}")
         #expect(try problem() == "holds an adapter (adapter_config.json), not a model.")
         try folder.write("pytorch_model.bin", "x")

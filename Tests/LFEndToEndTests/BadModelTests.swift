@@ -126,7 +126,7 @@ import Testing
         config(
             ["hidden_act": "banana"],
             says: "\"hidden_act\" is \"banana\", an activation that is not supported"),
-        config(["rope_theta": 0], says: "\"rope_theta\" must be a positive number."),
+        config(["rope_theta": 0], says: "\"rope_theta\" must be a positive number, got 0."),
         config(
             ["rope_scaling": ["rope_type": "foo"]], says: "rope_scaling of type \"foo\" is not supported."),
         config(["rope_scaling": ["rope_type": "linear"]], says: "needs a positive \"factor\"."),

@@ -223,7 +223,7 @@ import Testing
             #""model_type": "qwen2", "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4}"#,
             #""model_type": "llama", "rope_scaling": {"rope_type": "yarn", "factor": 8, "mscale": 2}"#,
             #""model_type": "llama", "rope_scaling": {"rope_type": "longrope"}"#,
-            #""model_type": "llama", "partial_rotary_factor": 0.5"#,
+            #""model_type": "llama", "partial_rotary_factor": 0.5, "rope_scaling": {"type": "linear", "factor": 2}"#,
         ]
         for text in scalings {
             #expect(throws: UserError.self, "\(text)") { _ = try metadata(text) }

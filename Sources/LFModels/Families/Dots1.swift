@@ -56,6 +56,7 @@ struct Dots1: Architecture {
 /// model, DeepSeek V3's mixture.
 struct GLM4Moe: Architecture {
     static let modelTypes = ["glm4_moe"]
+    static let rotaryShare: Double? = 0.5
     static let predictsFurther = true
     let sizes: ModelSizes
     private let rotary: RotaryPositions
@@ -68,7 +69,7 @@ struct GLM4Moe: Architecture {
         sizes = try file.sizes(
             vocab: 151_552, hidden: 4096, inner: 10_944, layers: 46, heads: 96, keyValueHeads: 8,
             positions: 131_072)
-        rotary = try file.rotary(sizes, share: 0.5)
+        rotary = try file.rotary(sizes, share: Self.rotaryShare)
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-5)
         bias = try file.flag("attention_bias", default: false)
         normalizesHeads = try file.flag("use_qk_norm", default: false)

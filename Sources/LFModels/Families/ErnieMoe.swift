@@ -32,8 +32,9 @@ struct ErnieMoe: Architecture {
         layers.isInterleaved = true
         self.layers = layers
         isMixture = try Self.mixtures(file, sizes.layers)
-        experts = try file.count("moe_num_experts", default: 64)
-        let chosen = try file.count("moe_k", default: 6)
+        // The names that transformers gives all mixtures go before the family's own.
+        experts = try file.count("num_experts", "moe_num_experts", default: 64)
+        let chosen = try file.count("num_experts_per_tok", "moe_k", default: 6)
         guard chosen <= experts else {
             throw file.refused("moe_k", "at most \(experts), the number of experts")
         }

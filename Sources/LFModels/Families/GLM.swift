@@ -4,6 +4,7 @@ import LFNN
 /// GLM-4 (GLM Team 2024, arXiv 2406.12793): interleaved rotary positions on half of each head, gate and up in one matrix.
 struct GLM: Architecture {
     static let modelTypes = ["glm"]
+    static let rotaryShare: Double? = 0.5
     let sizes: ModelSizes
     private let settings: GLMSettings
 
@@ -24,6 +25,7 @@ struct GLM: Architecture {
 /// GLM-4-0414 (Zhipu AI 2025): the same with norms before and after both sublayers.
 struct GLM4: Architecture {
     static let modelTypes = ["glm4"]
+    static let rotaryShare: Double? = 0.5
     let sizes: ModelSizes
     private let settings: GLMSettings
 
@@ -57,7 +59,7 @@ private struct GLMSettings {
             vocab: 151_552, hidden: 4096, inner: 13_696, layers: 40, heads: 32, keyValueHeads: 2,
             headDim: 128,
             positions: 131_072)
-        rotary = try file.rotary(sizes, share: 0.5)
+        rotary = try file.rotary(sizes, share: GLM.rotaryShare)
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("rms_norm_eps", default: 1.5625e-7)
         bias = try file.flag("attention_bias", default: true)

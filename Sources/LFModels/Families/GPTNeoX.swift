@@ -5,6 +5,7 @@ import LFNN
 /// own, rotary positions on a quarter of each head, queries, keys and values in one matrix head by head.
 struct GPTNeoX: Architecture {
     static let modelTypes = ["gpt_neox"]
+    static let rotaryShare: Double? = 0.25
     static let embeddingName = "gpt_neox.embed_in.weight"
     static let headName = "embed_out.weight"
     static let ignoredTensors = [".attention.bias", ".attention.masked_bias"]
@@ -19,7 +20,8 @@ struct GPTNeoX: Architecture {
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
             vocab: 50_432, hidden: 6144, inner: 24_576, layers: 44, heads: 64, positions: 2048)
-        rotary = try file.rotary(sizes, share: 0.25, thetaKey: "rotary_emb_base")
+        rotary = try file.rotary(
+            sizes, share: Self.rotaryShare, shareKey: "rotary_pct", thetaKey: "rotary_emb_base")
         activation = try file.activation("hidden_act", default: .gelu)
         epsilon = try file.epsilon("layer_norm_eps", default: 1e-5)
         bias = try file.flag("attention_bias", default: true)

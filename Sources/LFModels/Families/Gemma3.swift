@@ -1,3 +1,5 @@
+import LFDiagnostics
+import LFJSON
 import LFModelConfig
 import LFNN
 
@@ -17,6 +19,7 @@ struct Gemma3: Architecture {
     let remarks: [String]
 
     init(_ file: ConfigFile) throws {
+        try file.requireNewScalingName()
         sizes = try file.sizes(.gemma3)
         globalRotary = try file.rotary(sizes, theta: ModelDefaults.gemma3.theta, layerType: "full_attention")
         localRotary = try file.rotary(
@@ -67,5 +70,17 @@ struct Gemma3: Architecture {
                     try norm(hidden, layer / "pre_feedforward_layernorm"),
                     try norm(hidden, layer / "post_feedforward_layernorm")))
         }
+    }
+}
+
+extension ConfigFile {
+    /// transformers puts `rope_scaling` into positions of the default kind, which its older `type` does not change.
+    fileprivate func requireNewScalingName() throws(UserError) {
+        guard let scaling = try object("rope_scaling"), let kind = scaling["type"]?.string, kind != "default",
+            scaling["rope_type"] ?? .null == .null
+        else { return }
+        throw UserError(
+            .failedRun, "\"type\" of rope_scaling (\(kind)) is not read for this architecture.", at: path,
+            remedy: "Write it as \"rope_type\", or remove rope_scaling.")
     }
 }

@@ -15,7 +15,10 @@ struct HunyuanMoe: Architecture {
         layers = try LlamaLayers(hunyuan: file)
         sizes = layers.sizes
         experts = try Self.count("num_experts", file, sizes.layers)
-        let chosen = try Self.count("moe_topk", file, sizes.layers)
+        // The name that transformers gives all mixtures goes before the family's own.
+        let common = "num_experts_per_tok"
+        let chosen = try Self.count(
+            file.json[common] == nil ? "moe_topk" : common, file, sizes.layers)
         guard chosen <= experts else {
             throw file.refused("moe_topk", "at most \(experts), the number of experts")
         }

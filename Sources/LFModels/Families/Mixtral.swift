@@ -58,6 +58,7 @@ struct Mixtral: Architecture {
 /// MiniMax M2 (MiniMax 2025): norms over all queries and all keys of a token, sigmoid routing with a correction.
 struct MiniMaxM2: Architecture {
     static let modelTypes = ["minimax_m2"]
+    static let rotaryShare: Double? = 1
     let sizes: ModelSizes
     private let rotary: RotaryPositions
     private let activation: Activation

@@ -5,6 +5,7 @@ import LFNN
 /// gate, rotary positions on half of each head.
 struct Nemotron: Architecture {
     static let modelTypes = ["nemotron"]
+    static let rotaryShare: Double? = 0.5
     let sizes: ModelSizes
     private let rotary: RotaryPositions
     private let activation: Activation
@@ -17,7 +18,7 @@ struct Nemotron: Architecture {
             vocab: 256_000, hidden: 6144, inner: 24_576, layers: 32, heads: 48, positions: 4096)
         sizes.initializerRange = try file.number("initializer_range", default: 0.0134)
         self.sizes = sizes
-        rotary = try file.rotary(sizes, share: 0.5)
+        rotary = try file.rotary(sizes, share: Self.rotaryShare)
         activation = try file.activation("hidden_act", default: .reluSquared)
         epsilon = try file.epsilon("norm_eps", default: 1e-5)
         attentionBias = try file.flag("attention_bias", default: false)

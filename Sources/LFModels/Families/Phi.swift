@@ -5,6 +5,7 @@ import LFNN
 /// everywhere, rotary positions on half of each head.
 struct Phi: Architecture {
     static let modelTypes = ["phi"]
+    static let rotaryShare: Double? = 0.5
     static let dropouts = ["attention_dropout": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0]
     let sizes: ModelSizes
     let headHasBias = true
@@ -16,7 +17,7 @@ struct Phi: Architecture {
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(
             vocab: 51_200, hidden: 2048, inner: 8192, layers: 24, heads: 32, positions: 2048)
-        rotary = try file.rotary(sizes, share: 0.5)
+        rotary = try file.rotary(sizes, share: Self.rotaryShare)
         activation = try file.activation("hidden_act", default: .geluNew)
         epsilon = try file.epsilon("layer_norm_eps", default: 1e-5)
         normalizesHeads = try file.flag("qk_layernorm", default: false)

@@ -5,6 +5,7 @@ import LFNN
 /// and up in another; long contexts by LongRoPE.
 struct Phi3: Architecture {
     static let modelTypes = ["phi3"]
+    static let rotaryShare: Double? = ModelDefaults.phi3.rotaryShare
     static let dropouts = ["attention_dropout": 0.0, "resid_pdrop": 0.0]
     let sizes: ModelSizes
     private let rotary: RotaryPositions
@@ -14,7 +15,8 @@ struct Phi3: Architecture {
 
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(.phi3)
-        rotary = try file.rotary(sizes, trained: ModelDefaults.phi3.trained)
+        rotary = try file.rotary(
+            sizes, share: Self.rotaryShare, trained: ModelDefaults.phi3.trained)
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("rms_norm_eps", default: ModelDefaults.phi3.epsilon)
         window = try file.optionalCount("sliding_window", default: nil)

@@ -5,6 +5,7 @@ import LFNN
 /// heads; norms around 1, many small experts and one that all tokens share.
 struct Qwen3Next: Architecture {
     static let modelTypes = ["qwen3_next"]
+    static let rotaryShare: Double? = 0.25
     static let predictsFurther = true
     let sizes: ModelSizes
     private let rotary: RotaryPositions
@@ -24,7 +25,7 @@ struct Qwen3Next: Architecture {
         sizes = try file.sizes(
             vocab: 151_936, hidden: 2048, inner: 5632, layers: 48, heads: 16, keyValueHeads: 2, headDim: 256,
             positions: 32_768)
-        rotary = try file.rotary(sizes, share: 0.25)
+        rotary = try file.rotary(sizes, share: Self.rotaryShare)
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("attention_bias", default: false)

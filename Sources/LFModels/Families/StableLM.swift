@@ -6,6 +6,7 @@ import LFTorch
 /// head; larger models have both sublayers side by side, and a norm for each head.
 struct StableLM: Architecture {
     static let modelTypes = ["stablelm"]
+    static let rotaryShare: Double? = 0.25
     static let dropouts = ["attention_dropout": 0.0, "hidden_dropout": 0.0]
     let sizes: ModelSizes
     private let rotary: RotaryPositions
@@ -19,7 +20,7 @@ struct StableLM: Architecture {
         sizes = try file.sizes(
             vocab: 50_304, hidden: 2560, inner: 6912, layers: 32, heads: 32, keyValueHeads: 32,
             positions: 4096)
-        rotary = try file.rotary(sizes, share: 0.25)
+        rotary = try file.rotary(sizes, share: Self.rotaryShare)
         activation = try file.activation("hidden_act")
         epsilon = try file.epsilon("layer_norm_eps", default: 1e-5)
         bias = try file.flag("use_qkv_bias", default: false)

@@ -67,6 +67,20 @@ import Testing
             try qwen([
                 "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention"],
             ]) == [8, nil])
+        let listed: JSONObject = ["layer_types": ["sliding_attention", "full_attention"]]
+        let unused = #expect(throws: UserError.self) { try qwen(listed) }
+        #expect(unused?.problem == #"layer_types holds "sliding_attention", but there is no window."#)
+        func smollm3(_ keys: JSONObject) throws -> [Int?] {
+            var object: JSONObject = [
+                "num_hidden_layers": 2, "no_rope_layers": [1, 0], "sliding_window": 8,
+                "num_attention_heads": 4, "num_key_value_heads": 4, "hidden_size": 32,
+            ]
+            for (key, value) in keys { object[key] = value }
+            return try SmolLM3(ConfigFile(object, path: "m/config.json")).windows
+        }
+        #expect(try smollm3([:]) == [nil, nil])
+        #expect(try smollm3(["use_sliding_window": true]) == [nil, 8])
+        #expect(try smollm3(listed) == [8, nil])
         let error = #expect(throws: UserError.self) { try qwen(["layer_types": ["chunked", "full"]]) }
         #expect(error?.problem.hasPrefix("layer_types holds \"chunked\"") == true)
     }
@@ -86,14 +100,14 @@ import Testing
     @Test(
         arguments: [
             (["model_type": "mamba"], #"m/config.json: The architecture "mamba" is not supported."#),
-            (["model_type": 3], #"m/config.json: "model_type" must be a string."#),
-            (["hidden_size": .null], #"m/config.json: "hidden_size" must be a positive integer."#),
-            (["vocab_size": -1], #"m/config.json: "vocab_size" must be a positive integer."#),
-            (["vocab_size": "many"], #"m/config.json: "vocab_size" must be a positive integer."#),
-            (["hidden_size": 1e30], #"m/config.json: "hidden_size" must be a positive integer."#),
+            (["model_type": 3], #"m/config.json: "model_type" must be a string"#),
+            (["hidden_size": .null], #"m/config.json: "hidden_size" must be a positive integer"#),
+            (["vocab_size": -1], #"m/config.json: "vocab_size" must be a positive integer"#),
+            (["vocab_size": "many"], #"m/config.json: "vocab_size" must be a positive integer"#),
+            (["hidden_size": 1e30], #"m/config.json: "hidden_size" must be a positive integer"#),
             (
                 ["num_hidden_layers": 4_000_000_000],
-                #"m/config.json: "num_hidden_layers" must be a positive integer below 65536."#
+                #"m/config.json: "num_hidden_layers" must be a positive integer below 65536"#
             ),
             (
                 [
@@ -101,7 +115,7 @@ import Testing
                         "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                         "original_max_position_embeddings": 1e30,
                     ]
-                ], #"m/config.json: "original_max_position_embeddings" must be a positive integer."#
+                ], #"m/config.json: "original_max_position_embeddings" must be a positive integer"#
             ),
             (
                 [
@@ -109,11 +123,11 @@ import Testing
                         "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 0,
                     ]
                 ],
-                #"m/config.json: "original_max_position_embeddings" must be a positive integer."#
+                #"m/config.json: "original_max_position_embeddings" must be a positive integer"#
             ),
             (
                 ["num_attention_heads": 0],
-                #"m/config.json: "num_attention_heads" must be a positive integer."#
+                #"m/config.json: "num_attention_heads" must be a positive integer"#
             ),
             (
                 ["num_key_value_heads": 3],
@@ -133,7 +147,39 @@ import Testing
                     "rope_scaling": ["type": "linear", "factor": 2.0],
                 ], #"m/config.json: "rope_scaling" and "rope_parameters" say different things."#
             ),
-            (["rms_norm_eps": "small"], #"m/config.json: "rms_norm_eps" must be a number."#),
+            (
+                ["vocab_size": 1_000_000_000_000],
+                #"m/config.json: "vocab_size" must be a positive integer below 268435456, got 1000000000000."#
+            ),
+            (["hidden_act": .null], #"m/config.json: "hidden_act" must be a string, got null."#),
+            (
+                ["model_type": "gpt2", "activation_function": .null],
+                #"m/config.json: "activation_function" must be a string, got null."#
+            ),
+            (
+                ["torch_dtype": "float8"],
+                #"m/config.json: "torch_dtype" is "float8", which is not a type that a model computes in. Write float32,"#
+            ),
+            (["dtype": 16], #"m/config.json: "dtype" must be a string, got 16."#),
+            (["is_causal": false], #"m/config.json: "is_causal" is false, which is not supported."#),
+            (
+                ["partial_rotary_factor": 0.5, "rope_scaling": ["type": "linear", "factor": 2.0]],
+                #"m/config.json: "partial_rotary_factor" is 0.5, but scaled positions of this architecture turn whole heads."#
+            ),
+            (
+                [
+                    "model_type": "phi", "partial_rotary_factor": 0.5,
+                    "rope_parameters": ["rope_theta": 1e4, "partial_rotary_factor": 1.0],
+                ],
+                #"m/config.json: "partial_rotary_factor" is 0.5, but 1.0 beside the positions' base."#
+            ),
+            (
+                [
+                    "model_type": "gemma3_text", "rope_scaling": ["type": "linear", "factor": 2.0],
+                ],
+                #"m/config.json: "type" of rope_scaling (linear) is not read for this architecture. Write it as "rope_type""#
+            ),
+            (["rms_norm_eps": "small"], #"m/config.json: "rms_norm_eps" must be a number"#),
             (
                 ["hidden_act": "mish"],
                 #"m/config.json: "hidden_act" is "mish", an activation that is not supported."#
@@ -159,18 +205,18 @@ import Testing
                 "m/config.json: The checkpoint is quantized in fp8 (e4m3) with weight_block_size [64, 64], which is"
             ),
             (
-                ["partial_rotary_factor": 1e300],
+                ["model_type": "phi", "partial_rotary_factor": 1e300],
                 #"m/config.json: "partial_rotary_factor" must be a share of the head's 4 dimensions"#
             ),
-            (["rope_scaling": ["type": 3]], #"m/config.json: "type" must be a string."#),
-            (["rope_scaling": [8]], #"m/config.json: "rope_scaling" must be an object."#),
+            (["rope_scaling": ["type": 3]], #"m/config.json: "type" must be a string"#),
+            (["rope_scaling": [8]], #"m/config.json: "rope_scaling" must be an object"#),
             (
                 ["rope_scaling": ["type": "yarn", "factor": 2.0, "beta_fast": "32"]],
-                #"m/config.json: "beta_fast" must be a number."#
+                #"m/config.json: "beta_fast" must be a number"#
             ),
             (
                 ["rope_scaling": ["type": "yarn", "factor": 2.0, "truncate": "no"]],
-                #"m/config.json: "truncate" must be true or false."#
+                #"m/config.json: "truncate" must be true or false"#
             ),
             (
                 ["rope_scaling": ["type": "longrope", "short_factor": [1, "x", 1], "long_factor": [1, 1]]],
@@ -178,15 +224,15 @@ import Testing
             ),
             (
                 ["model_type": "lfm2", "full_attn_idxs": "0"],
-                #"m/config.json: "full_attn_idxs" must be a list of layers' numbers."#
+                #"m/config.json: "full_attn_idxs" must be a list of layers' numbers"#
             ),
             (
                 ["model_type": "lfm2", "block_ffn_dim_multiplier": 1e300],
-                #"m/config.json: "block_ffn_dim_multiplier" must be a positive number below 1000."#
+                #"m/config.json: "block_ffn_dim_multiplier" must be a positive number below 1000"#
             ),
             (
                 ["model_type": "qwen3_moe", "mlp_only_layers": [0, "1"]],
-                #"m/config.json: "mlp_only_layers" must be a list of layers' numbers."#
+                #"m/config.json: "mlp_only_layers" must be a list of layers' numbers"#
             ),
             (
                 ["model_type": "deepseek_v3", "scoring_func": 1],
@@ -210,7 +256,7 @@ import Testing
             ),
             (
                 ["model_type": "gpt2", "resid_pdrop": "0.1"],
-                #"m/config.json: "resid_pdrop" must be a number."#
+                #"m/config.json: "resid_pdrop" must be a number"#
             ),
             (
                 ["rope_scaling": ["rope_type": "spiral"]],
@@ -291,6 +337,44 @@ import Testing
                 == expected(32))
     }
 
+    /// Which families turn a part of each head where a file says so, and what they turn where it does not, as transformers 5.5.4 does
+    /// (`Tools/models/check_configs.py` asks it). All others turn whole heads whatever the file says.
+    @Test func onlySomeFamiliesReadTheShareThatTurns() throws {
+        let shares: [String: Double] = [
+            "glm": 0.5, "glm4": 0.5, "glm4_moe": 0.5, "gpt_neox": 0.25, "minimax_m2": 1, "nemotron": 0.5,
+            "phi": 0.5, "phi3": 1, "qwen3_next": 0.25, "stablelm": 0.25,
+        ]
+        for kind in ArchitectureRegistry.all {
+            let name = try #require(kind.modelTypes.first)
+            #expect(kind.rotaryShare == shares[name], "\(name)")
+        }
+        let sizes = try config(["head_dim": 16]).architecture.sizes
+        func dim(_ keys: JSONObject, _ share: Double?, _ shareKey: String = ConfigFile.partKey) throws -> Int
+        {
+            try ConfigFile(keys, path: "").rotary(sizes, share: share, shareKey: shareKey).dim
+        }
+        let places: [JSONObject] = [
+            ["partial_rotary_factor": 0.25], ["rope_parameters": ["partial_rotary_factor": 0.25]],
+            ["rope_scaling": ["rope_type": "default", "partial_rotary_factor": 0.25]],
+            ["rope_scaling": ["type": "linear", "factor": 2.0], "partial_rotary_factor": 0.25],
+        ]
+        for keys in places {
+            #expect(try dim(keys, 0.5) == 4, "\(keys)")
+            if keys["rope_scaling"]?["factor"] == nil { #expect(try dim(keys, nil) == 16, "\(keys)") }
+        }
+        #expect(try dim([:], 0.5) == 8 && dim([:], nil) == 16 && dim(["rotary_pct": 0.25], 0.5) == 8)
+        #expect(try dim(["rotary_pct": 0.25], 0.5, "rotary_pct") == 4)
+        #expect(try dim(["partial_rotary_factor": 0.25], 0.5, "rotary_pct") == 8)
+    }
+
+    /// The base stands in the scaling's object too.
+    @Test func theBaseInTheScalingCounts() throws {
+        let file: JSONObject = [
+            "rope_theta": 3.0, "rope_scaling": ["rope_type": "default", "rope_theta": 7.0],
+        ]
+        #expect(try positions(config(file)).theta == 7)
+    }
+
     /// What a file asks for and is not done.
     @Test func whatIsPassedOverIsSaid() throws {
         func remarks(_ changes: JSONObject) throws -> [String] { try config(changes).remarks }
@@ -311,6 +395,21 @@ import Testing
         var own = minimax
         own["auto_map"] = ["AutoConfig": "x"]
         #expect(try remarks(own).isEmpty)
+        #expect(
+            try remarks(["partial_rotary_factor": 0.5]) == [
+                "partial_rotary_factor (0.5) is not read for this architecture: whole heads turn, as in transformers."
+            ])
+        #expect(try remarks(["partial_rotary_factor": 1.0]).isEmpty)
+        #expect(try remarks(["model_type": "phi", "partial_rotary_factor": 0.5]).isEmpty)
+    }
+
+    /// PyTorch's names of types, old and new.
+    @Test func declaredTypes() throws {
+        func declared(_ changes: JSONObject) throws -> String? { try config(changes).declaredDType }
+        #expect(try declared([:]) == nil && declared(["dtype": .null]) == nil)
+        #expect(try declared(["dtype": "bfloat16", "torch_dtype": "float32"]) == "bfloat16")
+        #expect(
+            try declared(["torch_dtype": "half"]) == "float16" && declared(["dtype": "float"]) == "float32")
     }
 
     /// Defaults of transformers' configuration classes, which its models apply in training.
