@@ -15,6 +15,7 @@ extension GenerationEngine {
     /// same, by scores that are those of a pass of its own.
     func decode() throws -> Tensor? {
         guard !writing.isEmpty else { return nil }
+        try restartLongTexts()
         guess()
         var pieces: [ArraySlice<Int32>] = [], sequences: [KeyValueCache.Sequence] = []
         var adapters: [(String?, Int)] = []
@@ -47,7 +48,8 @@ extension GenerationEngine {
         var room = Self.mostRows - count
         for live in writing where live.isGreedy {
             for index in live.rows.indices where live.rows[index].ahead == nil && room > 0 {
-                let guess = live.guess(index, room)
+                let most = roomBeforeRestart(live.rows[index].sequence.length + 1)
+                let guess = live.guess(index, min(room, most))
                 counters.guessedTokens += guess.count
                 room -= guess.count
             }

@@ -482,6 +482,10 @@ package final class GenerationEngine {
         // The last token of an answer is never read.
         let all = clampedSum(prompt, request.options.newTokenLimit(promptLength: prompt) - 1)
         let whole = all / size + (all % size == 0 ? 0 : 1)
+        // Texts that are computed anew share nothing any more.
+        if let restart = model.config.restartLength, prompt <= restart, all > restart {
+            return clampedProduct(request.width, whole)
+        }
         let own = whole - shared
         return clampedSum(shared, clampedProduct(request.width, own))
     }

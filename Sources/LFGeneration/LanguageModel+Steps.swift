@@ -6,12 +6,15 @@ package import LFTorch
 extension LanguageModel {
     /// Adds tokens to sequences, which go on from what the cache holds of them.
     ///
-    /// - Parameter tokens: At least one for each sequence.
+    /// - Parameters:
+    ///   - tokens: At least one for each sequence.
+    ///   - length: How long texts are at least, where their positions depend on it.
     /// - Returns: The hidden states of all of them, one sequence after the other, `[T, hidden]`.
     package func extend(
-        _ sequences: inout [KeyValueCache.Sequence], by tokens: [ArraySlice<Int32>], _ cache: KeyValueCache
+        _ sequences: inout [KeyValueCache.Sequence], by tokens: [ArraySlice<Int32>], _ cache: KeyValueCache,
+        ofLength length: Int = 0
     ) throws(TorchError) -> Tensor {
-        let (stream, pass) = try addition(to: &sequences, of: tokens, cache)
+        let (stream, pass) = try addition(to: &sequences, of: tokens, cache, ofLength: length)
         return try hiddenStates(DeviceStream(stream, on: device), cached: pass)
     }
 
@@ -60,7 +63,8 @@ extension LanguageModel {
     var addsLowRank: Bool { adapters.isEnabled && linears.contains { $0.layer.adapter != nil } }
 
     private func addition(
-        to sequences: inout [KeyValueCache.Sequence], of tokens: [ArraySlice<Int32>], _ cache: KeyValueCache
+        to sequences: inout [KeyValueCache.Sequence], of tokens: [ArraySlice<Int32>], _ cache: KeyValueCache,
+        ofLength length: Int = 0
     ) throws(TorchError) -> (stream: TokenStream, pass: CachedForward) {
         var stream = TokenStream()
         for (index, piece) in tokens.enumerated() {
@@ -72,6 +76,9 @@ extension LanguageModel {
             stream.lastRows.append(Int32(start + piece.count - 1))
         }
         stream.sequenceCount = tokens.count
-        return (stream, try CachedForward(adding: tokens.map(\.count), to: &sequences, in: cache))
+        return (
+            stream,
+            try CachedForward(adding: tokens.map(\.count), to: &sequences, in: cache, ofLength: length)
+        )
     }
 }

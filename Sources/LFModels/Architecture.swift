@@ -29,6 +29,9 @@ package protocol Architecture: Sendable {
     var hasRotaryPositions: Bool { get }
     /// The share of a head's dimensions that turn where the file does not say it; nil where whole heads turn, whatever it says.
     static var rotaryShare: Double? { get }
+    /// The length beyond which a text that is being generated is computed anew, as its positions turn otherwise; nil where what the cache
+    /// holds stays.
+    var restartLength: Int? { get }
     /// Whether each position has a learned row, so that none lies beyond `sizes.positions`.
     var hasLearnedPositions: Bool { get }
     /// Keys with which transformers drops activations in training, and what they are where the file leaves them out.
@@ -52,6 +55,7 @@ extension Architecture {
     package var headHasBias: Bool { false }
     package var hasRotaryPositions: Bool { true }
     package var hasLearnedPositions: Bool { false }
+    package var restartLength: Int? { nil }
     package static var rotaryShare: Double? { nil }
     package static var dropouts: [String: Double] { ["attention_dropout": 0] }
     package var remarks: [String] { [] }

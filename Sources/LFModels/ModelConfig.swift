@@ -125,6 +125,9 @@ public struct ModelConfig: Sendable {
     /// How many positions have a learned row, beyond which there is none; nil where positions are computed.
     public var positionLimit: Int? { architecture.hasLearnedPositions ? maxPositions : nil }
 
+    /// The length beyond which a text that is being generated is computed anew; nil where what the cache holds stays.
+    package var restartLength: Int? { architecture.restartLength }
+
     /// How many numbers transformers draws while it loads a file's weights: a seed's own draws follow them.
     public var drawnWhileLoading: Int { architecture.drawnWhileLoading }
 

@@ -32,11 +32,13 @@ public struct CachedForward {
 
     /// A pass that adds `counts[i]` tokens, at least one, to sequence i.
     ///
-    /// - Parameter byToken: Whether each token of a sequence that the cache holds is computed as it would be in a pass of its own; states
-    ///   cannot be.
+    /// - Parameters:
+    ///   - byToken: Whether each token of a sequence that the cache holds is computed as it would be in a pass of its own; states
+    ///     cannot be.
+    ///   - least: How long sequences count as at least, where positions depend on it.
     public init(
         adding counts: [Int], to sequences: inout [KeyValueCache.Sequence], in cache: KeyValueCache,
-        byToken: Bool = false
+        byToken: Bool = false, ofLength least: Int = 0
     ) throws(TorchError) {
         let begins = sequences.allSatisfy { $0.length == 0 }
         let goesByToken = !begins && (byToken || counts.allSatisfy { $0 == 1 })
@@ -48,7 +50,7 @@ public struct CachedForward {
             slots += try cache.append(count, to: &sequences[index])
             let length = sequences[index].length
             guard goesByToken else {
-                sequenceLengths += Array(repeating: length, count: count)
+                sequenceLengths += Array(repeating: max(length, least), count: count)
                 continue
             }
             // The pass writes keys and values of all its tokens before they are read, and a token sees those up to itself.

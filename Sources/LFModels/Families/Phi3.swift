@@ -13,6 +13,11 @@ struct Phi3: Architecture {
     private let epsilon: Double
     private let window: Int?
 
+    /// Two sets of LongRoPE's divisors do not mix within a text.
+    var restartLength: Int? {
+        if case .longrope(_, _, let limit, _) = rotary.scaling { limit } else { nil }
+    }
+
     init(_ file: ConfigFile) throws {
         sizes = try file.sizes(.phi3)
         rotary = try file.rotary(
