@@ -18,8 +18,11 @@ struct GPTNeoX: Architecture {
     private let isParallel: Bool
 
     init(_ file: ConfigFile) throws {
-        sizes = try file.sizes(
+        var sizes = try file.sizes(
             vocab: 50_432, hidden: 6144, inner: 24_576, layers: 44, heads: 64, positions: 2048)
+        // Whatever a file says: the family has no shared heads.
+        sizes.keyValueHeads = sizes.heads
+        self.sizes = sizes
         rotary = try file.rotary(
             sizes, share: Self.rotaryShare, shareKey: "rotary_pct", thetaKey: "rotary_emb_base")
         activation = try file.activation("hidden_act", default: .gelu)

@@ -27,6 +27,8 @@ struct Qwen3Next: Architecture {
             positions: 32_768)
         rotary = try file.rotary(sizes, share: Self.rotaryShare)
         activation = try file.activation("hidden_act")
+        // With another one transformers computes otherwise with its kernels than without them.
+        try file.require("hidden_act", activation.isSame(as: .silu))
         epsilon = try file.epsilon("rms_norm_eps", default: 1e-6)
         bias = try file.flag("attention_bias", default: false)
         let interval = try file.count("full_attention_interval", default: 4)

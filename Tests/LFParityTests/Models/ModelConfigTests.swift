@@ -179,6 +179,10 @@ import Testing
                 ],
                 #"m/config.json: "type" of rope_scaling (linear) is not read for this architecture. Write it as "rope_type""#
             ),
+            (
+                ["model_type": "qwen3_next", "hidden_act": "gelu"],
+                #"m/config.json: "hidden_act" is "gelu", which is not supported."#
+            ),
             (["rms_norm_eps": "small"], #"m/config.json: "rms_norm_eps" must be a number"#),
             (
                 ["hidden_act": "mish"],
@@ -365,6 +369,21 @@ import Testing
         #expect(try dim([:], 0.5) == 8 && dim([:], nil) == 16 && dim(["rotary_pct": 0.25], 0.5) == 8)
         #expect(try dim(["rotary_pct": 0.25], 0.5, "rotary_pct") == 4)
         #expect(try dim(["partial_rotary_factor": 0.25], 0.5, "rotary_pct") == 8)
+    }
+
+    /// Names that transformers gives all mixtures go before the family's own; GPT-NeoX shares no heads.
+    @Test func otherNamesAndHeads() throws {
+        let neox = try config(["model_type": "gpt_neox", "num_key_value_heads": 2])
+        #expect(neox.architecture.sizes.keyValueHeads == 4)
+        for (type, keys) in [
+            ("ernie4_5_moe", ["moe_k": 2, "moe_num_experts": 4] as JSONObject),
+            ("hunyuan_v1_moe", ["moe_topk": 2, "num_experts": 4]),
+        ] {
+            var file = keys
+            (file["model_type"], file["num_experts_per_tok"]) = (.string(type), 5)
+            let text = try #require(message(file))
+            #expect(text.contains("must be at most 4, the number of experts"), "\(text)")
+        }
     }
 
     /// The base stands in the scaling's object too.
