@@ -142,5 +142,8 @@ struct lf_store {
         return answer.get();
     }
 
-    ~lf_store() { watch->stop(); }
+    ~lf_store() {
+        // There is none where no connection was made.
+        if (watch) watch->stop();
+    }
 };

@@ -126,6 +126,14 @@ import Testing
         }
     }
 
+    /// Nobody answers where process 0 should be.
+    @Test func aMissingFirstProcessIsAnError() throws {
+        let place = ProcessPlace(
+            rank: 1, size: 2, masterAddress: "127.0.0.1", masterPort: try freePort(), timeout: 0.5)
+        let error = #expect(throws: TorchError.self) { try ProcessGroup(joining: place) }
+        #expect(error?.kind == .communication, "\(String(describing: error))")
+    }
+
     /// Whichever fails on its way to a barrier: the others wait no longer, and know why.
     @Test(arguments: [0, 1, 2]) func aBarrierEndsWithTheReasonOfWhoFails(_ failing: Int) throws {
         let results = try Self.members(3) { group in
