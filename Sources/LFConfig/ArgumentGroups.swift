@@ -212,6 +212,7 @@ extension TrainingArguments {
         zeroStage = arguments.zeroStage
         processCount = arguments.processCount
         ddpTimeout = arguments.int("ddp_timeout")
+        bucketMebibytes = arguments.optionalInt("ddp_bucket_cap_mb")
         sharesFileSystem = arguments.bool("data_shared_file_system")
         useCPU = arguments.bool("use_cpu")
         dataloaderDropLast = arguments.bool("dataloader_drop_last")

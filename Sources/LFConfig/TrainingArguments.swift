@@ -118,6 +118,8 @@ public struct TrainingArguments: Sendable, Equatable {
     public var processCount = 1
     /// Seconds that processes wait for one another in an exchange.
     public var ddpTimeout = 1800
+    /// Size of the messages in which gradients leave, in MiB; nil for the usual.
+    public var bucketMebibytes: Int?
     /// Whether one process prepares data and downloads for all machines (`data_shared_file_system`), not one on each.
     public var sharesFileSystem = false
     public var dataloaderDropLast = false

@@ -29,10 +29,19 @@ public protocol Communicator: AnyObject {
     func leave(failing reason: String)
     /// The loss of a connection that happened where it could not be told, within a backward pass.
     var failure: TorchError? { get }
+    /// Buckets in which the gradients of these weights can leave while a backward pass still makes others; nil where they cannot.
+    ///
+    /// - Parameters:
+    ///   - weights: In the order in which passes make their gradients, about; the same in all processes.
+    ///   - bytes: How large messages are; nil for as large as others.
+    func gradientBuckets(of weights: [Tensor], bytes: Int?) throws(TorchError) -> GradientBuckets?
 }
 
 extension Communicator {
     public var failure: TorchError? { nil }
+    public func gradientBuckets(of weights: [Tensor], bytes: Int?) throws(TorchError) -> GradientBuckets? {
+        nil
+    }
 
     /// Replaces the tensor by that of process `root`.
     public func broadcast(_ tensor: Tensor, from root: Int) throws(TorchError) {

@@ -144,6 +144,10 @@ public final class ProcessGroup: Communicator {
         }
     }
 
+    public func gradientBuckets(of weights: [Tensor], bytes: Int?) throws(TorchError) -> GradientBuckets? {
+        try GradientBuckets(of: weights, over: self, bytes: bytes)
+    }
+
     public func gathered(_ tensor: Tensor) throws(TorchError) -> Tensor {
         var raw: lf_tensor_t?
         try exchange("gather from processes") { lf_process_group_gather($0, tensor.handle, &raw) }
@@ -177,7 +181,7 @@ public final class ProcessGroup: Communicator {
 
     /// A failed exchange is the fault of a process that has said why, or of one that is gone without a word. It ends this process's connections:
     /// what was on its way may never arrive, and the others must not wait for it.
-    private func exchange(
+    func exchange(
         _ operation: String, _ call: (lf_process_group_t) -> lf_status
     ) throws(TorchError) {
         guard let handle else {

@@ -3,21 +3,52 @@ import LFOptimizers
 import LFTorch
 
 /// How the processes of a step add their gradients up, and what clipping measures.
-struct GradientExchange {
+final class GradientExchange {
     private let optimizer: any Optimizer
     private let communicator: any Communicator
     /// Whose each gradient is from the end of a step's backward passes on (ZeRO's second stage); nil where every process gets all.
     private let owners: [Int]?
+    /// The weights whose gradients are exchanged at the end of a step, by their place in the optimizer: those of weights that their owners alone
+    /// keep went there with their blocks.
+    private let common: [Int]
+    private let bucketBytes: Int?
+    /// Where gradients leave during the backward pass. Passes go through the weights from the last to the first.
+    private var buckets: GradientBuckets?
+    private var isPrepared = false
+    /// Where a pass makes the gradient of one weight several times, all leave behind it.
+    private var leavesEarly = true
 
-    /// - Parameter zeroStage: From 2 on a gradient goes to the process that updates its weight, and is freed everywhere else.
-    init(_ optimizer: any Optimizer, _ communicator: any Communicator, zeroStage: Int) {
+    /// - Parameters:
+    ///   - zeroStage: From 2 on a gradient goes to the process that updates its weight, and is freed everywhere else.
+    ///   - bucketBytes: Size of the messages in which gradients leave during the backward pass; nil for the usual.
+    init(
+        _ optimizer: any Optimizer, _ communicator: any Communicator, zeroStage: Int, bucketBytes: Int?
+    ) {
         self.optimizer = optimizer
+        self.bucketBytes = bucketBytes
         self.communicator = communicator
         owners = zeroStage > 1 ? (optimizer as? ShardedOptimizer)?.owners : nil
+        common = optimizer.parameters.indices.filter { optimizer.parameters[$0].parameter.owner == nil }
     }
 
-    /// Bytes of gradients that are on their way at once; those of others are freed before the next.
-    private static let bucketBytes = 64 << 20
+    /// Bytes of gradients that are on their way to their owners at once; those of others are freed before the next.
+    private static let handedOverBytes = 64 << 20
+
+    private var parameters: [Tensor] { common.map { optimizer.parameters[$0].tensor } }
+
+    /// Made with the first step: the order of the exchanges is the same in all processes.
+    private func madeBuckets() throws(TorchError) -> GradientBuckets? {
+        if !isPrepared, owners == nil, !common.isEmpty {
+            buckets = try communicator.gradientBuckets(of: parameters.reversed(), bytes: bucketBytes)
+        }
+        isPrepared = true
+        return buckets
+    }
+
+    /// The backward pass that comes is the last of an update, in all processes that have one: its gradients leave as they are made.
+    func open() throws(TorchError) {
+        if leavesEarly { try madeBuckets()?.open() }
+    }
 
     /// Adds gradients and losses up over the processes.
     ///
@@ -25,15 +56,15 @@ struct GradientExchange {
     ///
     /// - Returns: The loss of all, `[]` float32.
     func share(_ losses: [Tensor], on device: Device) throws -> Tensor {
-        // Gradients of weights that their owners alone keep went there with their blocks.
-        let common = optimizer.parameters.indices.filter {
-            optimizer.parameters[$0].parameter.owner == nil
-        }
-        let parameters = common.map { optimizer.parameters[$0].tensor }
-        var isOwn: [Float] = []
-        for parameter in parameters { isOwn.append(try parameter.grad() == nil ? 0 : 1) }
         let loss =
             losses.isEmpty ? try Tensor.scalar(0, on: device) : try Tensor.stacked(losses).sum()
+        if let buckets = try madeBuckets() {
+            try share(loss, in: buckets)
+            return loss
+        }
+        let parameters = parameters
+        var isOwn: [Float] = []
+        for parameter in parameters { isOwn.append(try parameter.grad() == nil ? 0 : 1) }
         let holders = try Tensor(isOwn).to(device)
         // The first exchange after the backward pass: the fastest process waits here for the slowest.
         try profiled(.waiting) { try communicator.sum([loss] + (isOwn.isEmpty ? [] : [holders])) }
@@ -47,6 +78,17 @@ struct GradientExchange {
         return loss
     }
 
+    /// The same where gradients leave in buckets.
+    private func share(_ loss: Tensor, in buckets: GradientBuckets) throws {
+        let arrivals = try profiled(.exchange) { try buckets.close() }
+        let own = try Tensor((arrivals.isOwn + arrivals.isLate).map { $0 ? Float(1) : 0 })
+        try profiled(.waiting) { try communicator.sum([loss, own]) }
+        let flags = try own.floats().map { $0 > 0 }
+        let late = Array(flags[common.count...])
+        if late.contains(true) { leavesEarly = false }
+        try profiled(.exchange) { try buckets.settle(learned: Array(flags[..<common.count]), late: late) }
+    }
+
     /// Sends gradients to their owners in buckets and frees those of other owners.
     private func handOver(_ learned: ArraySlice<Int>, _ parameters: [Tensor], to owners: [Int]) throws {
         var rest = learned
@@ -54,7 +96,7 @@ struct GradientExchange {
             var bytes = 0
             let bucket = rest.prefix { index in
                 defer { bytes += parameters[index].count * parameters[index].dtype.size }
-                return bytes < Self.bucketBytes
+                return bytes < Self.handedOverBytes
             }
             rest = rest.dropFirst(bucket.count)
             try communicator.reduce(

@@ -49,7 +49,8 @@ final class DataParallelExecutor: StepExecutor {
 
     init(
         on device: Device, optimizer: any Optimizer, maxGradNorm: Double, communicator: any Communicator,
-        zeroStage: Int, scaler: LossScaler? = nil, attendBatchOfOthers: @escaping () throws -> Void
+        zeroStage: Int, bucketBytes: Int? = nil, scaler: LossScaler? = nil,
+        attendBatchOfOthers: @escaping () throws -> Void
     ) {
         self.attendBatchOfOthers = attendBatchOfOthers
         self.device = device
@@ -57,7 +58,8 @@ final class DataParallelExecutor: StepExecutor {
         self.maxGradNorm = maxGradNorm
         self.communicator = communicator
         self.scaler = scaler
-        gradients = GradientExchange(optimizer, communicator, zeroStage: zeroStage)
+        gradients = GradientExchange(
+            optimizer, communicator, zeroStage: zeroStage, bucketBytes: bucketBytes)
     }
 
     func step(_ updates: [Update], learningRate: Double, stopIsRequested: Bool) throws -> StepOutcome {
@@ -102,12 +104,16 @@ final class DataParallelExecutor: StepExecutor {
         let mostBatches = Int(all.map { $0[2] }.max() ?? 0)
         outcome.metrics += update.metrics
         var losses: [Tensor] = []
-        for (stream, loss) in update.batches {
+        for (index, (stream, loss)) in update.batches.enumerated() {
             let (result, loss) = try profiled(.forward) {
                 let result = try loss(DeviceStream(stream, on: device))
                 return (result, try result.loss / divisor)
             }
-            if loss.requiresGrad { try profiled(.backward) { try scaled(loss).backward() } }
+            if loss.requiresGrad {
+                // No process has a batch behind this one.
+                if communicator.size > 1, index + 1 == mostBatches { try gradients.open() }
+                try profiled(.backward) { try scaled(loss).backward() }
+            }
             losses.append(try loss.detached().to(.float32))
             outcome.metrics += result.metrics
         }

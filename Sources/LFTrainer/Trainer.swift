@@ -107,7 +107,8 @@ public final class Trainer {
         let optimizer = try makeRunOptimizer()
         let executor = DataParallelExecutor(
             on: model.device, optimizer: optimizer, maxGradNorm: arguments.maxGradNorm,
-            communicator: communicator, zeroStage: arguments.zeroStage ?? 0, scaler: scaler,
+            communicator: communicator, zeroStage: arguments.zeroStage ?? 0,
+            bucketBytes: arguments.bucketMebibytes.map { $0 << 20 }, scaler: scaler,
             attendBatchOfOthers: objective.attendBatchOfOthers)
         objective.join(communicator)
         let schedule = try LRSchedule(arguments, totalSteps: plan.totalSteps)

@@ -108,6 +108,7 @@ void lf_profile_needed_rows(int64_t computed, int64_t needed);
 
 typedef struct lf_store *lf_store_t;                  // texts and counters by key, which the processes of a run share
 typedef struct lf_process_group *lf_process_group_t;  // processes that train together
+typedef struct lf_gradient_buckets *lf_gradient_buckets_t;  // gradients that leave for the other processes while others are made
 
 /// Where a process stands among those that train together.
 typedef struct {
@@ -185,6 +186,22 @@ lf_status lf_process_group_broadcast(
 lf_status lf_process_group_gather(lf_process_group_t group, lf_tensor_t tensor, lf_tensor_t *out);
 /// Waits until all processes are here.
 lf_status lf_process_group_barrier(lf_process_group_t group);
+
+/// Buckets of the gradients of some weights, which are told of every gradient that a backward pass makes. A bucket holds about `bytes` (0: as
+/// much as other messages) and leaves when its gradients and all buckets before it are there.
+lf_status lf_gradient_buckets_make(
+    const lf_tensor_t *weights, size_t count, int64_t bytes, lf_gradient_buckets_t *out);
+void lf_gradient_buckets_free(lf_gradient_buckets_t buckets);
+/// Gradients that are made from now on are the last of a step. The group must be there until the buckets have settled.
+lf_status lf_gradient_buckets_open(lf_gradient_buckets_t buckets, lf_process_group_t group);
+/// The passes have ended: sends what has not left, and takes the gradients out of their weights. By weight it says whether this process has a
+/// gradient, and whether that came after its bucket had left; `early` counts the buckets that left before.
+lf_status lf_gradient_buckets_close(
+    lf_gradient_buckets_t buckets, lf_process_group_t group, bool *has_gradient, bool *is_late, size_t *early);
+/// Waits until the sums are there, which become the gradients of the `learned` weights; adds those that were `late` in some process. Both
+/// must be the same in all processes.
+lf_status lf_gradient_buckets_settle(
+    lf_gradient_buckets_t buckets, lf_process_group_t group, const bool *learned, const bool *late);
 
 // --- random streams --------------------------------------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ extension ArgumentCatalogue {
         ddp_timeout | int >=1 | 1800 | yes | Seconds that processes wait for one another in an exchange.
         ddp_backend | string? | - | yes | How processes talk: `gloo`.
         ddp_find_unused_parameters | bool? | - | no effect | Whether processes look for unused parameters. They always do.
-        ddp_bucket_cap_mb | int? >=1 | - | no effect | Size of the messages between processes. It is 25 MB.
+        ddp_bucket_cap_mb | int? >=1 | - | yes | Size of the messages in which gradients leave during the backward pass, in MiB; 25 by default. Under ZeRO 2 and 3 they leave otherwise.
         ddp_broadcast_buffers | bool? | - | no effect | Whether processes share buffers. Models have none.
         local_rank | int | -1 | no effect | Rank of this process. The launcher gives it in LOCAL_RANK.
         deepspeed | mapping|string? | - | yes | DeepSpeed configuration. Its keys are checked, `auto` takes the argument's value, and contradictions are errors. Several processes share the optimizer's state (stage 1), gradients (2) and weights (3); one process has nothing to share.
