@@ -58,7 +58,15 @@ extension DataShare {
     /// Loads up to so many times their mean count as even.
     package static let levelEnough = 1.01
 
-    /// This process's batches of a step.
+    /// This process's batches of a step (`shares`).
+    package func batches<Items: RandomAccessCollection>(
+        ofStep items: Items, batchSize: Int, shared: ((Items.Element, Items.Element) -> Double)? = nil,
+        cost: ((Items.Element) -> Double?)?
+    ) -> [[Items.Element]] {
+        shares(ofStep: items, batchSize: batchSize, shared: shared, cost: cost)[rank]
+    }
+
+    /// Every process's batches of a step, by rank.
     ///
     /// accelerate deals batches in the order of the data. A step then takes as long as its slowest process. A step's loss and gradients are
     /// sums over its examples, so where no loss looks at a batch as a whole, examples change places until all processes have about as
@@ -69,16 +77,18 @@ extension DataShare {
     ///   - items: Of all processes, in the order of the data: `batchSize` of process 0, as many of process 1, and so on, round after round.
     ///   - shared: How much less the second costs behind the first in a batch.
     ///   - cost: What one costs to compute; nil where the order of the data must stay, be it as a whole or because of one of them.
-    package func batches<Items: RandomAccessCollection>(
+    package func shares<Items: RandomAccessCollection>(
         ofStep items: Items, batchSize: Int, shared: ((Items.Element, Items.Element) -> Double)? = nil,
         cost: ((Items.Element) -> Double?)?
-    ) -> [[Items.Element]] {
+    ) -> [[[Items.Element]]] {
         let items = Array(items)
         let round = batchSize * size
         let starts = Array(stride(from: 0, to: items.count, by: round))
-        let dealt = starts.map { start -> [Items.Element] in
-            let own = start + rank * batchSize
-            return Array(items[min(own, items.count)..<min(own + batchSize, items.count)])
+        let dealt = (0..<size).map { process in
+            starts.map { start -> [Items.Element] in
+                let own = start + process * batchSize
+                return Array(items[min(own, items.count)..<min(own + batchSize, items.count)])
+            }
         }
         guard size > 1, let cost, items.count % round == 0 else { return dealt }
         var costs: [Double] = []
@@ -100,18 +110,29 @@ extension DataShare {
         func highest(_ deal: [[Int]]) -> Double { deal.map(load).max() ?? 0 }
         let level = levelDeal(costs, among: size)
         guard highest(byProcess) > Self.levelEnough * highest(level) else { return dealt }
-        return starts.indices.map { index in
-            level[rank][(index * batchSize)..<((index + 1) * batchSize)].map { items[$0] }
+        return level.map { places in
+            starts.indices.map { index in
+                places[(index * batchSize)..<((index + 1) * batchSize)].map { items[$0] }
+            }
         }
     }
 }
 
 /// What examples cost to compute, in tokens.
-struct ExampleCosts {
+package struct ExampleCosts {
     /// Of one by itself; nil where it must stay with its batch.
     let alone: (Example) -> Double?
     /// How much less the second costs behind the first in a batch; nil where nothing is shared.
     let shared: ((Example, Example) -> Double)?
+
+    /// Where any of several processes may learn from an example; nil where a batch's make-up counts. One without anything to learn stays where
+    /// the data have it, for a batch's mean is over the others.
+    package init?(_ objective: any Objective, hiddenSize: Int, processes: Int) {
+        guard processes > 1, !objective.dependsOnBatches else { return nil }
+        let learnable = objective.learnable
+        alone = { learnable.contains($0) ? $0.computingCost(hiddenSize: hiddenSize) : nil }
+        shared = objective.collator.sharesPrefixes ? { Double($0.sharedBeginning(with: $1)) } : nil
+    }
 }
 
 extension Example {

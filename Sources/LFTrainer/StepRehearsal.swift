@@ -74,25 +74,51 @@ package final class StepRehearsal {
     }
 }
 
-/// The first epoch's batches of process 0, in the order of the run.
-///
-/// - Parameter shuffles: Whether every epoch has an order of its own.
-package func batchesOfFirstEpoch(
-    _ examples: [Example], _ arguments: TrainingArguments, shuffles: Bool
-) throws -> [[Example]] {
-    var permutation: [Int]?
-    if shuffles {
-        let seed = UInt64(bitPattern: Int64(arguments.dataSeed ?? arguments.seed))
-        permutation = try Generator(seed: seed).permutation(examples.count)
+/// Batches of the first epoch, in the order of the run.
+package struct EpochBatches {
+    /// Of all processes.
+    package private(set) var all: [[Example]] = []
+    /// Of the process that has most to compute in each step: the others wait for it.
+    package private(set) var slowest: [[Example]] = []
+    /// How much larger the epoch is than these steps of it.
+    package private(set) var scale = 1.0
+
+    /// At least so many steps are looked at, where there are as many.
+    private static let fewestSteps = 24
+
+    /// - Parameters:
+    ///   - shuffles: Whether every epoch has an order of its own.
+    ///   - costs: By which a step's examples are dealt to processes.
+    ///   - most: About how many batches are looked at.
+    package init(
+        of examples: [Example], _ arguments: TrainingArguments, shuffles: Bool, costs: ExampleCosts?,
+        hiddenSize: Int, most: Int
+    ) throws {
+        var permutation: [Int]?
+        if shuffles {
+            let seed = UInt64(bitPattern: Int64(arguments.dataSeed ?? arguments.seed))
+            permutation = try Generator(seed: seed).permutation(examples.count)
+        }
+        let processes = arguments.processCount
+        let plan = TrainingPlan(arguments, exampleCount: examples.count, processes: processes)
+        guard plan.batchesPerEpoch > 0 else { return }
+        let steps = ListedSteps(
+            examples, order: EpochOrder(count: examples.count, permutation: permutation), plan: plan,
+            batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast,
+            firstStep: 0, share: DataShare(rank: 0, size: processes), costs: costs)
+        let wanted = max(Self.fewestSteps, most / (plan.batches(ofStep: 0).count * processes))
+        let interval = max(1, (plan.stepsPerEpoch + wanted - 1) / wanted)
+        for step in stride(from: 0, to: plan.stepsPerEpoch, by: interval) {
+            let shares = steps.shares(ofStep: step)
+            let loads = shares.map { batches in
+                batches.joined().reduce(0) { $0 + $1.computingCost(hiddenSize: hiddenSize) }
+            }
+            let most = loads.indices.max { (loads[$0], $1) < (loads[$1], $0) } ?? 0
+            all += shares.joined()
+            slowest += shares[most]
+        }
+        scale = Double(plan.batchesPerEpoch) / Double(slowest.count)
     }
-    let plan = TrainingPlan(arguments, exampleCount: examples.count, processes: arguments.processCount)
-    let steps = ListedSteps(
-        examples, order: EpochOrder(count: examples.count, permutation: permutation), plan: plan,
-        batchSize: arguments.perDeviceTrainBatchSize, dropsLast: arguments.dataloaderDropLast,
-        firstStep: 0, share: DataShare(rank: 0, size: arguments.processCount))
-    var batches: [[Example]] = []
-    while let step = steps.next() { batches += step.batches }
-    return batches
 }
 
 extension LanguageModel {

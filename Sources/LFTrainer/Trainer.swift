@@ -258,14 +258,8 @@ public final class Trainer {
     /// Which of the batches are this process's.
     var dataShare: DataShare { DataShare(rank: communicator.rank, size: communicator.size) }
 
-    /// What examples cost to compute, where any of several processes may learn from them; one without anything to learn stays where
-    /// the data have it, for a batch's mean is over the others.
     private var exampleCosts: ExampleCosts? {
-        guard communicator.size > 1, !objective.dependsOnBatches else { return nil }
-        let (learnable, hiddenSize) = (objective.learnable, model.config.hiddenSize)
-        return ExampleCosts(
-            alone: { learnable.contains($0) ? $0.computingCost(hiddenSize: hiddenSize) : nil },
-            shared: objective.collator.sharesPrefixes ? { Double($0.sharedBeginning(with: $1)) } : nil)
+        ExampleCosts(objective, hiddenSize: model.config.hiddenSize, processes: communicator.size)
     }
 
     private func epochOrder(_ epoch: Int, count: Int) throws -> EpochOrder {

@@ -114,13 +114,18 @@ final class ListedSteps: StepSource {
 
     func next() -> TrainingStep? {
         guard step < plan.stepsPerEpoch else { return nil }
-        let rounds = plan.batches(ofStep: step)
-        step += 1
-        let batches = share.batches(
-            ofStep: share.rows(ofRounds: rounds, rows, batchSize: batchSize).map { examples[$0] },
-            batchSize: batchSize, shared: costs?.shared, cost: costs?.alone)
+        defer { step += 1 }
         return TrainingStep(
-            batches: batches, batchesDone: rounds.upperBound, endsEpoch: step == plan.stepsPerEpoch)
+            batches: shares(ofStep: step)[share.rank], batchesDone: plan.batches(ofStep: step).upperBound,
+            endsEpoch: step + 1 == plan.stepsPerEpoch)
+    }
+
+    /// The batches of a step, by process.
+    func shares(ofStep step: Int) -> [[[Example]]] {
+        let rows = share.rows(ofRounds: plan.batches(ofStep: step), rows, batchSize: batchSize)
+        return share.shares(
+            ofStep: rows.map { examples[$0] }, batchSize: batchSize, shared: costs?.shared,
+            cost: costs?.alone)
     }
 }
 

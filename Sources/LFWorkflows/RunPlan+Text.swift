@@ -45,7 +45,7 @@ extension RunPlan {
             facts.append(
                 (
                     "processes",
-                    "\(training.processCount); time and memory are those of one of them, without what they exchange"
+                    "\(training.processCount); the time is that of the one with most to compute in a step, the memory that of one, without what they exchange"
                 ))
         }
         let width = (facts.map(\.0.count).max() ?? 0) + 2

@@ -24,7 +24,7 @@ public struct RunPlan: Sendable {
         var trained = 0
     }
 
-    /// Tokens of an epoch of one process's batches.
+    /// Tokens of an epoch of all processes' batches.
     struct Tokens: Sendable, Equatable {
         /// Of the sequences, what they have in common counted in each.
         var all = 0

@@ -100,7 +100,8 @@ struct RunRehearsal {
         stage = try Stage(config, prepared: prepared, loader: rehearsing, tokenizer: setup.tokenizer)
         let examples = try data.train ?? data.stream?.firstExamples() ?? []
         batches = try SampledBatches(
-            examples, isStream: data.stream != nil, config, stage.objective, answers: answers)
+            examples, isStream: data.stream != nil, config, stage.objective,
+            hiddenSize: modelConfig.hiddenSize, answers: answers)
         let set: TrainingSet = data.stream.map { .stream($0) } ?? .list(examples)
         let (shares, size) = (
             stage.objective.collator.sharesPrefixes, config.training.perDeviceTrainBatchSize
@@ -143,7 +144,8 @@ struct RunRehearsal {
     }
 }
 
-/// The batches of an epoch, or some of them, with what the collator makes of them.
+/// The batches of an epoch, or some of them, with what the collator makes of them: of several processes those of the one that has most to
+/// compute in a step.
 struct SampledBatches {
     struct Batch {
         var examples: [Example]
@@ -152,43 +154,51 @@ struct SampledBatches {
     }
 
     let batches: [Batch]
+    /// Of all processes.
     let tokens: RunPlan.Tokens
     /// Of a batch.
     let meanComputed: Double
 
-    /// At most so many batches are laid out.
+    /// About so many batches are laid out at most.
     private static let most = 400
 
     init(
         _ examples: [Example], isStream: Bool, _ config: ResolvedConfig, _ objective: any Objective,
-        answers: (assumed: Int, rehearsed: Int)?
+        hiddenSize: Int, answers: (assumed: Int, rehearsed: Int)?
     ) throws {
-        let all = try batchesOfFirstEpoch(
-            examples, config.training, shuffles: !config.finetuning.disableShuffling && !isStream)
-        let step = max(1, (all.count + Self.most - 1) / Self.most)
-        let sample = stride(from: 0, to: all.count, by: step).map { all[$0] }
-        var tokens = RunPlan.Tokens(isSample: step > 1 || isStream)
-        var batches: [Batch] = []
-        for batch in sample {
+        let epoch = try EpochBatches(
+            of: examples, config.training, shuffles: !config.finetuning.disableShuffling && !isStream,
+            costs: ExampleCosts(
+                objective, hiddenSize: hiddenSize, processes: config.training.processCount),
+            hiddenSize: hiddenSize, most: Self.most)
+        func laidOut(_ batch: [Example]) -> (Batch, [Example])? {
             let learned = batch.filter(objective.learnable.contains)
-            guard !learned.isEmpty else { continue }
+            guard !learned.isEmpty else { return nil }
             let sequences = answers.map { Self.answered(learned, by: $0.assumed) } ?? learned
-            let computed = objective.collator.stream(of: sequences).tokenCount
-            tokens.computed += computed
+            return (
+                Batch(
+                    examples: learned, computed: objective.collator.stream(of: sequences).tokenCount),
+                sequences
+            )
+        }
+        var tokens = RunPlan.Tokens(isSample: epoch.scale > 1 || isStream)
+        var batches: [Batch] = []
+        for (batch, sequences) in epoch.all.compactMap(laidOut) {
+            tokens.computed += batch.computed
             for sequence in sequences.flatMap(\.sequences) {
                 tokens.all += sequence.inputIDs.count
                 tokens.learned += sequence.labels.count { $0 != ignoreIndex }
                 tokens.longest = max(tokens.longest, sequence.inputIDs.count)
             }
-            batches.append(Batch(examples: learned, computed: computed))
+            if config.training.processCount == 1 { batches.append(batch) }
         }
+        if config.training.processCount > 1 { batches = epoch.slowest.compactMap(laidOut).map(\.0) }
         self.batches = batches
-        meanComputed = Double(tokens.computed) / Double(max(batches.count, 1))
-        if step > 1 {
-            let scale = Double(all.count) / Double(max(sample.count, 1))
-            tokens.all = Int(Double(tokens.all) * scale)
-            tokens.learned = Int(Double(tokens.learned) * scale)
-            tokens.computed = Int(Double(tokens.computed) * scale)
+        meanComputed = Double(batches.reduce(0) { $0 + $1.computed }) / Double(max(batches.count, 1))
+        if epoch.scale > 1 {
+            tokens.all = Int(Double(tokens.all) * epoch.scale)
+            tokens.learned = Int(Double(tokens.learned) * epoch.scale)
+            tokens.computed = Int(Double(tokens.computed) * epoch.scale)
         }
         self.tokens = tokens
     }

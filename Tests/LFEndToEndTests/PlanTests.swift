@@ -96,6 +96,22 @@ import Testing
         #expect(plan["tokens_are_sampled"]?.bool == false)
     }
 
+    /// Several processes read what one with the larger batch reads, and wait for the one with most to do.
+    @Test func severalProcessesShareTheTokens() throws {
+        let workplace = try workplace(
+            shortRun.with(["per_device_train_batch_size": "4", "max_samples": "24"]))
+        let alone = try plan(workplace)
+        try workplace.configure(shortRun.with(["per_device_train_batch_size": "2", "max_samples": "24"]))
+        let outcome = try Program.run(
+            ["plan", "config.yaml", "--json"], in: workplace.path,
+            environment: ["FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2"])
+        try #require(outcome.status == 0, "\(outcome.errors)")
+        let both = try JSONValue.parse(outcome.output, source: "plan")
+        for name in ["examples", "tokens", "learned_tokens", "longest", "steps", "examples_per_step"] {
+            #expect(alone[name]?.int != nil && alone[name]?.int == both[name]?.int, "\(name)")
+        }
+    }
+
     /// Longer answers take longer, and the length is said.
     @Test func answersHaveTheirAssumedLength() throws {
         let workplace = try workplace(shortRun.with(Self.ppo))

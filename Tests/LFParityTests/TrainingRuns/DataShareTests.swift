@@ -21,6 +21,7 @@ import Testing
             let dealt = share.rows(ofRounds: 0..<rounds, rows, batchSize: batchSize)
             #expect(share.batches(ofStep: dealt, batchSize: batchSize, cost: nil) == expected[rank])
             let even = share.batches(ofStep: dealt, batchSize: batchSize) { _ in 1 }
+            #expect(share.shares(ofStep: dealt, batchSize: batchSize, cost: nil) == expected)
             #expect(even == expected[rank], "where all cost the same, nothing changes places")
         }
     }
