@@ -98,6 +98,9 @@ public protocol Objective: AnyObject {
     /// Models besides the trained one that it computes with.
     var frozenModels: [LanguageModel] { get }
 
+    /// The weights of a head of its own behind the trained model.
+    var headParameters: [Parameter] { get }
+
     /// What its frozen reference gives the training set's sequences, kept from epoch to epoch; nil where no reference stays as it is.
     var referenceScores: ReferenceScores? { get }
 
@@ -116,6 +119,8 @@ extension Objective {
     public var dependsOnBatches: Bool { true }
 
     public var frozenModels: [LanguageModel] { [] }
+
+    public var headParameters: [Parameter] { [] }
 
     public var referenceScores: ReferenceScores? { nil }
 

@@ -20,6 +20,8 @@ public final class RewardObjective: Objective {
 
     public let dependsOnBatches = false
 
+    public var headParameters: [Parameter] { head.parameters }
+
     /// Every batch of the step counts the same.
     public func lossDivisor(of batches: [TokenStream]) -> Double { Double(max(1, batches.count)) }
 
@@ -36,12 +38,13 @@ public final class RewardObjective: Objective {
         return ObjectiveOutcome(loss: try losses(scores).mean(), metrics: [accuracy], scores: scores)
     }
 
-    /// The head on each sequence's last token, `[2n]`: chosen first.
+    /// The head on each sequence's last token, `[2n]`: chosen first. Those of a narrow head are float32, in which losses are taken.
     private func scores(
         _ batch: DeviceStream, dropoutFrom generator: Generator?
     ) throws(TorchError) -> Tensor {
         let batch = try batch.readingLastRows()
-        return try head(model.hiddenStates(batch).selecting(batch.lastRows), dropoutFrom: generator)
+        let scores = try head(model.hiddenStates(batch).selecting(batch.lastRows), dropoutFrom: generator)
+        return [.bfloat16, .float16].contains(scores.dtype) ? try scores.to(.float32) : scores
     }
 
     private func losses(_ scores: Tensor) throws(TorchError) -> Tensor {

@@ -170,7 +170,9 @@ public final class Trainer {
     /// Has evaluations and predictions hold all weights in another type from now on and compute in it; nothing is trained any more.
     package func convertModel(to dtype: DType) throws {
         try model.convert(to: dtype)
-        for entry in trainable.entries { try entry.parameter.convert(to: dtype) }
+        for parameter in trainable.entries.map(\.parameter) + objective.headParameters {
+            try parameter.convert(to: dtype)
+        }
     }
 
     private func warnOfLeftOut() throws {

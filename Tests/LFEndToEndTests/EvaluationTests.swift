@@ -48,6 +48,21 @@ import Testing
         #expect(found?.double != wide, "the weights were not narrowed")
     }
 
+    /// The same of a model that scores, its head included.
+    @Test(
+        arguments: [
+            (nil, 0.7996188998222351), ("bf16_full_eval", 0.8001672625541687),
+            ("fp16_full_eval", 0.7995453476905823),
+        ] as [(String?, Double)])
+    func narrowScoresGiveUpstreamsLoss(_ name: String?, _ expected: Double) throws {
+        let found = try results(
+            Self.settings.with([
+                "stage": "rm", "eval_dataset": "harbor_pairs", "max_samples": "16",
+                "adapter_name_or_path": "adapters/reward_init",
+            ]).with(name.map { [$0: "true"] } ?? [:]), in: Workplace())
+        expect(found["eval_loss"], expected, within: name == nil ? 2e-6 : 3e-4)
+    }
+
     /// A training's weights are narrowed once it is over: its files and its own evaluations are those of any training, and what is
     /// measured afterwards is what a run of its own measures with the files.
     @Test(arguments: ["lora", "full"]) func aTrainingsWeightsAreNarrowedBehindIt(_ kind: String) throws {
