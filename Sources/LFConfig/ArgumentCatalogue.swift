@@ -54,6 +54,7 @@ package enum ArgumentCatalogue {
         ],
         "pref_loss": [
             "dpo": "Use `pref_loss: sigmoid`, the loss of DPO.", "kto": "Use `pref_loss: kto_pair`.",
+            "bco_pair": "Use `pref_bco_weight`, which adds BCO's loss.",
         ],
         "flash_attn": [
             "flash_attention_2": "Use `flash_attn: auto`.", "flash_attention_3": "Use `flash_attn: auto`.",

@@ -166,12 +166,12 @@ private let modelAndDataRules: [CombinationRule] = [
     CombinationRule(
         "val_size",
         naming: {
-            "val_size must be a fraction below 1 or a whole number above 1, got \(rendered($0["val_size"]))."
+            "val_size must be a fraction below 1 or a whole number, got \(rendered($0["val_size"]))."
         },
         remedy: "Use 0.1 for a tenth of the examples, or 100 for a hundred."
     ) {
         let size = $0.double("val_size")
-        return size == 1 || (size > 1 && (size != size.rounded() || size > NumericBounds.largestCount))
+        return size > 1 && (size != size.rounded() || size > NumericBounds.largestCount)
     },
     CombinationRule(
         "interleave_probs", "mix_strategy",

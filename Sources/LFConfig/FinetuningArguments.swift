@@ -31,7 +31,7 @@ public struct FinetuningArguments: Sendable, Equatable {
 
     public struct Preference: Sendable, Equatable {
         public enum Loss: String, Sendable, CaseIterable {
-            case sigmoid, hinge, ipo, orpo, simpo
+            case sigmoid, hinge, ipo, orpo, simpo, robust
             case ktoPair = "kto_pair"
         }
 

@@ -113,16 +113,16 @@ struct DatasetRows: Sendable {
 
     /// Splits off a validation set as `train_test_split` of Hugging Face's datasets does.
     ///
-    /// - Parameter size: A count when above 1, else a fraction, rounded up.
+    /// - Parameter size: A count from 1 on, else a fraction, rounded up.
     /// - Throws: A `UserError` when either part would be empty.
     func split(
         validation size: Double, seed: Int
     ) throws(UserError) -> (train: DatasetRows, validation: DatasetRows) {
-        let count = size > 1 ? Int(size) : Int((size * Double(rows.count)).rounded(.up))
-        guard size != 1, count > 0, count < rows.count else {
+        let count = size >= 1 ? Int(size) : Int((size * Double(rows.count)).rounded(.up))
+        guard count > 0, count < rows.count else {
             throw UserError(
                 .failedRun,
-                "val_size \(size > 1 ? String(Int(size)) : String(size)) leaves no training rows of \(rows.count).",
+                "val_size \(size >= 1 ? String(Int(size)) : String(size)) leaves no training rows of \(rows.count).",
                 remedy: "Lower val_size, or give more data.")
         }
         let order = splitOrder(rowCount: rows.count, validationCount: count, seed: seed)

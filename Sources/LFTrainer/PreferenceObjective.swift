@@ -188,6 +188,8 @@ extension PreferenceLoss {
         self =
             switch settings.loss {
             case .sigmoid: .sigmoid(labelSmoothing: settings.labelSmoothing)
+            // TRL's robust loss (Chowdhury et al. 2024, arXiv 2403.00409) without smoothing, which the arguments allow for sigmoid alone.
+            case .robust: .sigmoid(labelSmoothing: 0)
             case .hinge: .hinge
             case .ipo: .ipo
             case .ktoPair: .ktoPair

@@ -25,8 +25,7 @@ struct CombinationTests {
                 ["streaming=true", "max_steps=9", "tokenized_path=t"],
                 "`tokenized_path` does not work with `streaming`"
             ),
-            (["val_size=1"], "val_size must be a fraction below 1 or a whole number above 1, got 1."),
-            (["val_size=2.5"], "val_size must be a fraction below 1 or a whole number above 1, got 2.5."),
+            (["val_size=2.5"], "val_size must be a fraction below 1 or a whole number, got 2.5."),
             (["interleave_probs=1"], "`interleave_probs` is only valid for interleaved mixing."),
             (
                 ["interleave_probs=0.5,0.5", "mix_strategy=interleave_over"],

@@ -19,7 +19,7 @@ extension ArgumentCatalogue {
         max_samples | int? >=1 | - | yes | Take only the first n examples of each data set.
         eval_num_beams | int? >=1 | - | yes | Beams for the answers of evaluation and prediction (`predict_with_generate`); `num_beams` when unset.
         ignore_pad_token_for_loss | bool | true | no: Remove it; there is no padding here that could be learned. | Leave padding out of the loss.
-        val_size | float >=0 | 0.0 | yes | Examples set aside for evaluation: a number when above 1, else a fraction.
+        val_size | float >=0 | 0.0 | yes | Examples set aside for evaluation: a number from 1 on, else a fraction.
         eval_on_each_dataset | bool | false | yes | Evaluate on each evaluation set by itself.
         packing | bool? | - | yes | Fill each row with several examples, which never see one another. On for `pt` unless set.
         neat_packing | bool | false | yes | The same as `packing`, which here always keeps examples apart (sft).

@@ -52,7 +52,7 @@ extension ArgumentCatalogue {
         pref_beta | float >0 | 0.1 | yes | Strength of the pull to the reference, or the scale of ORPO and SimPO.
         pref_ftx | float >=0 | 0.0 | yes | Weight of the supervised loss on the chosen answer.
         pref_bco_weight | float >=0 | 0.0 | yes | Weight of the binary classifier loss (BCO).
-        pref_loss | choice sigmoid hinge ipo kto_pair orpo simpo | sigmoid | yes | Which preference loss.
+        pref_loss | choice sigmoid hinge ipo kto_pair orpo simpo robust | sigmoid | yes | Which preference loss; robust, whose smoothing cannot be set, is sigmoid.
         dpo_label_smoothing | float >=0 <1 | 0.0 | yes | Share of pairs assumed to be labelled the wrong way round (`sigmoid` only).
         simpo_gamma | float | 0.5 | yes | Margin that SimPO asks for.
         ld_alpha | float? >=0 <=1 | - | yes | Weight of the tokens beyond the shorter answer's length (LD-DPO).
