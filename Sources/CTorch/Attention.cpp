@@ -1,5 +1,5 @@
 // Attention over a stream of segments: causal inside each, whole onto the segments that it continues.
-#include "Attention.hpp"
+#include "KernelLayers.hpp"
 
 namespace lf {
 
@@ -99,6 +99,7 @@ at::Tensor segment_attention(const at::Tensor &q, const at::Tensor &k, const at:
                 "queries, keys and values do not fit each other or the segments");
     if (q.size(0) == 0) return at::zeros({0, q.size(1), v.size(2)}, q.options());
     if (takes_blocks(q, k, v)) return block_attention(q, k, v, segments, options);
+    if (takes_kernel_attention(q, k, v)) return kernel_attention(q, k, v, segments, options);
     if (!q.is_cpu() && options.softcap <= 0 && !options.sinks.defined()) return batched_attention(q, k, v, segments, options);
     if (segments.asks_all) return attention_of_all(q, k, v, segments, options);
     auto rows = query_rows(segments, q.device());

@@ -1,4 +1,5 @@
 // `silu(gate) ⊙ up`, forward and backward in one pass over memory each.
+#include "KernelLayers.hpp"
 #include "Lanes.hpp"
 #include "Parallel.hpp"
 #include "RowKernels.hpp"
@@ -184,5 +185,8 @@ void gate_row(const c10::BFloat16 *gate, const c10::BFloat16 *up, c10::BFloat16 
 using namespace lf;
 
 lf_status lf_silu_mul(lf_tensor_t gate, lf_tensor_t up, lf_tensor_t *out) {
-    return returning(out, [&] { return SiluMul::apply(gate->value, up->value); });
+    return returning(out, [&] {
+        if (takes_kernel_gate(gate->value, up->value)) return kernel_silu_mul(gate->value, up->value);
+        return SiluMul::apply(gate->value, up->value);
+    });
 }

@@ -1,5 +1,6 @@
 // The language-model head as log-probabilities of chosen tokens: logits exist a chunk at a time.
 #include "Lanes.hpp"
+#include "Launcher.hpp"
 #include "Parallel.hpp"
 #include "Profile.hpp"
 
@@ -115,6 +116,13 @@ void reduce_rows(Kernel kernel, at::Tensor &logits, const int64_t *ids, ChunkRes
     });
 }
 
+std::string head_kernel(const char *name, const at::Tensor &logits) {
+    return c10::str("head_", name, "<", kernels::type_name(logits.scalar_type()), ", ", logits.scalar_type() == at::kDouble ? "double" : "float", ">");
+}
+
+/// Whether the shim's own kernels go over these logits.
+bool has_head_kernels(const at::Tensor &logits) { return kernels::run_on(logits) && logits.is_contiguous() && !kernels::type_name(logits.scalar_type()).empty(); }
+
 /// Turns `logits [C, vocab]` into exponentials in place and returns the log-probabilities of `ids`.
 ChunkResult reduce(at::Tensor &logits, const at::Tensor &ids, bool wants_correct) {
     auto wide = logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -130,6 +138,12 @@ ChunkResult reduce(at::Tensor &logits, const at::Tensor &ids, bool wants_correct
         else reduce_rows<c10::BFloat16>(exponentiate_bf16, logits, chosen, result);
         return result;
     }
+    if (has_head_kernels(logits)) {
+        if (wants_correct) result.correct = at::empty({logits.size(0)}, logits.options().dtype(at::kBool));
+        kernels::launch(head_kernel("rows", logits), logits, logits.size(0), kernels::data(logits), kernels::data(ids), kernels::data(result.log_probs),
+                        kernels::data(result.sums), kernels::data(result.correct), (long long)logits.size(1));
+        return result;
+    }
     auto values = logits.to(wide);
     auto top = values.amax(-1, true), chosen = values.gather(1, ids.unsqueeze(1));
     if (wants_correct) result.correct = values.argmax(-1) == ids;
@@ -141,11 +155,13 @@ ChunkResult reduce(at::Tensor &logits, const at::Tensor &ids, bool wants_correct
 }
 
 constexpr int64_t chunk_bytes = int64_t(32) << 20;
+/// Off the CPU few large chunks are quicker. How much memory is free does not count: a resumed run must sum as the first one did.
+constexpr int64_t chunk_bytes_off_cpu = int64_t(512) << 20;
 /// Exponentials of a trained head are kept for the backward up to this size; beyond it they are computed again.
 constexpr int64_t kept_bytes = int64_t(128) << 20;
 
 int64_t rows_per_chunk(const at::Tensor &w, int64_t element_size) {
-    return std::max<int64_t>(32, chunk_bytes / std::max<int64_t>(1, w.size(0) * element_size));
+    return std::max<int64_t>(32, (w.is_cpu() ? chunk_bytes : chunk_bytes_off_cpu) / std::max<int64_t>(1, w.size(0) * element_size));
 }
 
 using Bias = std::optional<at::Tensor>;
@@ -212,10 +228,16 @@ struct HeadGradients : torch::CustomClassHolder {
     void add(at::Tensor &logits, const at::Tensor &sums, const at::Tensor &chosen, const at::Tensor &grad, const at::Tensor &slope, double scale,
              const at::Tensor &h, const at::Tensor &w, int64_t begin) {
         // d loss / d logits = grad · (onehot − softmax), in place of the exponentials.
-        logits.mul_((-grad / sums).to(logits.scalar_type()).unsqueeze(1));
-        logits.scatter_add_(1, chosen.unsqueeze(1), grad.to(logits.scalar_type()).unsqueeze(1));
-        if (slope.defined()) logits.mul_(slope);
-        if (scale != 1) logits.mul_(scale);
+        if (has_head_kernels(logits) && !slope.defined()) {
+            auto row_grad = grad.contiguous();
+            kernels::launch(head_kernel("gradient", logits), logits, h.size(0), kernels::data(logits), kernels::data(chosen), kernels::data(sums),
+                            kernels::data(row_grad), (long long)logits.size(1), scale);
+        } else {
+            logits.mul_((-grad / sums).to(logits.scalar_type()).unsqueeze(1));
+            logits.scatter_add_(1, chosen.unsqueeze(1), grad.to(logits.scalar_type()).unsqueeze(1));
+            if (slope.defined()) logits.mul_(slope);
+            if (scale != 1) logits.mul_(scale);
+        }
         if (selected.defined()) selected.narrow(0, begin, h.size(0)).copy_(fitted_product(logits, w.t()));
         if (bias.defined()) bias.add_(logits.sum(0));
         if (!trains_weight) return;
@@ -283,7 +305,12 @@ struct HeadLogProbs : Function<HeadLogProbs> {
             if (slope.defined()) slope = slope.narrow(0, 0, learned);
             if (gradients)
                 gradients->add(logits, result.sums, chosen, expected->narrow(0, begin, learned), slope, shaping.scale, chunk.narrow(0, 0, learned), weight, begin);
-            if (folds_backward) {
+            if (folds_backward && !slope.defined() && has_head_kernels(logits) && logits.scalar_type() == weight.scalar_type() && weight.is_contiguous() &&
+                weight.scalar_type() == folded.scalar_type()) {
+                auto mean = product(logits, weight.t());
+                kernels::launch(head_kernel("fold", logits), logits, learned, kernels::data(mean), kernels::data(weight), kernels::data(chosen),
+                                kernels::data(result.sums), kernels::data(folded.narrow(0, begin, learned)), (long long)weight.size(1), shaping.scale);
+            } else if (folds_backward) {
                 auto target = weight.index_select(0, chosen);
                 if (slope.defined()) {
                     logits.mul_(slope);

@@ -1,8 +1,8 @@
 // Normalisation and rotary positions, each with its own backward.
-#include "Internal.hpp"
-
+#include "KernelLayers.hpp"
 #include "Parallel.hpp"
 #include "RowKernels.hpp"
+
 #include <cmath>
 #include <torch/csrc/autograd/custom_function.h>
 #include <type_traits>
@@ -179,6 +179,7 @@ LF_ROPE_KERNEL(rotate_pairs_f64, double, true)
 LF_ROPE_KERNEL(rotate_pairs_bf16, c10::BFloat16, true)
 
 at::Tensor rotated(const at::Tensor &input, const at::Tensor &cos, const at::Tensor &sin, bool interleaved, double sign) {
+    if (takes_kernel_rotation(input)) return kernel_rotated(input, cos, sin, interleaved, sign);
     auto x = input.contiguous();
     int64_t rows = x.size(0), heads = x.size(1), width = x.size(2), half = cos.size(-1);
     if (has_norm_kernel(x)) {
@@ -241,6 +242,7 @@ using namespace lf;
 lf_status lf_rms_norm(lf_tensor_t x, lf_tensor_t w, double offset, double eps, lf_tensor_t *out) {
     return returning(out, [&] {
         TORCH_CHECK(w->value.dim() == 1 && w->value.size(0) > 0 && x->value.size(-1) == w->value.size(0), "the norm's weight does not fit the last dimension");
+        if (takes_kernel_norm(x->value, w->value)) return kernel_rms_norm(x->value, w->value, offset, eps);
         return RMSNorm::apply(x->value, w->value, offset, eps);
     });
 }

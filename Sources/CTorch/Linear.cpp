@@ -1,5 +1,6 @@
 // Matrix products: which library multiplies, and the linear layers with and without a low-rank adapter.
 #include "Internal.hpp"
+#include "KernelLayers.hpp"
 #include "LearnedRows.hpp"
 #include "LowRank.hpp"
 #include "Profile.hpp"
@@ -359,9 +360,19 @@ std::optional<at::Tensor> optional(lf_tensor_t tensor) {
     return tensor ? std::optional<at::Tensor>(tensor->value) : std::nullopt;
 }
 
+/// What a layer gives off the CPU where kernels run.
+std::optional<at::Tensor> kernel_linear(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias, const at::Tensor &a = {},
+                                        const at::Tensor &b = {}, double scale = 1) {
+    if (x.is_cpu()) return std::nullopt;
+    std::vector<KernelLinear> layers{{w, bias.value_or(at::Tensor()), a, b, scale}};
+    if (!takes_kernel_linears(x, layers)) return std::nullopt;
+    return kernel_linears(x, layers)[0];
+}
+
 at::Tensor plain_linear(const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &bias) {
     check_shapes(x, w, bias);
     if (!c10::GradMode::is_enabled() && has_few_rows(x, w)) return product_of_few_rows(x, w, bias);
+    if (auto result = kernel_linear(x, w, bias)) return *result;
     return PlainLinear::apply(x, w, bias);
 }
 
@@ -373,6 +384,7 @@ at::Tensor adapted_linear(const at::Tensor &x, const at::Tensor &w, const std::o
         auto down = product(x, as(a, x)).mul_(scale);
         return product_of_few_rows(x, w, bias).add_(product(down, as(b, x)));
     }
+    if (auto result = kernel_linear(x, w, bias, a, b, scale)) return *result;
     return AdaptedLinear::apply(x, w, bias, a, b, scale);
 }
 
@@ -380,6 +392,8 @@ variable_list linear_group(const at::Tensor &x, const lf_linear_layer *layers, s
     variable_list outputs, tensors;
     auto places = c10::make_intrusive<LinearGroup::Places>();
     bool has_few = false;
+    auto tensor = [](lf_tensor_t handle) { return handle ? handle->value : at::Tensor(); };
+    std::vector<KernelLinear> off_cpu;
     auto place = [&](lf_tensor_t tensor) -> int64_t {
         if (!tensor) return -1;
         tensors.push_back(tensor->value);
@@ -391,8 +405,10 @@ variable_list linear_group(const at::Tensor &x, const lf_linear_layer *layers, s
         if (layer.a) check_adapter(layer.w->value, layer.a->value, layer.b->value);
         int64_t w = place(layer.w), bias = place(layer.bias), a = place(layer.a), b = place(layer.b);
         places->layers.push_back({w, bias, a, b, layer.scale});
+        if (!x.is_cpu()) off_cpu.push_back({layer.w->value, tensor(layer.bias), tensor(layer.a), tensor(layer.b), layer.scale});
         has_few = has_few || has_few_rows(x, layer.w->value);
     }
+    if (!x.is_cpu() && takes_kernel_linears(x, off_cpu)) return kernel_linears(x, off_cpu);
     if (c10::GradMode::is_enabled() || !has_few) return LinearGroup::apply(x, at::TensorList(tensors), places);
     for (size_t i = 0; i < count; ++i) {
         const auto &layer = layers[i];

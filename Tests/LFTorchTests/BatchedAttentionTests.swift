@@ -2,14 +2,19 @@ import CStandIn
 import LFTorch
 import Testing
 
-/// Attention off the CPU, for all segments by a few kernels, on the stand-in device against the CPU's.
+/// Attention off the CPU, by the shim's own kernels and by libtorch's operations where those do not run, on the stand-in device against the CPU's.
 @Suite struct BatchedAttentionTests {
     /// Nobody counts what the device does meanwhile.
     func results(
-        _ problem: BlockAttentionTests.Problem, _ runs: [Range<Int>]?, _ dtype: DType, on device: Device
+        _ problem: BlockAttentionTests.Problem, _ runs: [Range<Int>]?, _ dtype: DType, on device: Device,
+        usesKernels: Bool = true
     ) throws -> [Tensor] {
         stand_in_lock()
-        defer { stand_in_unlock() }
+        let before = stand_in_use_kernels(usesKernels)
+        defer {
+            _ = stand_in_use_kernels(before)
+            stand_in_unlock()
+        }
         return try measured(problem, runs, dtype, on: device)
     }
 
@@ -49,9 +54,13 @@ import Testing
             var problem = BlockAttentionTests.Problem(seed: seed)
             if seed % 4 != 0 { (problem.softcap, problem.hasSinks) = (nil, false) }
             let runs = seed % 3 == 0 ? FewQueriesTests.runs(problem.shape, seed: seed) : nil
-            let ours = try results(problem, runs, dtype, on: .standIn)
             let wanted = try results(problem, runs, dtype, on: .cpu)
-            for (one, other) in zip(ours, wanted) { try expectClose(one, other, within: bound, "\(seed)") }
+            for usesKernels in [true, false] {
+                let ours = try results(problem, runs, dtype, on: .standIn, usesKernels: usesKernels)
+                for (one, other) in zip(ours, wanted) {
+                    try expectClose(one, other, within: bound, "\(seed), \(usesKernels)")
+                }
+            }
         }
     }
 
@@ -68,9 +77,13 @@ import Testing
             if shape.name == "three" {
                 (problem.heads, problem.kvHeads, problem.widths) = (64, 64, (2, 2))
             }
-            let ours = try results(problem, nil, .float32, on: .standIn)
             let wanted = try results(problem, nil, .float32, on: .cpu)
-            for (one, other) in zip(ours, wanted) { try expectClose(one, other, within: 1e-5, shape.name) }
+            for usesKernels in [true, false] {
+                let ours = try results(problem, nil, .float32, on: .standIn, usesKernels: usesKernels)
+                for (one, other) in zip(ours, wanted) {
+                    try expectClose(one, other, within: 1e-5, "\(shape.name), \(usesKernels)")
+                }
+            }
         }
     }
 }

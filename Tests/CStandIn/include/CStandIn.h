@@ -2,6 +2,7 @@
 ///
 /// - Its tensors have addresses that the host can neither read nor write: who takes them for the host's memory ends with a fault.
 /// - Operations run on libtorch's CPU kernels, on memory that lies elsewhere, and give the CPU's numbers.
+/// - The shim's own kernels run as the C++ that they are, and each start counts as an operation.
 /// - Operations that mix devices, draw from a CPU's generator or draw without one are refused, as a GPU refuses them.
 /// - What costs time on a GPU is counted: operations, waits, and bytes that go over.
 /// - There are four of them, and a thread works on one, so that threads may stand for the processes of a run; they exchange tensors by functions
@@ -36,6 +37,8 @@ void stand_in_reset(void);
 const char *stand_in_operations(void);
 /// The size of the device's memory in bytes; beyond it tensors do not fit. At first 2 GiB.
 void stand_in_set_capacity(int64_t bytes);
+/// Whether layers of this thread take the shim's own kernels, which they do at first; returns what was said before.
+bool stand_in_use_kernels(bool used);
 /// Whether the system refuses to read a tensor's address for this process.
 bool stand_in_memory_is_closed(void);
 
