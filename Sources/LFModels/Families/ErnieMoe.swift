@@ -34,9 +34,10 @@ struct ErnieMoe: Architecture {
         isMixture = try Self.mixtures(file, sizes.layers)
         // The names that transformers gives all mixtures go before the family's own.
         experts = try file.count("num_experts", "moe_num_experts", default: 64)
-        let chosen = try file.count("num_experts_per_tok", "moe_k", default: 6)
+        let key = file.json["num_experts_per_tok"] == nil ? "moe_k" : "num_experts_per_tok"
+        let chosen = try file.count(key, default: 6)
         guard chosen <= experts else {
-            throw file.refused("moe_k", "at most \(experts), the number of experts")
+            throw file.refused(key, "at most \(experts), the number of experts")
         }
         sharedExperts = try file.optionalCount("moe_num_shared_experts", default: 2, from: 0) ?? 0
         inner = try file.count("moe_intermediate_size", default: 1536)

@@ -34,6 +34,8 @@ struct GPTOss: Architecture {
         balance = try file.balance(chosen: chosen, default: 0.9)
         try file.require("hidden_act", file.activation("hidden_act") == .silu)
         limit = try file.number("swiglu_limit", default: 7)
+        // transformers takes 7 whatever the file says.
+        try file.require("swiglu_limit", limit == 7)
     }
 
     func build(_ weights: WeightScope) throws -> ModelParts {

@@ -16,11 +16,10 @@ struct HunyuanMoe: Architecture {
         sizes = layers.sizes
         experts = try Self.count("num_experts", file, sizes.layers)
         // The name that transformers gives all mixtures goes before the family's own.
-        let common = "num_experts_per_tok"
-        let chosen = try Self.count(
-            file.json[common] == nil ? "moe_topk" : common, file, sizes.layers)
+        let key = file.json["num_experts_per_tok"] == nil ? "moe_topk" : "num_experts_per_tok"
+        let chosen = try Self.count(key, file, sizes.layers)
         guard chosen <= experts else {
-            throw file.refused("moe_topk", "at most \(experts), the number of experts")
+            throw file.refused(key, "at most \(experts), the number of experts")
         }
         routing = Routing(.softmax, chosen: chosen, normalizes: true)
         try file.require("moe_layer_num_skipped", file.json["moe_layer_num_skipped"]?.int ?? 0 == 0)

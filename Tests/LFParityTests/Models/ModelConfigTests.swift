@@ -180,6 +180,10 @@ import Testing
                 #"m/config.json: "type" of rope_scaling (linear) is not read for this architecture. Write it as "rope_type""#
             ),
             (
+                ["model_type": "gpt_oss", "swiglu_limit": 5.0],
+                #"m/config.json: "swiglu_limit" is 5.0, which is not supported."#
+            ),
+            (
                 ["model_type": "qwen3_next", "hidden_act": "gelu"],
                 #"m/config.json: "hidden_act" is "gelu", which is not supported."#
             ),
@@ -373,7 +377,7 @@ import Testing
 
     /// Names that transformers gives all mixtures go before the family's own; GPT-NeoX shares no heads.
     @Test func otherNamesAndHeads() throws {
-        let neox = try config(["model_type": "gpt_neox", "num_key_value_heads": 2])
+        let neox = try config(["model_type": "gpt_neox", "num_key_value_heads": 2, "rotary_pct": 1])
         #expect(neox.architecture.sizes.keyValueHeads == 4)
         for (type, keys) in [
             ("ernie4_5_moe", ["moe_k": 2, "moe_num_experts": 4] as JSONObject),
