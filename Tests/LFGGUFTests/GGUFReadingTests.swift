@@ -382,8 +382,8 @@ import Testing
         }
         #expect(try error([("llama.rope.scaling.attn_factor", .float32(1))]) == nil)
         #expect(
-            try error([("llama.block_count", .uint32(1 << 20))])?.problem
-                == "\"llama.block_count\" must be below 65536.")
+            try error([("llama.block_count", .uint32(1 << 20))])?.problem.hasPrefix(
+                "\"llama.block_count\" must be below 65536") == true)
     }
 
     /// Of two spellings of one character only the one that is a token is merged from.
