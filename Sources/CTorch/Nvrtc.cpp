@@ -226,6 +226,7 @@ void start_on_gpu(const Launch &launch, const at::Device &device) {
 }  // namespace
 
 void offer_gpu() {
+    if (const char *wish = std::getenv("LLAMAFACTORY_GPU_KERNELS"); wish && std::string(wish) == "0") return;
     if (compiler().is_whole() && driver().is_whole()) return set_machine(c10::DeviceType::CUDA, &start_on_gpu);
     std::fprintf(stderr, "warning: %s was not found, so that layers take more and slower operations on the GPU.\n",
                  compiler().is_whole() ? "the GPU's driver (libcuda.so.1)" : "NVRTC (libnvrtc.so)");
