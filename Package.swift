@@ -177,7 +177,7 @@ let package = Package(
                 .unsafeFlags([
                     "-I\(libtorch)/include", "-I\(libtorch)/include/torch/csrc/api/include", "-O2", "-fPIC",
                     "-w",
-                ])
+                ]),
             ]),
         tests("LFDiagnosticsTests", ["LFDiagnostics", logging]),
         tests("LFJSONTests", ["LFJSON", "LFDiagnostics"]),
