@@ -48,19 +48,20 @@ import Testing
         #expect(found?.double != wide, "the weights were not narrowed")
     }
 
-    /// The same of a model that scores, its head included.
+    /// The same of a model that scores, its head included. Float16 is rounded in other places than the original's, so its bound is one unit
+    /// of the last place.
     @Test(
         arguments: [
-            (nil, 0.7996188998222351), ("bf16_full_eval", 0.8001672625541687),
-            ("fp16_full_eval", 0.7995453476905823),
-        ] as [(String?, Double)])
-    func narrowScoresGiveUpstreamsLoss(_ name: String?, _ expected: Double) throws {
+            (nil, 0.7996188998222351, 2e-6), ("bf16_full_eval", 0.8001672625541687, 3e-4),
+            ("fp16_full_eval", 0.7995453476905823, 0x1p-10),
+        ] as [(String?, Double, Double)])
+    func narrowScoresGiveUpstreamsLoss(_ name: String?, _ expected: Double, _ bound: Double) throws {
         let found = try results(
             Self.settings.with([
                 "stage": "rm", "eval_dataset": "harbor_pairs", "max_samples": "16",
                 "adapter_name_or_path": "adapters/reward_init",
             ]).with(name.map { [$0: "true"] } ?? [:]), in: Workplace())
-        expect(found["eval_loss"], expected, within: name == nil ? 2e-6 : 3e-4)
+        expect(found["eval_loss"], expected, within: bound)
     }
 
     /// A training's weights are narrowed once it is over: its files and its own evaluations are those of any training, and what is

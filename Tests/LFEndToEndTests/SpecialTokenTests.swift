@@ -75,7 +75,7 @@ import Testing
     // MARK: What export proves
 
     /// An adapter that holds no numbers cannot be merged.
-    @Test func aModelThatAnswersOtherwiseIsNotExported() throws {
+    @Test func anAdapterThatHoldsNoNumbersIsNotExported() throws {
         let workplace = try Workplace()
         try workplace.copyAdapter()
         let file = "adapters/spoilt/adapter_model.safetensors"
@@ -90,7 +90,8 @@ import Testing
         #expect(outcome.status == 1)
         #expect(
             outcome.problems.first?.contains(
-                "merged: The merged model answers otherwise than the unmerged one") == true, "\(outcome.log)")
+                "\(file): The model's logits are not numbers: the tensor \"\(name)\" of adapter_model.safetensors holds NaN or infinity"
+            ) == true, "\(outcome.log)")
         #expect(!workplace.exists("merged/config.json"))
     }
 
