@@ -106,10 +106,10 @@ public final class Linear {
         return results
     }
 
-    /// What the layer gives for `silu(gate) ⊙ up`, `[tokens, in]` each; while gradients are recorded its input is not kept, where the adapter
-    /// allows that.
+    /// What the layer gives for `silu(gate) ⊙ up`, `[tokens, in]` each; while gradients are recorded its input is not kept on the CPU, where
+    /// the adapter allows that. Elsewhere it would take more kernels.
     package func ofGated(_ gate: Tensor, _ up: Tensor) throws(TorchError) -> Tensor {
-        guard recordsGrad, let operands else { return try self(siluMul(gate, up)) }
+        guard recordsGrad, gate.device == .cpu, let operands else { return try self(siluMul(gate, up)) }
         return try gatedLinear(gate, up, operands)
     }
 

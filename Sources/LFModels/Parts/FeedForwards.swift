@@ -21,9 +21,6 @@ extension Activation {
         isSilu ? try down.ofGated(gate, up) : try down(gated(gate, up))
     }
 
-    /// What the backward pass keeps of the gate, of `up` and of their product, as multiples of their width.
-    package var keptOfGated: Int { isSilu ? 2 : 3 }
-
     /// `activation(gate) ⊙ up`.
     package func gated(_ gate: Tensor, _ up: Tensor) throws(TorchError) -> Tensor {
         switch self {
@@ -60,7 +57,8 @@ package final class GatedMLP: FeedForward {
         self.activation = activation
     }
 
-    package var activationsPerToken: Int { activation.keptOfGated * downProj.inputSize }
+    /// Gate, up and their product, which is formed again on the CPU alone.
+    package var activationsPerToken: Int { 3 * downProj.inputSize }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
         let both = try Linear.outputs(of: [gateProj, upProj], x)
@@ -90,7 +88,8 @@ package final class FusedGatedMLP: FeedForward {
         self.activation = activation
     }
 
-    package var activationsPerToken: Int { activation.keptOfGated * downProj.inputSize }
+    /// Gate, up and their product, which is formed again on the CPU alone.
+    package var activationsPerToken: Int { 3 * downProj.inputSize }
 
     package func callAsFunction(_ x: Tensor, _ pass: Pass) throws(TorchError) -> LayerOutput {
         let both = try gateUpProj(x), inner = downProj.inputSize
