@@ -67,7 +67,7 @@ template <typename real> struct Scoring {
     }
 };
 
-/// `to[k, row]`: `depth` columns of rows, from column `first` on, turned; zeros where there is no number.
+/// Copies `depth` columns of rows, from column `first` on, transposed: `to[k, row]`. Places beyond the rows or columns become zero.
 template <int tile, int depth, typename T, typename real>
 LF_DEVICE void load_turned(real *to, const T *from, index step, int rows, int first, int width) {
     for (int i = thread(); i < tile * depth; i += threads()) {

@@ -15,7 +15,7 @@ struct HunyuanMoe: Architecture {
         layers = try LlamaLayers(hunyuan: file)
         sizes = layers.sizes
         experts = try Self.count("num_experts", file, sizes.layers)
-        // The name that transformers gives all mixtures goes before the family's own.
+        // transformers reads its common name for mixtures first, and the family's own name second.
         let key = file.json["num_experts_per_tok"] == nil ? "moe_topk" : "num_experts_per_tok"
         let chosen = try Self.count(key, file, sizes.layers)
         guard chosen <= experts else {
